@@ -1,0 +1,3 @@
+"""janus: multimodal token pipelines as Unix filters."""
+
+__version__ = "0.1.0"

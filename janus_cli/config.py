@@ -1,0 +1,183 @@
+"""Model configurations: frozen dataclasses read from a model folder's config.json.
+
+Knows the words of config.json and refuses unknown ones. Knows no torch and opens no weights.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from janus_cli.errors import ModelError
+
+T = typing.TypeVar("T")
+FORMAT = 1  # version of config.json's own layout
+
+
+@dataclass(frozen=True)
+class DVAEConfig:
+    """Image tokenizer: a patch-local encoder, an EMA codebook and a local convolutional decoder."""
+
+    patch: int = 8  # pixels per token side
+    codebook_size: int = 8192
+    codebook_dim: int = 32
+    encoder_dim: int = 256  # width of the 1x1 convolutions
+    dim: int = 128  # decoder width at one token per cell
+    n_block: int = 4  # residual blocks at that resolution
+
+
+@dataclass(frozen=True)
+class ModalityConfig:
+    """One modality in the shared decoder: its own ids, embedding and head."""
+
+    vocab_size: int
+    two_d: bool = False  # tokens form a [rows, cols] grid (images)
+
+
+@dataclass(frozen=True)
+class MixinConfig:
+    """Mix-In adapters, per modality; each switch can be turned off alone."""
+
+    type_embedding: bool = True  # token-type embedding with a learned gate
+    lora_rank: int = 4  # low-rank change of W_q and W_k; 0 = none
+    cross_residual: bool = True  # gated attention to the other modalities' tokens
+    head_scale: bool = True  # one scale per head and modality
+
+
+@dataclass(frozen=True)
+class RelativeConfig:
+    """Relative-position bucket bias: T5-style log buckets, one table per modality pair."""
+
+    n_bucket: int = 16  # buckets of a 1-D distance
+    max_distance: int = 64  # distances beyond share the last bucket
+    grid_bucket: int = 8  # buckets per direction of a 2-D (row, column) offset
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The shared autoregressive decoder."""
+
+    dim: int = 256
+    n_layer: int = 6
+    n_head: int = 4
+    n_kv_head: int = 2
+    head_dim: int = 64
+    ff_dim: int = 640
+    max_seq_len: int = 2048
+    rope_base: float = 10000.0
+    norm_eps: float = 1e-6
+    qk_norm: bool = True
+    tie_embedding: bool = True  # each modality's head is its embedding table
+    modalities: dict[str, ModalityConfig] = field(default_factory=dict)  # order gives the type ids
+    mixin: MixinConfig | None = None
+    relative: RelativeConfig | None = None
+
+
+@dataclass(frozen=True)
+class RefinerConfig:
+    """Denoiser and upsampler: one depthwise-convolution trunk, two heads."""
+
+    dim: int = 48
+    n_block: int = 8
+    kernel: int = 7
+    expansion: int = 2
+    codebook_size: int = 8192
+    code_dim: int = 16  # width of the code map the trunk is conditioned on
+    patch: int = 8  # pixels per token at x1
+    noise: float = 0.05  # sigma_s of the bridge's start, on [-1, 1]
+    steps: int = 3  # default Euler steps
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    """Classifier of concept and style that scores generated pictures; never trains the generator."""
+
+    n_concept: int
+    n_style: int
+    dim: int = 64
+    size: int = 64  # input pixels per side
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Sampling defaults of a model."""
+
+    grid: tuple[int, int] = (8, 8)  # default image tokens, rows and columns
+    cfg_scale: float = 1.5
+    temperature: float = 0.3
+    top_k: int = 0  # 0 = all
+    top_p: float = 1.0
+    upsample: int = 4  # default enlargement of `draw`
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A model folder. A component that is None is not part of the model."""
+
+    name: str
+    format: int = FORMAT
+    model_type: str = "janus"
+    dvae: DVAEConfig | None = None
+    decoder: DecoderConfig | None = None
+    refiner: RefinerConfig | None = None
+    judge: JudgeConfig | None = None
+    generation: GenerationConfig = GenerationConfig()
+
+
+def _convert(kind: typing.Any, value: typing.Any, where: str) -> typing.Any:
+    """`value` as `kind`: nested dataclasses, optional ones, dicts of them, tuples and scalars."""
+    if isinstance(kind, types.UnionType):
+        if value is None:
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not type(None))
+    if dataclasses.is_dataclass(kind):
+        return from_dict(typing.cast(type, kind), value, where)
+    origin = typing.get_origin(kind)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ModelError(f"{where}: expected an object, found {value!r}")
+        return {k: _convert(typing.get_args(kind)[1], v, f"{where}.{k}") for k, v in value.items()}
+    if origin is tuple:
+        if not isinstance(value, list | tuple) or len(value) != len(typing.get_args(kind)):
+            raise ModelError(f"{where}: expected {len(typing.get_args(kind))} values, found {value!r}")
+        return tuple(_convert(k, v, where) for k, v in zip(typing.get_args(kind), value, strict=True))
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise ModelError(f"{where}: expected {kind.__name__}, found {value!r}")
+    return value
+
+
+def from_dict(cls: type[T], data: typing.Any, where: str) -> T:
+    """A config dataclass from parsed JSON or TOML. Raises ModelError naming an unknown or bad key."""
+    if not isinstance(data, dict):
+        raise ModelError(f"{where}: expected an object, found {data!r}")
+    hints = typing.get_type_hints(cls)
+    if unknown := sorted(set(data) - set(hints)):
+        raise ModelError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(hints)})")
+    values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in data.items()}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ModelError(f"{where}: {error}") from None
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in `path` (a config.json). Raises ModelError with the file and key."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable config.json ({error})") from None
+    config = from_dict(ModelConfig, data, str(path))
+    if config.format != FORMAT:
+        raise ModelError(f"{path}: format {config.format}, but this janus reads format {FORMAT}")
+    return config
+
+
+def write_config(config: ModelConfig, path: Path) -> None:
+    """Write `config` as indented JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", "utf-8")

@@ -1,0 +1,154 @@
+"""The shared autoregressive decoder: one causal stack for every modality.
+
+Each modality keeps its own ids, embedding, head and delimiter, so a new modality is one more entry
+of the configuration. With `mixin` and `relative` off this is a plain Llama stack.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from janus_cli.config import DecoderConfig, ModalityConfig
+from janus_cli.nets.attention import Attention, Context, KVCache, Places, RelativeBias
+from janus_cli.nets.layers import RMSNorm, SwiGLU, rope_table
+from janus_cli.nets.mixin import TypeEmbedding
+
+DELIMITER = -1  # id of the token that opens a segment; its type says which modality
+PADDING = -1  # type of a padding position
+
+
+class ModalityAdapter(nn.Module):
+    """What one modality brings to the decoder: embedding, delimiter and head.
+
+    `head` is None when the head is the embedding table itself; `head_bias` [V] is there either way.
+    """
+
+    def __init__(self, cfg: ModalityConfig, dim: int, tied: bool) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(cfg.vocab_size, dim)
+        nn.init.normal_(self.embed.weight, std=0.02)
+        self.delimiter = nn.Parameter(torch.randn(dim) * 0.02)
+        self.head = None if tied else nn.Linear(dim, cfg.vocab_size, bias=False)
+        self.head_bias = nn.Parameter(torch.zeros(cfg.vocab_size))
+
+
+class Block(nn.Module):
+    """Pre-norm attention and SwiGLU, each added to the residual stream. [B, T, D] -> [B, T, D]."""
+
+    def __init__(self, cfg: DecoderConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(cfg.dim, cfg.norm_eps)
+        self.attention = Attention(cfg, layer)
+        self.post_attention_layernorm = RMSNorm(cfg.dim, cfg.norm_eps)
+        self.mlp = SwiGLU(cfg.dim, cfg.ff_dim)
+
+    def forward(self, x: Tensor, context: Context, cache: KVCache | None) -> Tensor:
+        x = x + self.attention(self.input_layernorm(x), context, cache)
+        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return out
+
+
+class Decoder(nn.Module):
+    """Next-token predictor over the tokens of all modalities.
+
+    The hidden state at position t (a delimiter or a token) predicts token t + 1. Type ids follow the
+    order of `cfg.modalities`. Positions count non-padding tokens, so padding never changes a result.
+    """
+
+    def __init__(self, cfg: DecoderConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.type_ids = {name: i for i, name in enumerate(cfg.modalities)}
+        self.modalities = nn.ModuleDict(
+            {name: ModalityAdapter(m, cfg.dim, cfg.tie_embedding) for name, m in cfg.modalities.items()}
+        )
+        n, mixin = len(cfg.modalities), cfg.mixin
+        self.type_embedding = TypeEmbedding(n, cfg.dim) if mixin and mixin.type_embedding else None
+        self.relative = (
+            RelativeBias(cfg.relative, cfg.n_head, cfg.modalities.values()) if cfg.relative else None
+        )
+        self.layers = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
+        self.norm = RMSNorm(cfg.dim, cfg.norm_eps)
+        self.register_buffer("rope", rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base), persistent=False)
+        self.register_buffer("two_d", torch.tensor([m.two_d for m in cfg.modalities.values()]), persistent=False)
+        self.rope: Tensor
+        self.two_d: Tensor
+
+    def new_cache(self, batch: int, max_len: int) -> KVCache:
+        """An empty cache on the weights' device and in their dtype."""
+        weight = self.norm.weight
+        return KVCache(self.cfg, batch, max_len, weight.device, weight.dtype)
+
+    def head(self, modality: str) -> tuple[Tensor, Tensor]:
+        """Weight [V, D] and bias [V] of the modality's output layer."""
+        adapter = self.modalities[modality]
+        weight = adapter.embed.weight if adapter.head is None else adapter.head.weight
+        return weight, adapter.head_bias
+
+    def logits(self, hidden: Tensor, modality: str) -> Tensor:
+        """Scores of the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
+        return F.linear(hidden, *self.head(modality))
+
+    def embed(self, ids: Tensor, types: Tensor) -> Tensor:
+        """Input embeddings of tokens and delimiters, [B, T] -> [B, T, D]; zero at padding."""
+        x: Tensor | None = None
+        for name, type_id in self.type_ids.items():
+            adapter = self.modalities[name]
+            mine = types == type_id
+            token = adapter.embed(torch.where(mine, ids, 0).clamp(min=0))
+            token = torch.where((ids == DELIMITER)[..., None], adapter.delimiter.to(token.dtype), token)
+            token = token * mine[..., None]
+            x = token if x is None else x + token
+        assert x is not None, "a decoder needs a modality"
+        return x
+
+    def _places(self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None) -> Places:
+        """Positions from the types; grid coordinates only where a token lies on a grid."""
+        valid = types >= 0
+        positions = valid.cumsum(dim=1) - valid.long()
+        if cache is not None and cache.length:
+            positions = positions + cache.next_positions()
+        on_grid = self.two_d[types.clamp(min=0)] & valid & (ids != DELIMITER)
+        positions = positions.clamp(max=self.cfg.max_seq_len - 1)  # padding after a full row
+        return Places(types, positions, torch.where(on_grid, rows, -1), torch.where(on_grid, cols, -1))
+
+    def _context(self, x: Tensor, query: Places, key: Places) -> Context:
+        """Mask, bias and rotations of this pass; keys include the cached ones."""
+        length, total = query.types.shape[1], key.types.shape[1]
+        order = torch.arange(total, device=x.device)
+        mine = order[total - length :, None]
+        # A padding query sees itself, so that no softmax is over nothing.
+        visible = ((order <= mine) & (key.types >= 0)[:, None]) | (order == mine)
+        mask = visible[:, None]
+        if self.relative is not None:
+            mask = self.relative(query, key).masked_fill(~mask, -torch.inf)
+        rope = self.rope.to(x.dtype)[query.positions][:, None]
+        kinds = torch.arange(len(self.type_ids), device=x.device)
+        differs = None
+        if self.cfg.mixin is not None and self.cfg.mixin.cross_residual:
+            differs = (query.types[:, :, None] != key.types[:, None])[:, None].to(torch.float32)
+        onehot = (query.types[..., None] == kinds).to(x.dtype)
+        return Context(rope[..., 0, :], rope[..., 1, :], mask, onehot, differs)
+
+    def forward(
+        self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None
+    ) -> Tensor:
+        """Hidden states after the final norm, [B, T, D].
+
+        ids, types, rows, cols: int64 [B, T]. `types` is -1 at padding; a delimiter has id -1 and the
+        type of the modality that it opens; rows and cols are the grid coordinates of tokens of a
+        two-dimensional modality and ignored elsewhere. With a cache the tokens continue what it
+        holds, and it grows by them. Raises ValueError when the cache has no room.
+        """
+        query = self._places(ids, types, rows, cols, cache)
+        key = query if cache is None else cache.add_places(query)
+        x = self.embed(ids, types)
+        context = self._context(x, query, key)
+        if self.type_embedding is not None:
+            x = x + self.type_embedding(context.onehot)
+        for layer in self.layers:
+            x = layer(x, context, cache)
+        if cache is not None:
+            cache.length += ids.shape[1]
+        out: Tensor = self.norm(x)
+        return out

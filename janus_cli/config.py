@@ -79,10 +79,11 @@ class DecoderConfig:
 class RefinerConfig:
     """Denoiser and upsampler: one depthwise-convolution trunk, two heads."""
 
-    dim: int = 48
-    n_block: int = 8
+    dim: int = 96  # trunk width; the trunk runs at half the picture's resolution
+    n_block: int = 6
     kernel: int = 7
     expansion: int = 2
+    groups: int = 4  # channel groups of the norm, whose statistics are taken at each position
     codebook_size: int = 8192
     code_dim: int = 16  # width of the code map the trunk is conditioned on
     patch: int = 8  # pixels per token at x1

@@ -1,0 +1,143 @@
+"""The refiner: one depthwise-convolution trunk with two heads, a patch-wise denoiser and a x2 upsampler.
+
+Knows pictures, codes and noise levels as tensors. Knows no records, no schedule and no files.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from janus_cli.config import RefinerConfig
+
+CELL = 2  # pixels per trunk cell side: the trunk runs at half the picture's resolution
+LEVELS = 3  # x1, x2, x4 enlargements the trunk can be told about
+
+
+class PixelNorm(nn.Module):
+    """GroupNorm whose statistics are taken at each position, over a group of channels.
+
+    An ordinary GroupNorm averages over the whole picture: a patch would then change when a far one
+    arrives, and a streamed picture could never equal the offline one.
+    """
+
+    def __init__(self, dim: int, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, W, D] -> [B, H, W, D]."""
+        split = x.unflatten(-1, (self.groups, -1))
+        return F.layer_norm(split, split.shape[-1:]).flatten(-2) * self.weight + self.bias
+
+
+class Block(nn.Module):
+    """Depthwise convolution, norm, two pointwise layers, residual (ConvNeXt 2201.03545, SAFMN-style trunk)."""
+
+    def __init__(self, cfg: RefinerConfig) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(cfg.dim, cfg.dim, cfg.kernel, padding=cfg.kernel // 2, groups=cfg.dim)
+        self.norm = PixelNorm(cfg.dim, cfg.groups)
+        self.up = nn.Linear(cfg.dim, cfg.dim * cfg.expansion)
+        self.down = nn.Linear(cfg.dim * cfg.expansion, cfg.dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, H, W, D] -> [B, H, W, D]; channels last in memory, so both layouts are free views."""
+        local = self.spatial(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return x + self.down(F.gelu(self.up(self.norm(local))))
+
+
+class CodeMap(nn.Module):
+    """What each code says about the pixels of its patch, as a map on the trunk's grid.
+
+    A code's own vector is projected to every cell of its patch, so that position within the patch counts.
+    """
+
+    def __init__(self, cfg: RefinerConfig) -> None:
+        super().__init__()
+        self.side = cfg.patch // CELL
+        self.table = nn.Embedding(cfg.codebook_size + 1, cfg.code_dim)  # the last row: not yet arrived
+        self.hidden = nn.Linear(cfg.code_dim, 4 * cfg.code_dim)
+        self.cells = nn.Linear(4 * cfg.code_dim, cfg.code_dim * self.side**2)
+
+    def forward(self, codes: Tensor, scale: int) -> Tensor:
+        """codes [B, rows, cols] -> [B, rows * side * scale, cols * side * scale, code_dim]."""
+        cells = self.cells(F.gelu(self.hidden(self.table(codes))))
+        grid = F.pixel_shuffle(cells.permute(0, 3, 1, 2), self.side)
+        return F.interpolate(grid, scale_factor=scale, mode="nearest").permute(0, 2, 3, 1)
+
+
+class Refiner(nn.Module):
+    """Denoiser and upsampler with shared weights."""
+
+    def __init__(self, cfg: RefinerConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.codes = CodeMap(cfg)
+        self.level = nn.Embedding(LEVELS, cfg.dim)
+        self.input = nn.Linear(7 * CELL**2 + cfg.code_dim, cfg.dim)
+        self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_block))
+        self.norm = PixelNorm(cfg.dim, cfg.groups)
+        self.denoise_head = nn.Conv2d(cfg.dim, 3 * CELL**2, 3, padding=1)
+        self.up_hidden = nn.Linear(cfg.dim, cfg.dim)
+        self.up_head = nn.Conv2d(cfg.dim // CELL**2, 3 * 2**2, 3, padding=1)
+        for head in (self.denoise_head, self.up_head):  # start as the identity and as plain enlargement
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(torch.as_tensor(head.bias))
+        for block in self.blocks:
+            nn.init.normal_(block.get_submodule("down").get_parameter("weight"), std=0.02 / cfg.n_block**0.5)
+        nn.init.normal_(self.level.weight, std=0.02)
+
+    @property
+    def mask_code(self) -> int:
+        """The code of a patch that has not arrived, or of a picture that came without codes."""
+        return self.cfg.codebook_size
+
+    def init_codes(self, codebook: Tensor) -> None:
+        """Start the code table from the principal axes of the dVAE's codebook [K, C].
+
+        Rare codes are hardly seen in a short training; this way they begin beside their neighbours.
+        """
+        centred = codebook.detach().float() - codebook.detach().float().mean(0)
+        axes = torch.linalg.svd(centred, full_matrices=False)[2][: self.cfg.code_dim]
+        values = centred @ axes.T
+        table = torch.zeros_like(self.codes.table.weight)
+        table[:-1, : values.shape[1]] = (values / values.std().clamp_min(1e-6)).to(table)
+        with torch.no_grad():
+            self.codes.table.weight.copy_(table)
+
+    def trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
+        """Features [B, H / 2, W / 2, D] of x and y [B, 3, H, W], t [B, 1, H, W], codes [B, rows, cols].
+
+        The enlargement (1, 2 or 4) is H / (rows * patch).
+        """
+        scale = x.shape[2] // (codes.shape[1] * self.cfg.patch)
+        assert x.shape[2:] == (codes.shape[1] * self.cfg.patch * scale, codes.shape[2] * self.cfg.patch * scale)
+        pixels = F.pixel_unshuffle(torch.cat((x, y, t), 1), CELL).permute(0, 2, 3, 1)
+        h = self.input(torch.cat((pixels, self.codes(codes, scale)), -1))
+        h = h + self.level.weight[scale.bit_length() - 1]
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def denoise(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
+        """The sharp picture [B, 3, H, W] that x [B, 3, H, W] is on its way to.
+
+        x = (1 - t)(y + noise * eps) + t * sharp on [-1, 1]; y: the dVAE's reconstruction; t [B, 1, H, W]:
+        each pixel's time; codes [B, rows, cols], `mask_code` where none has arrived (x and y are 0 there).
+        """
+        h = self.trunk(x, y, t, codes).permute(0, 3, 1, 2)
+        return torch.lerp(y, x, t) + F.pixel_shuffle(self.denoise_head(h), CELL)
+
+    def upsample(self, x: Tensor, codes: Tensor) -> Tensor:
+        """x [B, 3, H, W] on [-1, 1] enlarged to [B, 3, 2 H, 2 W]; codes [B, rows, cols] or all `mask_code`."""
+        h = self.trunk(x, x, torch.ones_like(x[:, :1]), codes)
+        h = F.pixel_shuffle(F.gelu(self.up_hidden(h)).permute(0, 3, 1, 2), CELL)
+        plain = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
+        return plain + F.pixel_shuffle(self.up_head(h), 2)
+
+
+def pixel_map(patches: Tensor, size: int) -> Tensor:
+    """One value per patch [B, rows, cols] -> one per pixel [B, 1, rows * size, cols * size]."""
+    return patches[:, None].repeat_interleave(size, 2).repeat_interleave(size, 3)

@@ -1,0 +1,59 @@
+"""Text as tokens: byte-level BPE from any tokenizer.json, there and back.
+
+Knows the `tokenizers` library. No torch on this path, and no files besides the tokenizer's own.
+"""
+
+import hashlib
+from pathlib import Path
+
+from janus_cli.errors import MediaError, ModelError, RecordError
+from janus_cli.records import Record, Segment, check_ids, to_ids
+
+MAX_NOTE = 4000  # characters; a longer text is not repeated in made_by, where prompts are kept
+
+
+class TextTokenizer:
+    """One tokenizer.json, loaded."""
+
+    def __init__(self, file: Path, name: str) -> None:
+        """Load `file`; `name` goes into the records. Raises ModelError if it is no tokenizer."""
+        from tokenizers import Tokenizer
+
+        self.name = name
+        try:
+            data = file.read_bytes()
+            self._tokenizer = Tokenizer.from_buffer(data)
+        except OSError as error:
+            raise ModelError(f"{file}: {error.strerror}") from None
+        except Exception as error:  # the library raises bare Exception and ValueError for bad files
+            raise ModelError(f"{file}: not a tokenizer.json ({error})") from None
+        self.fingerprint = hashlib.sha256(data).hexdigest()
+        self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+
+    def encode(self, text: str, id: str = "") -> Record:
+        """A record with one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise MediaError(f"the text is not valid UTF-8 at character {error.start}") from None
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        info = {"tokenizer": self.name, "fingerprint": self.fingerprint}
+        segment = Segment("text", to_ids(ids, self.vocab_size), info)
+        note = {"text": text} if len(text) <= MAX_NOTE else {"characters": len(text)}
+        return Record((segment,), id).with_step("tokenize", modality="text", **note)
+
+    def decode(self, segment: Segment) -> str:
+        """The text of a text segment [T].
+
+        Raises RecordError for ids out of range, ModelError for another tokenizer's ids.
+        """
+        if segment.modality != "text":
+            raise RecordError(f"expected a text segment, found {segment.modality}")
+        theirs = segment.info.get("fingerprint", self.fingerprint)
+        if theirs != self.fingerprint:
+            raise ModelError(
+                f"the text was tokenized by {segment.info.get('tokenizer', 'another tokenizer')} "
+                f"({theirs[:12]}), but this is {self.name} ({self.fingerprint[:12]}): choose with --tokenizer"
+            )
+        check_ids(segment, self.vocab_size)
+        return self._tokenizer.decode(segment.data.tolist(), skip_special_tokens=False)

@@ -1,0 +1,136 @@
+"""The training loop: an objective, an optimiser and a schedule, resumable to the step.
+
+Knows steps, learning rates, checkpoints and the metrics file. What is learned is the objective's:
+every random choice of a step comes from (seed, step, rank), so a resumed run repeats what an
+unbroken one would have done.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from janus_cli.errors import JanusError
+from janus_cli.training.optim import Optimizers
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning-rate schedule: linear warm-up, constant, then linear to zero."""
+
+    steps: int
+    warmup: int = 20
+    constant: float = 0.4  # share of the steps before the decay begins
+
+    def factor(self, step: int) -> float:
+        """Multiplier of the peak rate at `step`."""
+        start = self.constant * self.steps
+        decay = 1.0 if step < start else (self.steps - step) / (self.steps - start)
+        return min(1.0, (step + 1) / self.warmup) * decay
+
+
+class Objective(Protocol):
+    """What the loop needs of a thing to train; an nn.Module."""
+
+    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """The data of one step, on the CPU."""
+
+    def __call__(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and metrics of a batch."""
+
+    def after_step(self, step: int) -> None:
+        """What follows the optimiser's step (moving averages)."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where and how a training runs."""
+
+    folder: Path
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool = False
+    save_every: float = 120.0  # seconds
+    log_every: int = 20
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, ValueError, EOFError) as error:
+        raise JanusError(f"{path}: not a checkpoint of this training ({error})") from None
+    objective.load_state_dict(state["objective"])
+    optimizers.load_state_dict(state["optimizers"])
+    return int(state["step"])
+
+
+def _state(objective: nn.Module, optimizers: Optimizers, step: int) -> dict[str, Any]:
+    return {"objective": objective.state_dict(), "optimizers": optimizers.state_dict(), "step": step}
+
+
+def fit(
+    name: str,
+    objective: nn.Module,
+    optimizers: Optimizers,
+    schedule: Schedule,
+    run: Run,
+    resume: bool = False,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+) -> None:
+    """Train `objective` for `schedule.steps` steps; checkpoint and metrics go to `run.folder`.
+
+    With `resume`, continues from `<name>.pt` there when it exists, and then gives what an unbroken
+    run gives. Under `accelerate launch` the batch is drawn per process and gradients are averaged.
+    """
+    run.folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = run.folder / f"{name}.pt"
+    model, rank, device = _prepare(objective, run)
+    first = _restore(checkpoint, objective, optimizers) if resume and checkpoint.exists() else 0
+    log = (run.folder / f"{name}.jsonl").open("a" if first else "w")
+    start = saved = time.monotonic()
+    for step in range(first, schedule.steps):
+        torch.manual_seed(run.seed * 1_000_003 + step * 97 + rank)
+        batch = objective.batch(np.random.default_rng([run.seed, step, rank]), step)  # type: ignore[operator]
+        batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=run.bf16):
+            loss, metrics = model(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+        optimizers.step(schedule.factor(step))
+        objective.after_step(step)  # type: ignore[operator]
+        if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
+            values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
+            log.write(json.dumps({"step": step, "seconds": round(time.monotonic() - start, 1), **values}) + "\n")
+            log.flush()
+            if report:
+                report(step, values)
+        if rank == 0 and time.monotonic() - saved > run.save_every:
+            _save(checkpoint, _state(objective, optimizers, step + 1))
+            saved = time.monotonic()
+    log.close()
+    if rank == 0:
+        _save(checkpoint, _state(objective, optimizers, schedule.steps))
+
+
+def _prepare(objective: nn.Module, run: Run) -> tuple[nn.Module, int, torch.device]:
+    """The module to call, this process's rank, and its device; DDP through accelerate when launched so."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import Accelerator
+
+        accelerator = Accelerator(cpu=run.device == "cpu")
+        return accelerator.prepare(objective), accelerator.process_index, accelerator.device
+    device = torch.device(run.device)
+    return objective.to(device), 0, device

@@ -1,0 +1,68 @@
+"""Loss functions shared by the training objectives."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of a linear head whose logits never exist all at once.
+
+    The gradient is taken in the forward pass while a chunk's logits are in cache (the idea of
+    Liger-Kernel's fused linear cross-entropy).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor, chunk: int
+    ) -> Tensor:
+        loss = hidden.new_zeros(())
+        grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
+        grad_bias = torch.zeros_like(bias)
+        for start in range(0, len(hidden), chunk):
+            part = slice(start, start + chunk)
+            logits = torch.addmm(bias, hidden[part], weight.T).float()
+            log_z = logits.logsumexp(-1, keepdim=True)
+            picked = logits.gather(1, targets[part, None])
+            loss += ((log_z - picked).squeeze(1) * row_weight[part]).sum()
+            probs = logits.sub_(log_z).exp_()
+            probs.scatter_add_(1, targets[part, None], -torch.ones_like(picked))
+            probs = probs.mul_(row_weight[part, None]).to(hidden.dtype)
+            torch.mm(probs, weight, out=grad_hidden[part])
+            grad_weight.addmm_(probs.T, hidden[part])
+            grad_bias += probs.sum(0)
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias = ctx.saved_tensors
+        return hidden * grads[0], weight * grads[0], bias * grads[0], None, None, None
+
+
+def chunked_cross_entropy(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor, chunk: int = 512
+) -> Tensor:
+    """Weighted sum of cross-entropies of `hidden @ weight.T + bias`.
+
+    Shapes: hidden [N, D], weight [V, D], bias [V], targets [N] int64, row_weight [N]; returns a scalar
+    (the caller's weights decide whether it is a mean). Equal to F.cross_entropy up to rounding.
+    """
+    dtype = torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else None
+    if dtype is not None:
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+    result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, row_weight, chunk)  # type: ignore[no-untyped-call]
+    return result
+
+
+def gradient_loss(output: Tensor, target: Tensor) -> Tensor:
+    """L1 between the finite differences of two pictures [B, C, H, W]: edges in place, and as steep."""
+    difference = output - target
+    return difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+
+
+def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
+    """What a tokenizer's decoder minimises: squared error first (PSNR), some L1, some edges."""
+    return 5 * F.mse_loss(output, target) + 0.3 * F.l1_loss(output, target) + 0.1 * gradient_loss(output, target)

@@ -1,0 +1,109 @@
+"""The data pack: emoji drawings and their names in several languages, in one small file.
+
+Knows the npm packages that the pictures come from and how their names fit together. The pack
+(about 10 MB) is all that a training machine needs; it is built once and never committed.
+"""
+
+import json
+import lzma
+import shutil
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from janus_cli.errors import JanusError
+
+# style word -> npm package (licences: MIT, Apache-2.0, CC-BY-4.0)
+STYLES = {
+    "fluent": "@iconify-json/fluent-emoji-flat@1.2.6",
+    "noto": "@iconify-json/noto@1.2.9",
+    "twemoji": "@iconify-json/twemoji@1.2.5",
+}
+NAMES = "emojibase-data@17.0.0"  # MIT
+LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
+FLAGS = 9  # emojibase's group of flags: not drawable from 64 tokens, and absent in one of the sets
+# gendered variants of a person whose neutral form is a concept already: (wo)man + ZWJ, or a gender sign
+GENDERED = ("1f468-200d", "1f469-200d", "2640", "2642")
+VARIATION = "fe0f"  # the "show as a picture" selector, present in some sets' keys only
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One thing to draw: its English name, names and keywords by language, a drawing by style."""
+
+    name: str
+    group: int
+    labels: dict[str, str]
+    tags: dict[str, list[str]]
+    drawings: dict[str, str]  # style -> SVG
+
+
+def _key(hexcode: str) -> str:
+    return "-".join(part for part in hexcode.lower().split("-") if part != VARIATION)
+
+
+def _drawings(folder: Path) -> dict[str, str]:
+    """Hexcode key -> SVG of one iconify set."""
+    icons = json.loads((folder / "icons.json").read_text("utf-8"))
+    chars = json.loads((folder / "chars.json").read_text("utf-8"))
+    size = icons.get("width", 16), icons.get("height", 16)
+    drawings = {}
+    for code, name in chars.items():
+        name = icons.get("aliases", {}).get(name, {}).get("parent", name)
+        icon = icons["icons"].get(name)
+        if icon is not None:
+            box = f"{icon.get('left', 0)} {icon.get('top', 0)} {icon.get('width', size[0])} {icon.get('height', size[1])}"
+            head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+            drawings.setdefault(_key(code), f'{head} viewBox="{box}">{icon["body"]}</svg>')
+    return drawings
+
+
+def read_packages(modules: Path) -> list[Concept]:
+    """The concepts that at least two sets draw, in emojibase's order, from a node_modules folder."""
+    sets = {s: _drawings(modules / package.rpartition("@")[0]) for s, package in STYLES.items()}
+    tables = {}
+    for language in LANGUAGES:
+        rows = json.loads((modules / "emojibase-data" / language / "data.json").read_text("utf-8"))
+        tables[language] = {_key(row["hexcode"]): row for row in rows}
+    concepts = []
+    for key, row in tables["en"].items():
+        drawings = {style: drawn[key] for style, drawn in sets.items() if key in drawn}
+        gendered = key.startswith(GENDERED[:2]) or key.endswith(GENDERED[2:])
+        if "group" not in row or row["group"] == FLAGS or gendered or len(drawings) < 2:
+            continue
+        rows = {language: table[key] for language, table in tables.items() if key in table}
+        labels = {language: r["label"] for language, r in rows.items()}
+        tags = {language: r.get("tags", []) for language, r in rows.items()}
+        concepts.append(Concept(row["label"], row["group"], labels, tags, drawings))
+    return concepts
+
+
+def fetch_packages(into: Path) -> Path:
+    """Install the npm packages below `into`; returns its node_modules. Raises JanusError without npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise JanusError("the pictures come from npm packages: install Node.js, or pass a ready pack.json.xz")
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(into), *STYLES.values(), NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise JanusError(f"npm could not fetch the pictures: {done.stderr.strip().splitlines()[-1:]}")
+    return into / "node_modules"
+
+
+def build_pack(path: Path) -> list[Concept]:
+    """Fetch the packages and write the pack to `path` (xz-compressed JSON)."""
+    with tempfile.TemporaryDirectory() as folder:
+        concepts = read_packages(fetch_packages(Path(folder)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = json.dumps([asdict(c) for c in concepts], ensure_ascii=False).encode()
+    path.write_bytes(lzma.compress(data, preset=6))
+    return concepts
+
+
+def read_pack(path: Path) -> list[Concept]:
+    """The concepts of a pack written by build_pack. Raises JanusError when it is none."""
+    try:
+        return [Concept(**row) for row in json.loads(lzma.decompress(path.read_bytes()))]
+    except (OSError, lzma.LZMAError, ValueError, TypeError) as error:
+        raise JanusError(f"{path}: not a data pack ({error})") from None

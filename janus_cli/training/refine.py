@@ -1,0 +1,165 @@
+"""Training objective of the refiner: denoise patch by patch, enlarge twice, one trunk for all.
+
+Knows pictures and a frozen tokenizer. A step trains three passes on a crop: the bridge from the
+tokenizer's reconstruction to the picture at x1, the enlargement of x1, and that of its own output.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from janus_cli.config import RefinerConfig
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.refiner import Refiner, pixel_map
+from janus_cli.training.losses import gradient_loss
+from janus_cli.training.pictures import Sprites, compose
+from janus_cli.training.tokenizer import any_scene, psnr, to_tensor
+
+CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
+NO_CODES = 0.1  # share of the enlarged pictures that come without codes
+WAVEFRONT, RANDOM = 0.5, 0.25  # shares of the noise maps; the rest has one level for the whole picture
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A square of `tokens` x `tokens` tokens per picture, at the same place in every tensor."""
+
+    corners: tuple[tuple[int, int], ...]  # (row, column) of the first token
+    tokens: int
+
+    @classmethod
+    def draw(cls, batch: int, grid: tuple[int, int], tokens: int) -> "Crops":
+        """Random places on a grid of rows and columns."""
+        tokens = min(tokens, *grid)
+        places = [torch.randint(side - tokens + 1, (batch,)).tolist() for side in grid]
+        return cls(tuple(zip(*places, strict=True)), tokens)
+
+    def take(self, x: Tensor, size: int = 1) -> Tensor:
+        """[B, ..., rows * size, cols * size] -> [B, ..., tokens * size, tokens * size]."""
+        n = self.tokens * size
+        return torch.stack([
+            x[i, ..., r * size : r * size + n, c * size : c * size + n] for i, (r, c) in enumerate(self.corners)
+        ])
+
+
+def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
+    """[B, 3, H, W]: colours (L1, some squared error), edges, and every spatial frequency.
+
+    Squared error alone averages over where an edge might be and blurs it. The spectrum's L1 (MIMO-UNet,
+    2108.05054) asks for the fine frequencies that hardly count among pixels.
+    """
+    output, target = output.float(), target.float()
+    spectrum = torch.fft.rfft2(output - target, norm="ortho").abs().mean()
+    pixels = F.l1_loss(output, target) + F.mse_loss(output, target)
+    return pixels + 0.5 * gradient_loss(output, target) + 0.2 * spectrum
+
+
+def noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Times t [B, rows, cols] in [0, 1] and which patches have arrived (bool, same shape).
+
+    A time per patch, as in Diffusion Forcing (2407.01392); the wavefront is Rolling Diffusion (2402.09470)
+    cut into patches: t_p = clip((front - p) / window, 0, 1) over the raster index p. In half of the
+    wavefronts the patches well ahead are missing.
+    """
+    rows, cols = grid
+    index = torch.arange(rows * cols, device=device).view(1, rows, cols)
+    draw = torch.rand(4, batch, 1, 1, device=device)
+    window = cols * torch.randint(1, 5, (batch, 1, 1), device=device)
+    front = draw[0] * (rows * cols + window)
+    wave = ((front - index) / window).clamp(0, 1)
+    t = torch.where(draw[1] < WAVEFRONT + RANDOM, torch.rand(batch, rows, cols, device=device), draw[2])
+    t = torch.where(draw[1] < WAVEFRONT, wave, t)
+    ahead = 4 * cols * draw[3]  # above two rows: all have arrived
+    missing = (draw[1] < WAVEFRONT) & (ahead < 2 * cols) & (index >= front + ahead)
+    return t, ~missing
+
+
+def denoise_loss(refiner: Refiner, x: Tensor, y: Tensor, codes: Tensor, t: Tensor, arrived: Tensor) -> Tensor:
+    """The bridge's loss on the patches that are under way; x, y [B, 3, H, W], the rest [B, rows, cols]."""
+    size = refiner.cfg.patch
+    time, here = pixel_map(t, size), pixel_map(arrived, size)
+    noisy = torch.lerp(y + refiner.cfg.noise * torch.randn_like(y), x, time)
+    guess = refiner.denoise(noisy * here, y * here, time, codes.masked_fill(~arrived, refiner.mask_code))
+    active = here & (time < 1)
+    share = active.float().mean().clamp_min(0.05)
+    return sharp_loss(torch.where(active, guess, x), x) / share
+
+
+@torch.no_grad()
+def own_output(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Tensor:
+    """The denoiser's result from y [B, 3, H, W] as training sees it: Euler steps, one time for all patches."""
+    x = y + refiner.cfg.noise * torch.randn_like(y)
+    for step in range(steps):
+        t = torch.full_like(x[:, :1], step / steps)
+        x = x + (refiner.denoise(x, y, t, codes) - x) / (steps - step)
+    return x.clamp(-1, 1)
+
+
+def refine_loss(refiner: Refiner, dvae: DVAE, pictures: Tensor, crop: int = 6) -> tuple[Tensor, dict[str, Tensor]]:
+    """Scalar loss and metrics for pictures [B, 3, S, S] in [-1, 1]; S / 4 is a multiple of the patch.
+
+    crop: tokens per side of the training crop at x1; the second enlargement sees half of it.
+    """
+    size, batch = refiner.cfg.patch, len(pictures)
+    middle = F.avg_pool2d(pictures, 2)
+    small = F.avg_pool2d(middle, 2)
+    with torch.no_grad():
+        codes = dvae.encode(small)
+        decoded = dvae.decode(codes).float().clamp(-1, 1)
+    t, arrived = noise_maps(batch, (codes.shape[1], codes.shape[2]), pictures.device)
+    crops = Crops.draw(batch, (codes.shape[1], codes.shape[2]), crop)
+    codes, t, arrived = (crops.take(v) for v in (codes, t, arrived))
+    x1, y = crops.take(small, size), crops.take(decoded, size)
+    x2, x4 = crops.take(middle, 2 * size), crops.take(pictures, 4 * size)
+    denoising = denoise_loss(refiner, x1, y, codes, t, arrived)
+
+    own = own_output(refiner, y, codes)
+    pick = torch.rand(batch, 1, 1, 1, device=y.device)
+    source = torch.where(pick < CLEAN, x1, torch.where(pick < CLEAN + RECONSTRUCTED, y, own))
+    known = codes.masked_fill(torch.rand(batch, 1, 1, device=y.device) < NO_CODES, refiner.mask_code)
+    twice = refiner.upsample(source, known)
+
+    inner = Crops.draw(batch, (crops.tokens, crops.tokens), max(1, crops.tokens // 2))
+    clean = torch.rand(batch, 1, 1, 1, device=y.device) < CLEAN
+    source2 = inner.take(torch.where(clean, x2, twice.detach().clamp(-1, 1).to(x2)), 2 * size)
+    target2 = inner.take(x4, 4 * size)
+    four_times = refiner.upsample(source2, inner.take(known))
+
+    doubling, again = sharp_loss(twice, x2), sharp_loss(four_times, target2)
+    bicubic = F.interpolate(y, scale_factor=4, mode="bicubic")
+    metrics = {
+        "denoise": denoising, "x2": doubling, "x4": again,
+        "psnr_decoded": psnr(y, x1), "psnr_denoised": psnr(own, x1),
+        "psnr_x4": psnr(four_times, target2), "psnr_bicubic": psnr(inner.take(bicubic, 4 * size), target2),
+    }
+    return denoising + doubling + again, {k: v.detach() for k, v in metrics.items()}
+
+
+class RefinerObjective(nn.Module):
+    """Composed pictures at four times the tokenizer's size, refined from its codes."""
+
+    def __init__(
+        self, cfg: RefinerConfig, dvae: DVAE, sprites: Sprites, drawings: np.ndarray, batch_size: int,
+        crop: int = 6, side: int = 256,
+    ):  # fmt: skip
+        super().__init__()
+        self.dvae = dvae.eval().requires_grad_(False)
+        self.refiner = Refiner(cfg)
+        self.refiner.init_codes(dvae.quantize.codebook)
+        self.sprites, self.drawings = sprites, drawings
+        self.batch_size, self.crop, self.side = batch_size, crop, side
+
+    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """Pictures [B, 3, side, side]."""
+        pictures = [compose(any_scene(rng, self.drawings), self.sprites, self.side) for _ in range(self.batch_size)]
+        return {"pixels": to_tensor(np.stack(pictures))}
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and metrics of `batch`."""
+        return refine_loss(self.refiner, self.dvae, batch["pixels"], self.crop)
+
+    def after_step(self, step: int) -> None:
+        """Nothing follows the optimiser's step."""

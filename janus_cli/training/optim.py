@@ -65,12 +65,13 @@ class Optimizers:
 
 def adamw(module: nn.Module, lr: float, weight_decay: float = 0.01) -> Optimizers:
     """AdamW on every parameter."""
-    return Optimizers(torch.optim.AdamW(module.parameters(), lr, betas=(0.9, 0.98), weight_decay=weight_decay))
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return Optimizers(torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True))
 
 
 def muon(module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float) -> Optimizers:
     """Muon on the matrices inside `hidden`, AdamW on all else of `module`."""
     matrices = [p for p in hidden.parameters() if p.ndim == 2 and min(p.shape) > 16]
     inside = {id(p) for p in matrices}
-    others = [p for p in module.parameters() if id(p) not in inside]
-    return Optimizers(Muon(matrices, lr), torch.optim.AdamW(others, adam_lr, betas=(0.9, 0.98), weight_decay=0.0))
+    others = [p for p in module.parameters() if p.requires_grad and id(p) not in inside]
+    return Optimizers(Muon(matrices, lr), torch.optim.AdamW(others, adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True))

@@ -1,0 +1,64 @@
+"""Training recipes: a TOML file as frozen dataclasses, unknown keys refused."""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from janus_cli.config import ModelConfig, from_dict
+from janus_cli.errors import JanusError
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """What the pictures and captions are made of."""
+
+    scenes: int = 12000  # composed scenes with precomputed codes
+    default_style: str = "fluent"  # what captions without a style mean
+    weights: dict[str, float] = field(
+        default_factory=lambda: {"plain": 0.74, "background": 0.08, "hue": 0.05, "scene": 0.13}
+    )
+
+
+@dataclass(frozen=True)
+class FitRecipe:
+    """One component's optimisation."""
+
+    steps: int
+    batch_size: int
+    lr: float  # AdamW's peak
+    muon_lr: float = 0.0  # peak of Muon on hidden matrices; 0 = AdamW on all
+    warmup: int = 20  # steps of learning-rate warm-up
+    constant: float = 0.4  # share of the steps before the linear decay to zero
+    unquantised: int = 100  # dvae: steps before the codebook is made
+    text_slots: int = 12  # decoder: caption tokens kept
+    corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
+    drop: float = 0.1  # decoder: captions dropped for guidance
+    text_weight: float = 0.2  # decoder: text loss against the image's 1
+    crop: int = 6  # refiner: tokens per side of a training crop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything `janus train` needs besides the data pack."""
+
+    model: ModelConfig
+    seed: int = 0
+    data: DataRecipe = field(default_factory=DataRecipe)
+    dvae: FitRecipe | None = None
+    decoder: FitRecipe | None = None
+    refiner: FitRecipe | None = None
+    judge: FitRecipe | None = None
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in `path`. Raises JanusError naming the file, and the key that is wrong."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise JanusError(f"{path}: no such recipe") from None
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise JanusError(f"{path}: not a readable recipe ({error})") from None
+    recipe = from_dict(Recipe, data, str(path))
+    if recipe.model.dvae is None or recipe.model.decoder is None:
+        raise JanusError(f"{path}: a recipe needs [model.dvae] and [model.decoder]")
+    return recipe

@@ -1,0 +1,105 @@
+"""Everything a training needs that is made once: pack, sprites, tokenizer, samples and their codes.
+
+Each is built when first asked for and kept in the data folder, beside what it was made from.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from janus_cli import weights
+from janus_cli.nets.dvae import DVAE
+from janus_cli.training import heldout
+from janus_cli.training.captions import caption
+from janus_cli.training.pack import Concept, build_pack, read_pack
+from janus_cli.training.pictures import Sprites, compose, index, render_all
+from janus_cli.training.recipe import Recipe
+from janus_cli.training.samples import Sample, drawing_numbers, scene_of, training_samples
+from janus_cli.training.tokenizer import to_tensor
+from janus_cli.training.words import train_tokenizer
+
+Track = Callable[[Iterable[int], str], Iterable[int]]
+
+
+class Workshop:
+    """The materials of one recipe: `data` is shared between recipes, `model` is the folder to fill."""
+
+    def __init__(self, recipe: Recipe, data: Path, model: Path, device: str, track: Track):
+        self.recipe, self.data, self.model, self.device, self.track = recipe, data, model, device, track
+        data.mkdir(parents=True, exist_ok=True)
+        model.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def concepts(self) -> list[Concept]:
+        """Concepts of the data pack, fetched when there is none."""
+        path = self.data / "pack.json.xz"
+        return read_pack(path) if path.exists() else build_pack(path)
+
+    @cached_property
+    def sprites(self) -> Sprites:
+        """Every drawing, rendered once."""
+        path, count = self.data / "sprites.npy", len(index(self.concepts))
+        if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
+            part = path.with_suffix(".part.npy")
+            render_all(self.concepts, part, self.track(range(count), "rendering"))
+            part.rename(path)
+        return Sprites(np.load(path, mmap_mode="r"))
+
+    @cached_property
+    def trained_drawings(self) -> np.ndarray:
+        """Numbers of the drawings that are not held out."""
+        held = heldout.pairs(self.concepts)
+        return np.array([
+            i for i, (c, style) in enumerate(index(self.concepts)) if (self.concepts[c].name, style) not in held
+        ])
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """What the generator learns to draw."""
+        data = self.recipe.data
+        return training_samples(self.concepts, data.default_style, data.scenes, self.recipe.seed)
+
+    @cached_property
+    def tokenizer(self) -> object:
+        """The text tokenizer, trained on captions and names when the model has none."""
+        from tokenizers import Tokenizer
+
+        path = self.model / "tokenizer.json"
+        if path.exists():
+            return Tokenizer.from_file(str(path))
+        rng = np.random.default_rng(self.recipe.seed)
+        texts = [caption(sample, self.concepts, rng, foreign=0.3) for sample in self.samples for _ in range(2)]
+        names = [label for concept in self.concepts for label in concept.labels.values()]
+        assert self.recipe.model.decoder is not None
+        return train_tokenizer(texts + 3 * names, self.recipe.model.decoder.modalities["text"].vocab_size, path)
+
+    @cached_property
+    def dvae(self) -> DVAE:
+        """The trained image tokenizer. Raises ModelError when it is not there yet."""
+        assert self.recipe.model.dvae is not None
+        return weights.load(DVAE(self.recipe.model.dvae), self.model / "dvae.safetensors", self.device)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Codes uint16 [N, rows, cols] of every sample."""
+        path, key_path = self.data / "codes.npy", self.data / "codes.json"
+        codebook = self.dvae.quantize.codebook
+        key = {"samples": len(self.samples), "seed": self.recipe.seed, "codebook": float(codebook.double().abs().sum())}
+        if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
+            return np.asarray(np.load(path))
+        side = self.recipe.model.generation.grid[0] * self.dvae.cfg.patch
+        numbers, chunk = drawing_numbers(self.concepts), 64
+        parts = []
+        for start in self.track(range(0, len(self.samples), chunk), "tokenizing"):
+            scenes = [scene_of(s, numbers) for s in self.samples[start : start + chunk]]
+            pixels = to_tensor(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
+            with torch.no_grad():
+                parts.append(self.dvae.encode(pixels.to(self.device)).cpu().numpy().astype(np.uint16))
+        codes = np.concatenate(parts)
+        np.save(path, codes)
+        key_path.write_text(json.dumps(key))
+        return codes

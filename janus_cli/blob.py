@@ -29,6 +29,7 @@ _MAGIC = (  # first bytes, what they are, what to do
     (b"fLaC", "a FLAC sound", 'use "janus tokenize audio"'),
     (b"OggS", "an Ogg sound", 'use "janus tokenize audio"'),
     (b"ID3", "an MP3 sound", 'use "janus tokenize audio"'),
+    (b"\xff\xfb", "an MP3 sound", 'use "janus tokenize audio"'),
     (b"\x1f\x8b", "gzip data", "unpack it first (gzip -dc)"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it first"),
     (b"%PDF", "a PDF document", "only token records can be read here"),
@@ -106,16 +107,18 @@ def read_header(file: BinaryIO) -> Header | None:
     if not length:
         return None
     if len(length) < 8:
-        raise RecordError(_sniff(bytes(length)) or f"truncated: {len(length)} of the first 8 bytes")
+        # one or two bytes without a line's end may as well be the start of a record's length
+        text = _sniff(bytes(length)) if len(length) > 2 or length.endswith(b"\n") else None
+        raise RecordError(text or f"truncated: {len(length)} of a record's first 8 bytes")
     size = struct.unpack("<Q", length)[0]
     if not 2 <= size <= MAX_HEADER:
-        raise RecordError(_wrong_length(bytes(length + _read(file, 120)), size))
-    text = _read(file, size)
-    if text and text[:1] != b"{":
+        raise RecordError(_wrong_length(bytes(length + _read(file, 4)), size))
+    raw = _read(file, size)
+    if raw and raw[:1] != b"{":
         raise RecordError("not a token record (its header does not start with '{')")
-    if len(text) < size:
-        raise RecordError(f"truncated inside the header: {8 + len(text):,} of {8 + size:,} bytes")
-    data = _json(bytes(text), "header")
+    if len(raw) < size:
+        raise RecordError(f"truncated inside the header: {8 + len(raw):,} of {8 + size:,} bytes")
+    data = _json(bytes(raw), "header")
     metadata = data.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not isinstance(metadata.get("janus", ""), str):
         raise RecordError("a header whose __metadata__ is no table of texts")
@@ -184,7 +187,7 @@ def _tensors(data: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
             raise RecordError(f"tensor {quote(name)}: dtype {quote(dtype)}, not {', '.join(_DTYPES)}")
         # the limit on axes also keeps the product of a hostile shape cheap
         if not _counts(shape, MAX_AXES) or not _counts(offsets, 2) or len(offsets) != 2:
-            raise RecordError(f"tensor {quote(name)}: shape {quote(shape)} or place {quote(offsets)} cannot be")
+            raise RecordError(f"tensor {quote(name)}: bad shape {quote(shape)} or place {quote(offsets)}")
         if offsets[1] - offsets[0] != math.prod(shape) * _DTYPES[dtype].itemsize:
             raise RecordError(f"tensor {quote(name)}: shape {quote(shape)} does not fill bytes {offsets}")
         tensors[name] = Tensor(dtype, tuple(shape), offsets[0])

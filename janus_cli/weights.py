@@ -1,0 +1,81 @@
+"""Weights between safetensors files and modules: always strict, never pickled, memory-mapped.
+
+Knows one file and one module. Which file belongs to which net is zoo's business.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from janus_cli.errors import ModelError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def _check(expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], path: Path) -> None:
+    """Raise ModelError naming the first tensor by which file and module differ."""
+    if missing := [name for name in expected if name not in found]:
+        raise ModelError(f"{path}: tensor {missing[0]} is missing ({len(missing)} in all)")
+    if unknown := sorted(set(found) - set(expected)):
+        raise ModelError(f"{path}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
+    for name, tensor in expected.items():
+        if found[name] != tuple(tensor.shape):
+            raise ModelError(
+                f"{path}: tensor {name} has shape {list(found[name])}, the model needs {list(tensor.shape)}"
+            )
+
+
+def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> M:
+    """`module` with the weights in `path`, on `device`, in eval mode and without gradients.
+
+    Floating tensors become `dtype`; those that already are stay mapped to the file on the CPU. Raises
+    ModelError naming the file and the tensor that is missing, unknown, mis-shaped or of a wrong kind.
+    """
+    expected = module.state_dict()
+    state = {}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            _check(expected, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, path)  # noqa: SIM118
+            for name, wanted in expected.items():
+                tensor = file.get_tensor(name)
+                if tensor.is_floating_point() != wanted.is_floating_point():
+                    raise ModelError(f"{path}: tensor {name} holds {tensor.dtype}, the model needs {wanted.dtype}")
+                state[name] = tensor.to(device, dtype if wanted.is_floating_point() else wanted.dtype)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable safetensors file; it may be truncated ({error})") from None
+    module.load_state_dict(state, strict=True, assign=True)
+    return module.to(device).eval().requires_grad_(False)
+
+
+def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:
+    """Write a module's or a state dict's tensors to `path`, whole or not at all.
+
+    Floating tensors are cast to `dtype` if one is given; the others stay as they are. Raises ModelError
+    if the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    state = weights.state_dict() if isinstance(weights, nn.Module) else weights
+    ready = {}
+    for name, tensor in state.items():
+        cast = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+        plain = tensor.detach().to("cpu", cast).contiguous()
+        # A view would drag its whole storage along, and two views of one storage are refused.
+        ready[name] = plain if plain.untyped_storage().nbytes() == plain.nbytes else plain.clone()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(ready, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: cannot write the weights ({error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

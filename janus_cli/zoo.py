@@ -140,7 +140,7 @@ def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
 
 
 def folders() -> list[Path]:
-    """Where models are looked for: the folders in JANUS_MODELS, then the package's own, else the checkout's."""
+    """Where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
     own = [Path(p) for p in os.environ.get("JANUS_MODELS", "").split(os.pathsep) if p]
     package = Path(__file__).parent
     bundled = package / "_models"

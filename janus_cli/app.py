@@ -1,0 +1,128 @@
+"""The `janus` command: subcommands gathered, errors turned into one line on stderr and an exit code.
+
+0 all done, 1 failed, 2 wrong usage, 3 some items failed and the rest is done, 130 interrupted.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from janus_cli import __version__
+from janus_cli.commands import models, tokenize
+from janus_cli.commands.decode import decode
+from janus_cli.commands.denoise import denoise
+from janus_cli.commands.draw import draw
+from janus_cli.commands.generate import generate
+from janus_cli.commands.info import info
+from janus_cli.commands.train import train
+from janus_cli.commands.upsample import upsample
+from janus_cli.errors import JanusError
+
+app = typer.Typer(
+    name="janus", rich_markup_mode=None, add_completion=False, no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Multimodal token pipelines: every stage is a filter, janus draw runs them all.",
+    epilog='janus tokenize text "a red apple" | janus generate | janus denoise | janus upsample | '
+           "janus decode -o apple.png",
+)
+app.command("draw")(draw)
+app.add_typer(tokenize.app, name="tokenize")
+app.command("generate")(generate)
+app.command("denoise")(denoise)
+app.command("upsample")(upsample)
+app.command("decode")(decode)
+app.command("info")(info)
+app.add_typer(models.app, name="models")
+app.command("train")(train)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"janus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def janus(
+    version: Annotated[bool, typer.Option(
+        "--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    """The options of `janus` itself."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run `janus` with `args` (those of the process if None); returns the exit code."""
+    try:
+        code = app(args, prog_name="janus", standalone_mode=False) or 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as error:  # typer leaves this way when the reader of a pipe has gone
+        code = error.code if isinstance(error.code, int) else 1
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        code = _explain(error)
+    _quieten()
+    return code
+
+
+def _explain(error: Exception) -> int:
+    """Say `error` in one line on stderr; the exit code. A bug keeps its traceback."""
+    if os.environ.get("JANUS_DEBUG") == "1":
+        traceback.print_exc()
+    code = 1
+    if isinstance(error, BrokenPipeError):
+        return code
+    if isinstance(error, JanusError):
+        code, text = error.exit_code, str(error)
+    elif isinstance(error, typer.TyperException):
+        code, text = error.exit_code, _usage_text(error)
+        if text.startswith("Usage:"):  # a group without a subcommand: typer's message is its help
+            print(text, file=sys.stderr)
+            return code
+    elif isinstance(error, OSError):
+        text = _os_text(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory: try a smaller batch or picture"
+    else:
+        if os.environ.get("JANUS_DEBUG") != "1":
+            traceback.print_exc()
+        text = f"this is a bug in janus {__version__}: please report the lines above"
+    print(f"janus: {text}", file=sys.stderr, flush=True)
+    return code
+
+
+def _usage_text(error: typer.TyperException) -> str:
+    """Typer's complaint about the command line, and which --help to read."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    if context is None or text.startswith("Usage:"):
+        return text
+    return f"{text.rstrip('.')} (see {context.command_path} --help)"
+
+
+def _os_text(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{place}the disk is full"
+    return f"{place}{error.strerror or error}"
+
+
+def _quieten() -> None:
+    """Keep Python's own flush at exit from complaining of a reader that has gone or a disk that is full."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""What a command says on stderr: its lines, its progress bar, the device it took, the items that failed.
+
+Nothing here writes to stdout, which belongs to data.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+import typer
+
+from janus_cli.errors import JanusError, PartialError, UsageError
+
+
+class Device(StrEnum):
+    """What a user may ask for; `auto` is decided by `pick_device`."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Talk:
+    """One line a call on stderr, each with the program's name; silent when `quiet`."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def __call__(self, text: str) -> None:
+        if not self.quiet:
+            print(f"janus: {text}", file=sys.stderr, flush=True)
+
+
+def pick_device(wanted: Device) -> str:
+    """The torch device for `wanted`. Raises UsageError for one that this machine lacks."""
+    import torch
+
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted is Device.auto:
+        return next(name for name, here in present.items() if here)
+    if not present[wanted.value]:
+        have = ", ".join(name for name, here in present.items() if here)
+        raise UsageError(f"torch {torch.__version__} finds no {wanted.value} device here (it has {have})")
+    return wanted.value
+
+
+class Failures:
+    """Counts the items of a command that failed, so that the rest is still done."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, error: JanusError, name: str = "") -> None:
+        """Say what failed; `name` goes in front where the message does not begin with it."""
+        text = str(error)
+        print(f"janus: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr, flush=True)
+        self.count += 1
+
+    @contextlib.contextmanager
+    def item(self, name: str = "") -> Iterator[None]:
+        """Turn a JanusError in the block into a counted failure."""
+        try:
+            yield
+        except JanusError as error:
+            self.add(error, name)
+
+    def stop_if_all(self, done: int) -> None:
+        """Leave with exit code 1 when all there was failed, so that no output is completed."""
+        if self.count == 1 and not done:
+            raise typer.Exit(1)  # the one failure has been said
+        if self.count and not done:
+            raise JanusError(f"all {self.count} items failed")
+
+    def finish(self, done: int) -> None:
+        """Raise PartialError when some items failed and `done` others did not."""
+        self.stop_if_all(done)
+        if self.count:
+            raise PartialError(f"{self.count} of {self.count + done} items failed; the rest is done")
+
+
+class Rate:
+    """Tokens made since it was created, and the seconds that took."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.tokens = 0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.start
+
+    def __str__(self) -> str:
+        speed = self.tokens / max(self.seconds, 1e-9)
+        return f"{self.tokens} tokens in {self.seconds:.1f} s ({speed:.0f} tokens/s)"
+
+
+@contextlib.contextmanager
+def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
+    """A running count of generated tokens: (the count, what to call with each number of new tokens).
+
+    Draws a bar only where stderr is a terminal.
+    """
+    rate = Rate()
+    if quiet or not sys.stderr.isatty():
+        def count(new: int) -> None:
+            rate.tokens += new
+
+        yield rate, count
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} tokens"),
+               TextColumn("{task.fields[speed]:.0f} tokens/s"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("generate", total=None, speed=0.0)
+
+        def advance(new: int) -> None:
+            rate.tokens += new
+            progress.update(task, completed=rate.tokens, speed=rate.tokens / max(rate.seconds, 1e-9))
+
+        yield rate, advance

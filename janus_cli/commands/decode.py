@@ -1,0 +1,57 @@
+"""`janus decode`: token records in, pictures and texts out."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.outputs import Outputs
+from janus_cli.commands.streams import read_records
+from janus_cli.commands.tokenize import text_tokenizer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.records import Record
+    from janus_cli.stages.text import TextTokenizer
+
+
+def decode(
+    inputs: opt.Inputs = None,
+    output: Annotated[str | None, typer.Option(
+        "--output", "-o", metavar="TEMPLATE", show_default=False,
+        help="A name in .png .jpg .webp or .txt, with {prompt} {seed} {index} {id}, or a folder/; "
+             "standard output (PNG or text) if none or -.")] = None,
+    model: opt.ModelName = None,
+    tokenizer: Annotated[str | None, typer.Option(
+        "--tokenizer", metavar="FILE", show_default=False,
+        help="Read text tokens with this tokenizer.json.")] = None,
+    device: opt.DeviceChoice = Device.auto,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Tokens to pictures or text.
+
+    janus decode apple.safetensors -o apple.png
+    """
+    talk, failures = Talk(quiet), Failures()
+    loader = Loader(model, device, talk)
+    reader = text_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
+    outputs = Outputs(output, force)
+    done = 0
+    for i, record in enumerate(read_records(inputs or [], failures, "decode")):
+        with failures.item(f"record {record.id or i}"):
+            name = outputs.write(record, _media(record, loader, reader))
+            done += 1
+            if name != "-":
+                talk(f"wrote {name}")
+    failures.finish(done)
+
+
+def _media(record: "Record", loader: Loader, reader: "TextTokenizer | None") -> "np.ndarray | str":
+    if reader is not None and record.segments and record.segments[-1].modality == "text":
+        return reader.decode(record.segments[-1])
+    return loader.of(record).decode(record)

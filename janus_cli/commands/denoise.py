@@ -1,0 +1,27 @@
+"""`janus denoise`: image tokens in, the same with sharpened pixels out."""
+
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.sinks import write_all
+from janus_cli.commands.streams import read_records
+
+
+def denoise(
+    inputs: opt.Inputs = None,
+    steps: opt.Steps = None,
+    model: opt.ModelName = None,
+    device: opt.DeviceChoice = Device.auto,
+    output: opt.Output = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Blur to sharp.
+
+    janus denoise apple.safetensors | janus decode -o apple.png
+    """
+    failures = Failures()
+    loader = Loader(model, device, Talk(quiet))
+    records = read_records(inputs or [], failures, "denoise")
+    sharp = loader.each(records, failures, lambda pipeline, one: pipeline.denoise(one, steps))
+    write_all(sharp, output, force, failures)

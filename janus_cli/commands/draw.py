@@ -1,0 +1,102 @@
+"""`janus draw`: prompts in, pictures out, every stage in one process."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Rate, Talk, token_bar
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.outputs import Outputs
+from janus_cli.commands.tokenize import read_texts
+from janus_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from janus_cli.pipeline import Pipeline
+    from janus_cli.records import Record
+
+
+def draw(
+    prompts: Annotated[list[str] | None, typer.Argument(
+        metavar="PROMPT", show_default=False, help="What to draw.")] = None,
+    number: opt.Number = 1,
+    seed: opt.Seed = 0,
+    size: opt.Size = None,
+    scale: opt.Scale = None,
+    steps: opt.Steps = None,
+    cfg_scale: opt.CfgScale = None,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    output: Annotated[str, typer.Option(
+        "--output", "-o", metavar="TEMPLATE",
+        help="A name in .png .jpg .webp, with {prompt} {seed} {index} {id}, a folder/, or - for "
+             "standard output.")] = "{prompt}.png",
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")]
+    = False,
+    batch_size: opt.BatchSize = 8,
+    model: opt.NewModelName = zoo.DEFAULT,
+    device: opt.DeviceChoice = Device.auto,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Draw pictures.
+
+    janus draw "a red apple" --seed 7 -o apple.png
+    """
+    from janus_cli.pipeline import DrawOptions
+
+    if not prompts and not stdin:
+        raise UsageError('no prompt: janus draw "a red apple", or --stdin for one a line')
+    if as_json and output == "-":
+        raise UsageError("--json and -o - both want standard output: name a file")
+    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force)
+    loader = Loader(model, device, talk)
+    pipeline = loader.named()
+    if size is not None:
+        if scale is not None:
+            raise UsageError("give --size or --scale, not both")
+        scale = pipeline.scale_for(size)
+    if stdin and sys.stdin is not None and sys.stdin.isatty():
+        batch_size = 1  # someone is typing: answer each line
+    options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
+    done = 0
+    with token_bar(quiet) as (rate, count):
+        usable = _prompts(prompts or [], stdin, pipeline, failures)
+        for record in pipeline.draw(usable, options, count):
+            with failures.item(repr(record.prompt)):
+                name = outputs.write(record, pipeline.decode(record))
+                done += 1
+                _report(record, name, pipeline, rate, as_json, talk)
+    if done:
+        talk(f"{done} picture{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
+    failures.finish(done)
+
+
+def _prompts(given: Sequence[str], stdin: bool, pipeline: "Pipeline", failures: Failures) -> Iterator[str]:
+    """The prompts of the command line, then the lines of standard input; unusable ones are counted."""
+    for prompt in chain(given, read_texts(lines=True) if stdin else ()):
+        if not stdin or prompt.strip():
+            with failures.item(repr(prompt)):
+                pipeline.check_prompt(prompt)
+                yield prompt
+
+
+def _report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:
+    """Say where a picture went: a line on stderr, or JSON on stdout."""
+    if not as_json:
+        if name != "-":
+            talk(f"wrote {name}")
+        return
+    from janus_cli.pipeline import parameters
+
+    known: dict[str, Any] = json.loads(parameters(record)["janus"])
+    words = {word: known[word] for word in ("model", "seed", "index", "tokens") if word in known}
+    print(json.dumps({"path": name, "prompt": record.prompt, **words, "device": pipeline.device,
+                      "seconds": round(rate.seconds, 3)}, ensure_ascii=False), flush=True)

@@ -1,0 +1,73 @@
+"""`janus generate`: prompts in, records of new tokens out."""
+
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk, token_bar
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.sinks import write_all
+from janus_cli.commands.streams import read_records
+
+if TYPE_CHECKING:
+    from janus_cli.pipeline import DrawOptions
+    from janus_cli.records import Record
+
+
+class Target(StrEnum):
+    """The modality to generate."""
+
+    image = "image"
+
+
+def generate(
+    inputs: opt.Inputs = None,
+    to: Annotated[Target, typer.Option("--to", help="What to generate.")] = Target.image,
+    number: opt.Number = 1,
+    seed: opt.Seed = 0,
+    cfg_scale: opt.CfgScale = None,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
+    batch_size: opt.BatchSize = 8,
+    model: opt.ModelName = None,
+    device: opt.DeviceChoice = Device.auto,
+    output: opt.Output = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Prompts to image tokens.
+
+    janus tokenize text "a red apple" | janus generate -o apple.safetensors
+    """
+    from janus_cli.pipeline import DrawOptions
+
+    chosen = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
+    talk, failures = Talk(quiet), Failures()
+    loader = Loader(model, device, talk)
+    records = read_records(inputs or [], failures, "generate")
+    if join:
+        records = _joined(records)
+    with token_bar(quiet) as (rate, count):
+        made = _generated(loader, loader.checked(records, failures), chosen, count)
+        write_all(made, output, force, failures)
+    talk(f"seed {seed}, {rate}")
+
+
+def _joined(records: Iterator["Record"]) -> Iterator["Record"]:
+    """One record of all segments, in order."""
+    from janus_cli.records import Record
+
+    parts = list(records)
+    yield Record(tuple(s for r in parts for s in r.segments), parts[0].id,
+                 tuple(step for r in parts for step in r.made_by))
+
+
+def _generated(loader: Loader, records: Iterator["Record"], options: "DrawOptions",
+               count: Callable[[int], None]) -> Iterator["Record"]:
+    for pipeline, group in loader.grouped(records):
+        yield from pipeline.generate(group, pipeline.generate_options(options), count)

@@ -1,0 +1,191 @@
+"""`janus info`: what is in a token file or stream, a picture drawn here, or a model."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Failures
+from janus_cli.commands.streams import read_records
+from janus_cli.errors import ModelError, RecordError
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record, Segment
+
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+
+
+def info(
+    inputs: Annotated[list[str] | None, typer.Argument(
+        metavar="FILE|DIR|MODEL|-", show_default=False,
+        help="Token files, folders or shards, pictures, models; standard input if none or -.")] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Look inside.
+
+    janus info apple.safetensors, janus info apple.png, janus info pocket
+    """
+    failures = Failures()
+    done = 0
+    names = inputs or ["-"]
+    for name in names:
+        try:
+            for facts in describe(name, failures):
+                text = json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(table(facts))
+                print(text)
+                done += 1
+        except (ModelError, RecordError) as error:
+            if len(names) == 1:
+                raise
+            failures.add(error, name)
+    sys.stdout.flush()
+    failures.finish(done)
+
+
+def describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
+    """One dict of plain JSON values for each record, picture or model that `name` stands for."""
+    path = Path(name)
+    if name != "-" and ((path / "config.json").is_file() or not path.exists()):
+        yield describe_model(find(name))
+    elif name != "-" and path.is_file() and _begins_as_picture(path):
+        yield describe_picture(path)
+    else:
+        for i, record in enumerate(read_records([name], failures, "info")):
+            yield {"kind": "record", "file": name, "number": i, **describe_record(record)}
+
+
+def find(name: str) -> zoo.Model:
+    """The model called `name`. Raises ModelError that says it is no file either."""
+    try:
+        return zoo.find(name)
+    except ModelError as error:
+        if Path(name).suffix or "/" in name:
+            raise ModelError(f"{name}: no such file") from None
+        raise ModelError(f"{name}: no such file, and {error}") from None
+
+
+def _begins_as_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_PICTURES)
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}") from None
+
+
+def describe_record(record: "Record") -> dict[str, Any]:
+    """A record's name, segments and history."""
+    facts: dict[str, Any] = {"id": record.id, "segments": [describe_segment(s) for s in record.segments],
+                             "made_by": list(record.made_by)}
+    if record.part:
+        facts["part"] = {"index": record.part.index, "last": record.part.last, "rows": list(record.part.rows)}
+    return facts
+
+
+def describe_segment(segment: "Segment") -> dict[str, Any]:
+    """A segment's modality, shape, dtype, range of values and metadata."""
+    facts: dict[str, Any] = {"modality": segment.modality, "shape": list(segment.data.shape),
+                             "dtype": str(segment.data.dtype)}
+    if segment.data.size:
+        facts["range"] = [segment.data.min().item(), segment.data.max().item()]
+    return facts | dict(segment.info)
+
+
+def describe_picture(path: Path) -> dict[str, Any]:
+    """A picture's size and what its file says of how it was made."""
+    from janus_cli.media import read_image, read_image_metadata
+
+    height, width = read_image(path, str(path)).shape[:2]
+    texts = read_image_metadata(path)
+    made: Any = None
+    if "janus" in texts:
+        try:
+            made = json.loads(texts["janus"])
+        except ValueError:
+            raise RecordError(f"{path}: its janus parameters are damaged") from None
+    return {"kind": "picture", "file": str(path), "width": width, "height": height,
+            **({"prompt": texts["prompt"]} if "prompt" in texts else {}),
+            **(made if isinstance(made, dict) else {})}
+
+
+def describe_model(model: zoo.Model) -> dict[str, Any]:
+    """A model's components with their parameters and sizes, read from the weight files' headers."""
+    parts: dict[str, Any] = {}
+    for component in zoo.COMPONENTS:
+        if getattr(model.config, component) is None:
+            continue
+        file = model.path / f"{component}.safetensors"
+        if not file.is_file():
+            parts[component] = {"missing": file.name}
+            continue
+        tensors = zoo.read_header(file).values()
+        parts[component] = {"parameters": sum(t.size for t in tensors), "bytes": file.stat().st_size,
+                            "dtype": "+".join(sorted({t.dtype for t in tensors}))}
+    have = [p for p in parts.values() if "parameters" in p]
+    facts: dict[str, Any] = {
+        "kind": "model", "name": model.name, "path": str(model.path), "type": model.config.model_type,
+        "parameters": sum(p["parameters"] for p in have), "bytes": sum(p["bytes"] for p in have),
+        "components": parts, "grid": list(model.config.generation.grid)}
+    if (model.path / "tokenizer.json").is_file():
+        facts["text_fingerprint"] = model.text_fingerprint
+    if "parameters" in parts.get("dvae", {}):
+        facts["codebook_fingerprint"] = model.codebook_fingerprint
+    return facts
+
+
+# ---- for people
+
+
+def table(facts: dict[str, Any]) -> list[str]:
+    """The lines that show `facts` to a person."""
+    return {"record": _record_lines, "picture": _picture_lines, "model": _model_lines}[facts["kind"]](facts)
+
+
+def columns(rows: list[list[str]]) -> list[str]:
+    """Rows of cells as aligned lines, each two spaces in."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _record_lines(facts: dict[str, Any]) -> list[str]:
+    place = "stdin" if facts["file"] == "-" else facts["file"]
+    part = f"  part {facts['part']['index']}{' (last)' * facts['part']['last']}" if "part" in facts else ""
+    rows = [["", "modality", "shape", "dtype", "values", "tokenizer", "fingerprint"]]
+    for i, s in enumerate(facts["segments"]):
+        values = "..".join(f"{v:g}" if isinstance(v, float) else str(v) for v in s.get("range", []))
+        rows.append([str(i), s["modality"], "x".join(map(str, s["shape"])), s["dtype"], values,
+                     str(s.get("tokenizer", "")), str(s.get("fingerprint", ""))[:12]])
+    return [f"{place}  record {facts['number']}  id {facts['id']!r}{part}", *columns(rows),
+            *_history(facts["made_by"])]
+
+
+def _history(made_by: list[dict[str, Any]]) -> list[str]:
+    rows = [[str(step.get("stage", "?")),
+             " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.items() if k != "stage")]
+            for step in made_by]
+    return columns(rows) if rows else []
+
+
+def _picture_lines(facts: dict[str, Any]) -> list[str]:
+    lines = [f"{facts['file']}  picture {facts['width']}x{facts['height']}"]
+    words = ("prompt", "model", "seed", "index", "tokens", "version")
+    rows = [[word, str(facts[word])] for word in words if word in facts]
+    lines += columns(rows) if rows else ["  says nothing of how it was made"]
+    return lines + _history(facts.get("made_by", []))
+
+
+def _model_lines(facts: dict[str, Any]) -> list[str]:
+    rows = [["component", "parameters", "bytes", "dtype"]]
+    for name, part in facts["components"].items():
+        rows.append([name, f"{part['parameters']:,}", f"{part['bytes']:,}", part["dtype"]]
+                    if "parameters" in part else [name, f"missing: {part['missing']}", "", ""])
+    rows.append(["together", f"{facts['parameters']:,}", f"{facts['bytes']:,}", ""])
+    lines = [f"{facts['name']}  model at {facts['path']}", *columns(rows)]
+    prints = [[word.replace("_", " "), facts[word]] for word in ("text_fingerprint", "codebook_fingerprint")
+              if word in facts]
+    grid = [["picture tokens", "x".join(map(str, facts["grid"]))]]
+    return lines + columns(grid + prints)

@@ -1,0 +1,73 @@
+"""Which model a command uses: the one that --model names, else the one that a record names."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from janus_cli import zoo
+from janus_cli.commands.console import Device, Failures, Talk, pick_device
+from janus_cli.errors import ModelError
+from janus_cli.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+
+
+class Loader:
+    """Pipelines by model name; each model is loaded once, the device chosen once, when first needed."""
+
+    def __init__(self, model: str | None, device: Device, talk: Talk) -> None:
+        self._model, self._wanted, self._talk = model, device, talk
+        self._device: str | None = None
+        self._pipelines: dict[str, Pipeline] = {}
+
+    def device(self) -> str:
+        """The torch device; chosen, and said on stderr, when the first net is loaded."""
+        if self._device is None:
+            self._device = pick_device(self._wanted)
+            self._talk(f"device {self._device}")
+        return self._device
+
+    def named(self, name: str | None = None) -> Pipeline:
+        """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
+        name = self._model or name or zoo.DEFAULT
+        if name not in self._pipelines:
+            self._pipelines[name] = Pipeline(zoo.find(name), self.device)
+        return self._pipelines[name]
+
+    def of(self, record: "Record") -> Pipeline:
+        """The model whose tokens `record` holds. Raises ModelError where it is not here."""
+        return self.named(self._model or model_of(record))
+
+    def checked(self, records: Iterable["Record"], failures: Failures) -> Iterator["Record"]:
+        """The records that their model accepts; the others are counted as failures."""
+        for i, record in enumerate(records):
+            with failures.item(f"record {record.id or i}"):
+                self.of(record).check(record)
+                yield record
+
+    def each(self, records: Iterable["Record"], failures: Failures,
+             stage: Callable[[Pipeline, Iterable["Record"]], Iterator["Record"]]) -> Iterator["Record"]:
+        """What `stage` makes of the records, one at a time; those that fail are counted."""
+        for i, record in enumerate(records):
+            with failures.item(f"record {record.id or i}"):
+                yield from stage(self.of(record), [record])
+
+    def grouped(self, records: Iterable["Record"]) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
+        """Runs of records that use the same model, with it."""
+        return groupby(records, key=self.of)
+
+
+def model_of(record: "Record") -> str | None:
+    """The model that made the record's image tokens, else its text tokens, as it is called in the record."""
+    for modality in ("image", "text"):
+        segment = record.find(modality)
+        if segment is not None and "tokenizer" in segment.info:
+            name = segment.info["tokenizer"]
+            try:
+                zoo.find(name)
+            except ModelError:
+                raise ModelError(f"the record was made by model {name!r}, which is not here: "
+                                 "choose one with --model NAME or --model FOLDER") from None
+            return str(name)
+    return None

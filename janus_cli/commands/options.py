@@ -1,0 +1,44 @@
+"""Typer declarations of the arguments and options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+from janus_cli.commands.console import Device
+
+Inputs = Annotated[list[str] | None, typer.Argument(
+    metavar="FILE|DIR|-", help="Token files, folders or .tar shards; standard input if none or -.",
+    show_default=False)]
+Output = Annotated[str | None, typer.Option(
+    "--output", "-o", metavar="FILE", show_default=False,
+    help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; standard output if none or -.")]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+ModelName = Annotated[str | None, typer.Option(
+    "--model", "-m", metavar="NAME|DIR", show_default=False,
+    help="Model to use; otherwise the one that the record names.")]
+NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
+DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+
+Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same picture.")]
+Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Pictures for each prompt.")]
+BatchSize = Annotated[int, typer.Option(
+    "--batch-size", min=1, help="Pictures generated together; changes the speed, no picture.")]
+CfgScale = Annotated[float | None, typer.Option(
+    "--cfg-scale", min=0.0, show_default="the model's",
+    help="Weight of the prompt (classifier-free guidance); 1 = none.")]
+Temperature = Annotated[float | None, typer.Option(
+    "--temperature", min=0.0, show_default="the model's", help="0 = always the likeliest token.")]
+TopK = Annotated[int | None, typer.Option(
+    "--top-k", min=0, show_default="the model's", help="Draw among the K likeliest tokens; 0 = all.")]
+TopP = Annotated[float | None, typer.Option(
+    "--top-p", min=0.0, max=1.0, show_default="the model's",
+    help="Draw among the likeliest tokens that hold this share of the probability.")]
+Steps = Annotated[int | None, typer.Option(
+    "--steps", min=0, show_default="the model's", help="Denoising steps.")]
+Scale = Annotated[int | None, typer.Option(
+    "--scale", show_default="the model's", help="Enlargement: 1, 2 or 4.")]
+Size = Annotated[int | None, typer.Option(
+    "--size", min=1, metavar="PX", show_default=False,
+    help="Height of the final picture in pixels, instead of --scale.")]

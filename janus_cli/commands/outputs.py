@@ -1,0 +1,134 @@
+"""Where decoded pictures and texts go: names from a template, standard output, no file overwritten.
+
+Knows file formats by their suffix; how a picture becomes bytes is media's business.
+"""
+
+import re
+import string
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from janus_cli.commands.streams import stdout_bytes
+from janus_cli.errors import MediaError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.records import Record
+
+FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+FIELDS = ("prompt", "seed", "index", "id")
+_MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
+
+
+class Outputs:
+    """Turns decoded media into files named by a template, or into bytes on standard output."""
+
+    def __init__(self, template: str | None, force: bool) -> None:
+        """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
+
+        Raises UsageError for a field or a suffix that does not exist.
+        """
+        self._template = None if template == "-" else template
+        self._force = force
+        self._written: set[Path] = set()
+        self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
+        if self._template is not None and not self._is_folder:
+            _check_template(self._template)
+
+    def write(self, record: "Record", media: "np.ndarray | str") -> str:
+        """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
+        if self._template is None:
+            _to_stdout(record, media)
+            return "-"
+        default = ".txt" if isinstance(media, str) else ".png"
+        template = str(Path(self._template) / f"{_folder_name(record)}{default}") if self._is_folder \
+            else self._template
+        path = Path(fill(template, record, len(self._written)))
+        return str(self._put(path, encode(record, media, path)))
+
+    def _put(self, path: Path, data: bytes) -> Path:
+        """Write under the first free one of path, path-1, path-2, ...; with force, free means not ours."""
+        from janus_cli.files import atomic_write
+
+        name, copy = path, 0
+        while name in self._written:
+            copy += 1
+            name = path.with_name(f"{path.stem}-{copy}{path.suffix}")
+        try:
+            name.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
+        written = atomic_write(name, data, force=self._force)
+        self._written.add(written)
+        return written
+
+
+def encode(record: "Record", media: "np.ndarray | str", path: Path) -> bytes:
+    """The bytes of `media` in the format of `path`'s suffix. Raises MediaError where they do not fit."""
+    suffix = path.suffix.lower()
+    if isinstance(media, str):
+        if suffix in FORMATS:
+            raise MediaError(f"{path}: the record holds text, not a picture: use a name in .txt")
+        return (media + "\n").encode("utf-8")
+    if suffix not in FORMATS:
+        raise MediaError(f"{path}: the record holds a picture: use a name in {', '.join(FORMATS)}")
+    from janus_cli.media import image_bytes
+    from janus_cli.pipeline import parameters
+
+    return image_bytes(media, FORMATS[suffix], parameters(record))
+
+
+def _to_stdout(record: "Record", media: "np.ndarray | str") -> None:
+    """A text as a line, a picture as PNG."""
+    if isinstance(media, str):
+        if sys.stdout is None:
+            raise UsageError("standard output is closed")
+        sys.stdout.flush()
+        data, file = (media + "\n").encode("utf-8"), sys.stdout.buffer
+    else:
+        file = stdout_bytes("a picture is", "use -o picture.png, or redirect it")
+        data = encode(record, media, Path("stdout.png"))
+    try:
+        file.write(data)
+        file.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise MediaError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def fill(template: str, record: "Record", count: int) -> str:
+    """`template` with its fields filled; {index} is the picture's among its prompt's, else `count`."""
+    steps = [step for step in record.made_by if step.get("stage") == "generate"]
+    made = steps[-1] if steps else {}
+    id = slug(record.id) or str(count)
+    values = {"prompt": slug(record.prompt) or id, "id": id, "seed": made.get("seed", 0),
+              "index": made.get("index", count)}
+    try:
+        return template.format_map(values)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{template}: {error}") from None
+
+
+def slug(text: str) -> str:
+    """`text` as a part of a file name: letters and digits of any script, words joined by hyphens."""
+    words = re.sub(r"[^\w]+", "-", text).strip("-_")
+    return words.encode("utf-8")[:_MAX_NAME].decode("utf-8", "ignore").rstrip("-_")
+
+
+def _folder_name(record: "Record") -> str:
+    return "{prompt}" if record.prompt else "{id}"
+
+
+def _check_template(template: str) -> None:
+    try:
+        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise UsageError(f"{template}: {error}") from None
+    if unknown := [name for name in fields if name not in FIELDS]:
+        known = ", ".join("{" + name + "}" for name in FIELDS)
+        raise UsageError(f"{template}: unknown field {{{unknown[0]}}} (known: {known})")
+    if Path(template).suffix.lower() not in {*FORMATS, ".txt"}:
+        raise UsageError(f"{template}: no known format: use a name in {', '.join([*FORMATS, '.txt'])}")

@@ -1,0 +1,112 @@
+"""What a command reads: records from files, folders, WebDataset shards and pipes; standard streams.
+
+Refuses to wait for a terminal to type records, and to put bytes on one.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from janus_cli.commands.console import Failures
+from janus_cli.errors import JanusError, RecordError, UsageError
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+
+
+def stdin_bytes(hint: str) -> BinaryIO:
+    """Standard input. Raises UsageError with `hint` where nothing is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"no input: {hint}")
+    return sys.stdin.buffer
+
+
+def stdout_bytes(what: str, hint: str) -> BinaryIO:
+    """Standard output for binary data. Raises UsageError where it is a terminal."""
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
+    if sys.stdout.isatty():
+        raise UsageError(f"{what} not written to the terminal: {hint}")
+    return sys.stdout.buffer
+
+
+def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
+    """`inputs` with each folder replaced by its files of these suffixes, in the order of their names.
+
+    Raises UsageError for a folder that holds none.
+    """
+    found: list[str] = []
+    wanted = tuple(suffixes)
+    for name in inputs:
+        if name == "-" or not Path(name).is_dir():
+            found.append(name)
+            continue
+        inside = sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in wanted and p.is_file())
+        if not inside:
+            raise UsageError(f"{name}: holds no file ending in {', '.join(sorted(wanted))}")
+        found.extend(inside)
+    return found
+
+
+def read_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator["Record"]:
+    """The records of files, folders and shards one after another; of stdin for "-" or no input.
+
+    A file that fails is counted and the next one read; a single input that fails raises its RecordError.
+    Of a progressive record only the last part is passed on: it holds the whole.
+    """
+    names = expand(inputs, (".safetensors", ".tar")) or ["-"]
+    for name in names:
+        count = 0
+        try:
+            for record in _records_of(name, command):
+                if record.part is None or record.part.last:
+                    yield record
+                    count += 1
+            if not count:
+                raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
+        except JanusError as error:
+            if len(names) == 1:
+                raise
+            failures.add(error, name)
+
+
+def _records_of(name: str, command: str) -> Iterator["Record"]:
+    from janus_cli.records import read_stream
+
+    if name == "-":
+        hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
+        yield from read_stream(stdin_bytes(hint))
+        return
+    with _opened(name) as file:
+        if name.endswith(".tar"):
+            yield from _tar_members(file, name)
+        else:
+            yield from read_stream(file, name)
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 (closed below; the reader's errors are its own)
+    except OSError as error:
+        raise RecordError(f"{name}: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _tar_members(file: BinaryIO, name: str) -> Iterator["Record"]:
+    """The token records in a WebDataset shard; members of other kinds are passed over."""
+    import tarfile
+
+    from janus_cli.records import read_stream
+
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                if member.isfile() and member.name.endswith(".safetensors"):
+                    inside = cast(BinaryIO, tar.extractfile(member))
+                    yield from read_stream(inside, f"{name}:{member.name}")
+    except tarfile.TarError as error:
+        raise RecordError(f"{name}: not a readable tar file ({error})") from None

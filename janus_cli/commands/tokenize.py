@@ -1,0 +1,111 @@
+"""`janus tokenize text|image`: media in, token records out."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.sinks import write_all
+from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.errors import MediaError
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+    from janus_cli.stages.text import TextTokenizer
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Text or pictures to tokens.")
+
+
+@app.command("text")
+def text(
+    texts: Annotated[list[str] | None, typer.Argument(
+        metavar="TEXT|-", show_default=False,
+        help="One record each; standard input if none or -, less its last newline.")] = None,
+    lines: Annotated[bool, typer.Option("--lines", help="Standard input has one text a line.")] = False,
+    model: opt.NewModelName = zoo.DEFAULT,
+    tokenizer: Annotated[str | None, typer.Option(
+        "--tokenizer", metavar="FILE", show_default=False,
+        help="Use this tokenizer.json instead of the model's.")] = None,
+    output: opt.Output = None,
+    force: opt.Force = False,
+) -> None:
+    """Text to tokens.
+
+    janus tokenize text "a red apple" | janus info
+    """
+    failures = Failures()
+    encoder = text_tokenizer(tokenizer, model)
+    write_all(_text_records(texts or ["-"], lines, encoder, failures), output, force, failures)
+
+
+def text_tokenizer(file: str | None, model: str) -> "TextTokenizer":
+    """The tokenizer in `file`, named after it, else the model's."""
+    from janus_cli.stages.text import TextTokenizer
+
+    if file is None:
+        found = zoo.find(model)
+        return TextTokenizer(found.tokenizer_file, found.name)
+    path = Path(file)
+    return TextTokenizer(path, path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
+
+
+def _text_records(texts: Sequence[str], lines: bool, encoder: "TextTokenizer",
+                  failures: Failures) -> Iterator["Record"]:
+    index = 0
+    for argument in texts:
+        for text in read_texts(lines) if argument == "-" else [argument]:
+            with failures.item(f"text {index}"):
+                yield encoder.encode(text, str(index))
+            index += 1
+
+
+def read_texts(lines: bool) -> Iterator[str]:
+    """The text on standard input, or its lines; without the newline at the end. Raises MediaError."""
+    file = stdin_bytes('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
+    for i, data in enumerate(file if lines else [file.read()]):
+        try:
+            yield data.decode("utf-8").removesuffix("\n")
+        except UnicodeDecodeError as error:
+            where = f"line {i + 1}" if lines else f"byte {error.start}"
+            raise MediaError(f"stdin: {where} is not UTF-8 text") from None
+
+
+@app.command("image")
+def image(
+    inputs: Annotated[list[str] | None, typer.Argument(
+        metavar="FILE|DIR|-", show_default=False,
+        help="Pictures, folders of them, or standard input.")] = None,
+    model: opt.NewModelName = zoo.DEFAULT,
+    device: opt.DeviceChoice = Device.auto,
+    output: opt.Output = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Pictures to tokens.
+
+    janus tokenize image cat.png | janus decode -o cat-again.png
+    """
+    failures = Failures()
+    loader = Loader(model, device, Talk(quiet))
+    write_all(_image_records(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures)
+
+
+def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
+    from janus_cli.media import read_image
+
+    for name in names:
+        with failures.item("stdin" if name == "-" else name):
+            if name == "-":
+                pixels = read_image(stdin_bytes("name a picture (janus tokenize image FILE), or pipe one in"),
+                                    "stdin")
+                yield loader.named().encode(pixels, id="stdin")
+            else:
+                pixels = read_image(Path(name), name)
+                yield loader.named().encode(pixels, id=Path(name).stem, source=Path(name).name)

@@ -1,0 +1,27 @@
+"""`janus upsample`: pixels in, 2 or 4 times larger ones out."""
+
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.sinks import write_all
+from janus_cli.commands.streams import read_records
+
+
+def upsample(
+    inputs: opt.Inputs = None,
+    scale: opt.Scale = None,
+    model: opt.ModelName = None,
+    device: opt.DeviceChoice = Device.auto,
+    output: opt.Output = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Small to large.
+
+    janus denoise apple.safetensors | janus upsample | janus decode -o apple.png
+    """
+    failures = Failures()
+    loader = Loader(model, device, Talk(quiet))
+    records = read_records(inputs or [], failures, "upsample")
+    large = loader.each(records, failures, lambda pipeline, one: pipeline.upsample(one, scale))
+    write_all(large, output, force, failures)

@@ -11,41 +11,35 @@ from janus_cli.config import RefinerConfig
 
 CELL = 2  # pixels per trunk cell side: the trunk runs at half the picture's resolution
 LEVELS = 3  # x1, x2, x4 enlargements the trunk can be told about
+HEAD_SCALE = 0.1  # the heads' wide convolutions start at zero; without it Adam's first steps overshoot
 
 
-class PixelNorm(nn.Module):
-    """GroupNorm whose statistics are taken at each position, over a group of channels.
+def pixel_norm(x: Tensor, groups: int) -> Tensor:
+    """GroupNorm of [B, H, W, D] whose statistics are taken at each position, over a group of channels.
 
     An ordinary GroupNorm averages over the whole picture: a patch would then change when a far one
-    arrives, and a streamed picture could never equal the offline one.
+    arrives, and a streamed picture could never equal the offline one. There is no gain and bias: a linear
+    layer follows, and has both.
     """
-
-    def __init__(self, dim: int, groups: int) -> None:
-        super().__init__()
-        self.groups = groups
-        self.weight = nn.Parameter(torch.ones(dim))
-        self.bias = nn.Parameter(torch.zeros(dim))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, H, W, D] -> [B, H, W, D]."""
-        split = x.unflatten(-1, (self.groups, -1))
-        return F.layer_norm(split, split.shape[-1:]).flatten(-2) * self.weight + self.bias
+    split = x.unflatten(-1, (groups, -1))
+    return F.layer_norm(split, split.shape[-1:]).flatten(-2)
 
 
 class Block(nn.Module):
-    """Depthwise convolution, norm, two pointwise layers, residual (ConvNeXt 2201.03545, SAFMN-style trunk)."""
+    """Depthwise convolution, norm, two pointwise layers, residual (ConvNeXt, 2201.03545)."""
 
     def __init__(self, cfg: RefinerConfig) -> None:
         super().__init__()
         self.spatial = nn.Conv2d(cfg.dim, cfg.dim, cfg.kernel, padding=cfg.kernel // 2, groups=cfg.dim)
-        self.norm = PixelNorm(cfg.dim, cfg.groups)
+        self.groups = cfg.groups
         self.up = nn.Linear(cfg.dim, cfg.dim * cfg.expansion)
         self.down = nn.Linear(cfg.dim * cfg.expansion, cfg.dim)
+        nn.init.normal_(self.down.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, H, W, D] -> [B, H, W, D]; channels last in memory, so both layouts are free views."""
         local = self.spatial(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x + self.down(F.gelu(self.up(self.norm(local))))
+        return x + self.down(F.gelu(self.up(pixel_norm(local, self.groups))))
 
 
 class CodeMap(nn.Module):
@@ -78,15 +72,12 @@ class Refiner(nn.Module):
         self.level = nn.Embedding(LEVELS, cfg.dim)
         self.input = nn.Linear(7 * CELL**2 + cfg.code_dim, cfg.dim)
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_block))
-        self.norm = PixelNorm(cfg.dim, cfg.groups)
         self.denoise_head = nn.Conv2d(cfg.dim, 3 * CELL**2, 3, padding=1)
         self.up_hidden = nn.Linear(cfg.dim, cfg.dim)
         self.up_head = nn.Conv2d(cfg.dim // CELL**2, 3 * 2**2, 3, padding=1)
         for head in (self.denoise_head, self.up_head):  # start as the identity and as plain enlargement
             nn.init.zeros_(head.weight)
             nn.init.zeros_(torch.as_tensor(head.bias))
-        for block in self.blocks:
-            nn.init.normal_(block.get_submodule("down").get_parameter("weight"), std=0.02 / cfg.n_block**0.5)
         nn.init.normal_(self.level.weight, std=0.02)
 
     @property
@@ -113,13 +104,13 @@ class Refiner(nn.Module):
         The enlargement (1, 2 or 4) is H / (rows * patch).
         """
         scale = x.shape[2] // (codes.shape[1] * self.cfg.patch)
-        assert x.shape[2:] == (codes.shape[1] * self.cfg.patch * scale, codes.shape[2] * self.cfg.patch * scale)
+        assert x.shape[2:] == tuple(n * self.cfg.patch * scale for n in codes.shape[1:])
         pixels = F.pixel_unshuffle(torch.cat((x, y, t), 1), CELL).permute(0, 2, 3, 1)
         h = self.input(torch.cat((pixels, self.codes(codes, scale)), -1))
         h = h + self.level.weight[scale.bit_length() - 1]
         for block in self.blocks:
             h = block(h)
-        return self.norm(h)
+        return pixel_norm(h, self.cfg.groups)
 
     def denoise(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
         """The sharp picture [B, 3, H, W] that x [B, 3, H, W] is on its way to.
@@ -128,14 +119,14 @@ class Refiner(nn.Module):
         each pixel's time; codes [B, rows, cols], `mask_code` where none has arrived (x and y are 0 there).
         """
         h = self.trunk(x, y, t, codes).permute(0, 3, 1, 2)
-        return torch.lerp(y, x, t) + F.pixel_shuffle(self.denoise_head(h), CELL)
+        return torch.lerp(y, x, t) + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h), CELL)
 
     def upsample(self, x: Tensor, codes: Tensor) -> Tensor:
-        """x [B, 3, H, W] on [-1, 1] enlarged to [B, 3, 2 H, 2 W]; codes [B, rows, cols] or all `mask_code`."""
+        """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`."""
         h = self.trunk(x, x, torch.ones_like(x[:, :1]), codes)
         h = F.pixel_shuffle(F.gelu(self.up_hidden(h)).permute(0, 3, 1, 2), CELL)
         plain = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
-        return plain + F.pixel_shuffle(self.up_head(h), 2)
+        return plain + HEAD_SCALE * F.pixel_shuffle(self.up_head(h), 2)
 
 
 def pixel_map(patches: Tensor, size: int) -> Tensor:

@@ -40,9 +40,8 @@ class Crops:
     def take(self, x: Tensor, size: int = 1) -> Tensor:
         """[B, ..., rows * size, cols * size] -> [B, ..., tokens * size, tokens * size]."""
         n = self.tokens * size
-        return torch.stack([
-            x[i, ..., r * size : r * size + n, c * size : c * size + n] for i, (r, c) in enumerate(self.corners)
-        ])
+        starts = [(r * size, c * size) for r, c in self.corners]
+        return torch.stack([x[i, ..., r : r + n, c : c + n] for i, (r, c) in enumerate(starts)])
 
 
 def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -90,7 +89,7 @@ def denoise_loss(refiner: Refiner, x: Tensor, y: Tensor, codes: Tensor, t: Tenso
 
 @torch.no_grad()
 def own_output(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Tensor:
-    """The denoiser's result from y [B, 3, H, W] as training sees it: Euler steps, one time for all patches."""
+    """The denoiser's result from y [B, 3, H, W] in Euler steps, with one time for all patches."""
     x = y + refiner.cfg.noise * torch.randn_like(y)
     for step in range(steps):
         t = torch.full_like(x[:, :1], step / steps)
@@ -98,7 +97,9 @@ def own_output(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Te
     return x.clamp(-1, 1)
 
 
-def refine_loss(refiner: Refiner, dvae: DVAE, pictures: Tensor, crop: int = 6) -> tuple[Tensor, dict[str, Tensor]]:
+def refine_loss(
+    refiner: Refiner, dvae: DVAE, pictures: Tensor, crop: int = 6
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Scalar loss and metrics for pictures [B, 3, S, S] in [-1, 1]; S / 4 is a multiple of the patch.
 
     crop: tokens per side of the training crop at x1; the second enlargement sees half of it.
@@ -154,7 +155,8 @@ class RefinerObjective(nn.Module):
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Pictures [B, 3, side, side]."""
-        pictures = [compose(any_scene(rng, self.drawings), self.sprites, self.side) for _ in range(self.batch_size)]
+        scenes = [any_scene(rng, self.drawings) for _ in range(self.batch_size)]
+        pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
         return {"pixels": to_tensor(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

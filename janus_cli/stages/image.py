@@ -1,0 +1,67 @@
+"""Pictures as tokens: any picture to dVAE codes, and back.
+
+Knows a dVAE and numpy pictures. Opens no file and picks no device: the net's own is used.
+"""
+
+import numpy as np
+import torch
+
+from janus_cli.errors import MediaError, RecordError
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float, to_uint8
+from janus_cli.records import Record, Segment, check_ids, to_ids
+
+
+@torch.inference_mode()
+def encode_image(
+    image: np.ndarray, dvae: DVAE, name: str, fingerprint: str, *, id: str = "", source: str = ""
+) -> Record:
+    """A record with one image segment [H / patch, W / patch] from uint8 [H, W, 3].
+
+    A side that is no multiple of the patch is padded by repeating the last row or column; the true size
+    is kept in the segment's `size` and cut out again by `decode_image`. `name` and `fingerprint` are the
+    tokenizer's. Raises MediaError for anything but a non-empty uint8 RGB picture.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        what = f"{image.dtype} {list(image.shape)}"
+        raise MediaError(f"{source or 'picture'}: expected uint8 [H, W, 3], found {what}")
+    patch = dvae.cfg.patch
+    height, width = image.shape[:2]
+    padded = np.pad(image, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="edge")
+    device = next(dvae.parameters()).device
+    codes = dvae.encode(to_float(padded, device))[0].cpu().numpy()
+    info = {"tokenizer": name, "fingerprint": fingerprint, "patch": patch, "size": [height, width]}
+    segment = Segment("image", to_ids(codes, dvae.cfg.codebook_size), info)
+    note: dict[str, str] = {"modality": "image"} | ({"source": source} if source else {})
+    return Record((segment,), id).with_step("tokenize", None, **note)
+
+
+@torch.inference_mode()
+def decode_image(segment: Segment, dvae: DVAE) -> np.ndarray:
+    """The picture uint8 [H, W, 3] of an image segment, cut to its true size.
+
+    Raises RecordError for another modality, another patch, or ids beyond the codebook.
+    """
+    if segment.modality != "image":
+        raise RecordError(f"expected an image segment, found {segment.modality}")
+    ours, theirs = dvae.cfg.patch, segment.info.get("patch", dvae.cfg.patch)
+    if theirs != ours:
+        raise RecordError(f"the tokens stand for {theirs} px patches, the model's for {ours} px")
+    check_ids(segment, dvae.cfg.codebook_size)
+    device = next(dvae.parameters()).device
+    codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
+    image = to_uint8(dvae.decode(codes))
+    height, width = true_size(segment, image.shape[:2])
+    return image[:height, :width]
+
+
+def true_size(segment: Segment, full: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width in pixels of the picture within its grid of `full` pixels.
+
+    Raises RecordError when `size` is no size that the grid can hold.
+    """
+    size = segment.info.get("size", list(full))
+    whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)
+    if not whole or not all(0 < n <= limit for n, limit in zip(size, full, strict=True)):
+        raise RecordError(f"{segment.modality} segment: size {size!r} does not fit its {list(full)} pixels")
+    return size[0], size[1]

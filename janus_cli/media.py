@@ -1,0 +1,227 @@
+"""Pictures, sounds and texts in and out: bytes and files on one side, numpy arrays on the other.
+
+Knows media formats (how a file is read and written at all is in files.py), no tokens and no nets.
+Pictures are uint8 [H, W, 3], sounds float32 [channels, samples] at full scale ±1.
+"""
+
+import contextlib
+import io
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from janus_cli.errors import MediaError
+from janus_cli.files import atomic_write, free_path, read_bytes
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["atomic_write", "audio_bytes", "free_path", "image_bytes", "image_to_pixels", "pixels_to_image",
+           "read_bytes", "read_image", "read_image_metadata", "read_text"]
+
+MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
+MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame
+# What Pillow may try. Its other plugins start programs (EPS) or open rare, little-tested formats.
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO", "QOI", "MPO", "JPEG2000")
+_USER_COMMENT = 0x9286  # Exif 2.3, 4.6.5; starts with 8 bytes that name the character code
+_ORIENTATION = 0x0112
+_EXIF_IFD = 0x8769
+_OPTIONS: dict[str, dict[str, int | bool]] = {
+    "png": {"compress_level": 6},
+    "jpeg": {"quality": 95, "subsampling": 0},
+    "webp": {"quality": 95, "method": 4},
+}
+_SOUND = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
+
+
+# ---- in
+
+
+def read_text(source: Path | BinaryIO, name: str) -> str:
+    """A UTF-8 text, line ends and all. Raises MediaError for other bytes."""
+    data = read_bytes(source, name)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = f"0x{data[error.start]:02x}"
+        raise MediaError(f"{name}: not UTF-8 text (byte {bad} at {error.start:,})") from None
+
+
+def read_image(source: Path | BinaryIO, name: str) -> np.ndarray:
+    """A picture as uint8 [H, W, 3]: upright by its EXIF orientation, transparency over white, any mode.
+
+    Of an animation, the first frame. Raises MediaError for what is no picture, damaged or too large.
+    """
+    with _opened(read_bytes(source, name), name) as image:
+        return _to_rgb(_upright(image))
+
+
+def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, str]:
+    """The texts in a picture: PNG text chunks, or what `image_bytes` put into a JPEG's or WebP's EXIF."""
+    name = name or str(source)
+    with _opened(read_bytes(source, name), name) as image:
+        texts = getattr(image, "text", None)
+        if texts is not None:
+            return {str(key): str(value) for key, value in texts.items()}
+        with contextlib.suppress(Exception):  # a stranger's EXIF may hold anything; then it is not ours
+            comment = image.getexif().get_ifd(_EXIF_IFD)[_USER_COMMENT]
+            found = json.loads(comment[8:].decode("ascii"))
+            return {key: value for key, value in found.items() if isinstance(value, str)}
+        return {}
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
+    """The decoded picture; any trouble inside the block becomes a MediaError that names the file."""
+    import warnings
+
+    from PIL import Image, UnidentifiedImageError
+
+    Image.init()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # stderr is for us; sizes are checked below, before any decoding
+            with Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise MediaError(f"{name}: {image.width} x {image.height} pixels; "
+                                     f"at most {MAX_PIXELS:,} are allowed")
+                image.load()
+                yield image
+    except MediaError:
+        raise
+    except UnidentifiedImageError:
+        hint = "is it a token record?" if data[8:9] == b"{" else f"known are {', '.join(FORMATS[:6])}"
+        raise MediaError(f"{name}: not a picture that can be read; {hint}") from None
+    except Image.DecompressionBombError:
+        raise MediaError(f"{name}: too large; at most {MAX_PIXELS:,} pixels are allowed") from None
+    except Exception as error:  # on damaged files Pillow's decoders raise nearly every built-in exception
+        raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """The picture turned as its EXIF orientation says; as it is where the EXIF is broken."""
+    from PIL.Image import Transpose
+
+    turns = {2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
+             5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}
+    turn = None
+    with contextlib.suppress(Exception):  # any exception at all: a good picture is worth more than its EXIF
+        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: "Image.Image") -> np.ndarray:
+    """Any mode as uint8 [H, W, 3], transparency over white."""
+    from PIL import Image
+
+    if image.mode == "F":  # float samples: on [0, 1] or on [0, 255], by what is there
+        values = np.nan_to_num(np.asarray(image, np.float32))
+        return _gray(values * 255 if values.max(initial=0) <= 1 else values)
+    if image.mode.startswith("I"):  # 16 bits, by way of Pillow's "I;16", "I;16B" or "I"
+        return _gray(np.asarray(image).astype(np.float32) / 257)
+    if not image.has_transparency_data:
+        return np.array(image.convert("RGB"))
+    layer = image.convert("RGBA")
+    white = Image.new("RGB", image.size, "white")
+    white.paste(layer, mask=layer.getchannel("A"))
+    return np.array(white)
+
+
+def _gray(values: np.ndarray) -> np.ndarray:
+    """[H, W] on [0, 255] as uint8 [H, W, 3]."""
+    return np.repeat(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+# ---- out
+
+
+def image_bytes(pixels: np.ndarray, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
+    """uint8 [H, W, 3] as a file of `format` (png, jpeg, webp). The same input gives the same bytes.
+
+    metadata: PNG text chunks; in JPEG and WebP one JSON object in the EXIF UserComment. Raises MediaError.
+    """
+    from PIL import Image, PngImagePlugin
+
+    if format not in _OPTIONS:
+        raise MediaError(f"unknown picture format {format!r} (known: {', '.join(_OPTIONS)})")
+    extra: dict[str, object] = {}
+    if metadata and format == "png":
+        info = extra["pnginfo"] = PngImagePlugin.PngInfo()
+        for key, value in metadata.items():
+            (info.add_text if value.isascii() else info.add_itxt)(key, value)
+    elif metadata:
+        exif = Image.Exif()
+        exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"ASCII\0\0\0" + json.dumps(dict(metadata)).encode("ascii")
+        extra["exif"] = packed = exif.tobytes()
+        if format == "jpeg" and len(packed) > MAX_EXIF:
+            raise MediaError(f"parameters of {len(packed):,} bytes do not fit into a jpeg file: use png")
+    file = io.BytesIO()
+    try:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format, **_OPTIONS[format], **extra)
+    except (OSError, ValueError) as error:  # larger than the format allows
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise MediaError(f"{size} pixels cannot be written as {format} ({error})") from None
+    return file.getvalue()
+
+
+def pixels_to_image(pixels: np.ndarray) -> np.ndarray:
+    """Patches [rows, cols, P, P, 3] -> picture [rows * P, cols * P, 3]."""
+    rows, cols, size = pixels.shape[:3]
+    return np.ascontiguousarray(pixels.swapaxes(1, 2)).reshape(rows * size, cols * size, 3)
+
+
+def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
+    """Picture [H, W, 3] -> patches [H / patch, W / patch, patch, patch, 3]. Raises MediaError for a rest."""
+    height, width = image.shape[:2]
+    if height % patch or width % patch or not height * width:
+        raise MediaError(f"a picture of {width} x {height} pixels is no multiple of the patch, {patch}")
+    split = image.reshape(height // patch, patch, width // patch, patch, 3)
+    return np.ascontiguousarray(split.swapaxes(1, 2))
+
+
+def audio_bytes(waveform: np.ndarray, sample_rate: int, format: str,
+                metadata: Mapping[str, str] | None = None) -> bytes:
+    """float32 [channels, samples] at `sample_rate` Hz as wav (16 bit), flac or ogg; louder than ±1 is cut.
+
+    metadata goes as JSON into the comment. flac and ogg need soundfile. Raises MediaError.
+    """
+    comment = json.dumps(dict(metadata)) if metadata else ""
+    samples = np.clip(np.asarray(waveform, np.float32), -1, 1).T  # [samples, channels]
+    if format == "wav":
+        return _wav(np.round(samples * 32767).astype("<i2"), sample_rate, comment.encode("ascii"))
+    if format not in _SOUND:
+        raise MediaError(f"unknown sound format {format!r} (known: wav, {', '.join(_SOUND)})")
+    try:
+        import soundfile
+    except (ImportError, OSError):  # OSError: the wheel without its libsndfile
+        raise MediaError(f'{format} needs soundfile: pip install "janus-cli[audio]", or write .wav') from None
+    file = io.BytesIO()
+    kind, subtype = _SOUND[format]
+    try:
+        with soundfile.SoundFile(file, "w", sample_rate, samples.shape[1], subtype, format=kind) as sound:
+            sound.comment = comment
+            sound.write(samples)
+    except (RuntimeError, ValueError) as error:
+        raise MediaError(f"the sound cannot be written as {format} ({error})") from None
+    return file.getvalue()
+
+
+def _wav(samples: np.ndarray, sample_rate: int, comment: bytes) -> bytes:
+    """int16 [samples, channels] as RIFF WAVE; the comment in a LIST INFO ICMT chunk."""
+    channels = samples.shape[1]
+    form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
+    chunks = [(b"fmt ", form), (b"data", samples.tobytes())]
+    if comment:
+        chunks.insert(1, (b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0")))
+    body = b"WAVE" + b"".join(_chunk(*chunk) for chunk in chunks)
+    if len(body) >= 1 << 32:
+        raise MediaError("more than 4 GB do not fit into a WAV file; use flac")
+    return _chunk(b"RIFF", body)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

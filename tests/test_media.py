@@ -1,0 +1,356 @@
+"""Pictures, sounds and files: every mode and orientation, damage, metadata, atomic writing."""
+
+import io
+import json
+import os
+import resource
+import struct
+import sys
+import threading
+import types
+import wave
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from janus_cli import files, media
+from janus_cli.errors import MediaError
+from janus_cli.files import atomic_write, free_path, read_bytes
+
+CORNER = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]],
+                   [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
+
+
+def save(image: Image.Image, format: str = "PNG", **options) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    file.seek(0)
+    return file
+
+
+def read(image: Image.Image, format: str = "PNG", **options) -> np.ndarray:
+    return media.read_image(save(image, format, **options), "x")
+
+
+@pytest.mark.parametrize(("mode", "format"), [
+    ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("PA", "TIFF"), ("RGB", "PNG"), ("RGBA", "PNG"),
+    ("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("CMYK", "JPEG"),
+    ("CMYK", "TIFF"), ("YCbCr", "JPEG"), ("LAB", "TIFF"), ("RGB", "WEBP"), ("RGBA", "WEBP"), ("P", "GIF"),
+    ("RGB", "BMP"), ("RGB", "PPM"),
+])
+def test_every_mode_is_read_as_rgb(mode, format):
+    whites = {"I": 65535, "I;16": 65535, "I;16B": 65535, "F": 1.0, "LAB": (255, 128, 128)}
+    white = Image.new(mode, (5, 3), whites[mode]) if mode in whites else \
+        Image.new("RGB", (5, 3), "white").convert(mode)
+    found = read(white, format)
+    assert found.shape == (3, 5, 3) and found.dtype == np.uint8
+    assert found.min() >= 254
+
+
+def test_gray_of_16_bits_is_scaled_not_cut():
+    ramp = np.array([[0, 257, 32896, 65535]], np.uint16)
+    assert read(Image.fromarray(ramp))[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_float_pictures():
+    for values, expected in (([[0, 0.5, 1]], [0, 128, 255]), ([[0, 128, 300]], [0, 128, 255])):
+        found = read(Image.fromarray(np.array(values, np.float32)), "TIFF")
+        assert found[0, :, 0].tolist() == expected
+
+
+def test_alpha_lies_over_white():
+    pixels = np.array([[[255, 0, 0, 255], [255, 0, 0, 0], [0, 0, 0, 128]]], np.uint8)
+    assert read(Image.fromarray(pixels))[0].tolist() == [[255, 0, 0], [255, 255, 255], [127, 127, 127]]
+    gray = np.array([[[0, 255], [0, 0]]], np.uint8)
+    assert read(Image.fromarray(gray, "LA"))[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+@pytest.mark.parametrize("transparency", [1, b"\xff\x00"])
+def test_palette_with_transparency(transparency):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    assert read(image, transparency=transparency)[0].tolist() == [[10, 20, 30], [255, 255, 255]]
+
+
+def test_transparent_colour_of_rgb_and_gray():
+    assert read(Image.fromarray(CORNER), transparency=(0, 0, 0))[1, 0].tolist() == [255, 255, 255]
+    gray = Image.fromarray(np.array([[0, 9]], np.uint8))
+    assert read(gray, transparency=9)[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+def test_exif_orientation(orientation, format):
+    # where a viewer finds the stored pixels: EXIF 2.3, 4.6.4, table of tag 0x0112
+    upright = {1: CORNER, 2: CORNER[:, ::-1], 3: CORNER[::-1, ::-1], 4: CORNER[::-1],
+               5: CORNER.swapaxes(0, 1), 6: np.rot90(CORNER, -1),
+               7: CORNER[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(CORNER)}
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True, "exact": True} if format == "WEBP" else {}
+    found = read(Image.fromarray(CORNER), format, exif=exif, **options)
+    np.testing.assert_array_equal(found, upright[orientation])
+
+
+@pytest.mark.parametrize("exif", [
+    b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"x" * 30,
+    b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0",
+])
+def test_broken_exif_does_not_lose_the_picture(exif):
+    for format in ("PNG", "JPEG", "WEBP"):
+        assert read(Image.new("RGB", (4, 2), "white"), format, exif=exif).size == 24
+        assert media.read_image_metadata(save(Image.new("RGB", (4, 2)), format, exif=exif), "x") == {}
+
+
+def png(width: int, height: int) -> bytes:
+    """A PNG that claims this size and holds almost nothing."""
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*c) for c in chunks)
+
+
+@pytest.mark.parametrize("side", [10_001, 13_000, 60_000])
+def test_decompression_bombs(side, recwarn):
+    with pytest.raises(MediaError, match="100,000,000"):
+        media.read_image(io.BytesIO(png(side, side)), "bomb.png")
+    assert not recwarn.list
+
+
+def test_damaged_pictures_give_one_line():
+    rng = np.random.default_rng(1)
+    image = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
+    for format in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"):
+        data = save(image, format).read()
+        for _ in range(40):
+            bad = bytearray(data[:rng.integers(1, len(data) + 1)])
+            for place in rng.integers(0, len(bad), 3):
+                bad[place] = rng.integers(256)
+            try:
+                assert media.read_image(io.BytesIO(bytes(bad)), "x.png").shape[2] == 3
+            except MediaError as error:
+                assert str(error).startswith("x.png: ") and "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    (b"", "x: empty"), (b"hello", "not a picture"), (png(10, 10), "damaged"),
+    (b"\x20\0\0\0\0\0\0\0{}", "token record"),
+    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+])
+def test_what_is_no_picture(data, message):
+    with pytest.raises(MediaError, match=message):
+        media.read_image(io.BytesIO(data), "x")
+
+
+def test_paths_that_cannot_be_read(tmp_path):
+    for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(MediaError, match=message):
+            media.read_image(path, str(path))
+
+
+def test_a_picture_may_come_through_a_pipe():
+    source, sink = os.pipe()
+    data = save(Image.fromarray(CORNER)).read()
+    thread = threading.Thread(target=lambda: (os.write(sink, data), os.close(sink)))
+    thread.start()
+    with os.fdopen(source, "rb", buffering=0) as file:
+        np.testing.assert_array_equal(media.read_image(file, "stdin"), CORNER)
+    thread.join()
+
+
+def test_inputs_are_capped(monkeypatch):
+    monkeypatch.setattr(files, "MAX_BYTES", 100)
+    assert len(read_bytes(io.BytesIO(bytes(100)), "x")) == 100
+    with pytest.raises(MediaError, match="longer than 100"):
+        read_bytes(io.BytesIO(bytes(101)), "x")
+
+
+def test_text():
+    assert media.read_text(io.BytesIO("苹果\r\n".encode()), "x") == "苹果\r\n"
+    with pytest.raises(MediaError, match="0xff at 2"):
+        media.read_text(io.BytesIO(b"ab\xff"), "x")
+
+
+METADATA = {"Software": "janus-cli", "prompt": "ein roter Apfel, 苹果\n\"", "janus": json.dumps({"seed": 7})}
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+@pytest.mark.parametrize("metadata", [METADATA, {}, None])
+def test_pictures_round_trip_with_their_metadata(format, metadata, tmp_path):
+    smooth = np.broadcast_to(np.linspace(0, 255, 32)[:, None, None], (32, 48, 3)).astype(np.uint8)
+    data = media.image_bytes(smooth, format, metadata)
+    assert data == media.image_bytes(np.asfortranarray(smooth), format, metadata)
+    path = tmp_path / f"x.{format}"
+    path.write_bytes(data)
+    found = media.read_image(path, "x")
+    assert found.shape == smooth.shape
+    assert np.abs(found.astype(int) - smooth).max() <= (0 if format == "png" else 6)
+    assert media.read_image_metadata(path) == (metadata or {})
+    assert Image.open(path).format == format.upper()
+
+
+def test_png_texts_are_what_other_tools_read():
+    image = Image.open(io.BytesIO(media.image_bytes(CORNER, "png", METADATA)))
+    assert isinstance(image, PngImagePlugin.PngImageFile)
+    assert image.text == METADATA
+    assert b"tEXtjanus\0" in media.image_bytes(CORNER, "png", METADATA)
+
+
+def test_what_a_format_cannot_hold():
+    with pytest.raises(MediaError, match="use png"):
+        media.image_bytes(CORNER, "jpeg", {"janus": "x" * 70_000})
+    with pytest.raises(MediaError, match="17000 x 1 pixels cannot be written as webp"):
+        media.image_bytes(np.zeros((1, 17_000, 3), np.uint8), "webp")
+    with pytest.raises(MediaError, match="'bmp'"):
+        media.image_bytes(CORNER, "bmp")
+
+
+def test_patches_and_pictures():
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    pixels = media.image_to_pixels(image, 2)
+    assert pixels.shape == (2, 3, 2, 2, 3)
+    np.testing.assert_array_equal(pixels[1, 2], image[2:4, 4:6])
+    np.testing.assert_array_equal(media.pixels_to_image(pixels), image)
+    with pytest.raises(MediaError, match="6 x 4 pixels is no multiple of the patch, 4"):
+        media.image_to_pixels(image, 4)
+
+
+def test_wav_is_read_by_the_standard_library():
+    waveform = np.array([[0, 0.5, -2.0], [1.0, -1.0, 0.25]], np.float32)
+    data = media.audio_bytes(waveform, 24000, "wav", {"janus": "ä"})
+    assert data == media.audio_bytes(waveform, 24000, "wav", {"janus": "ä"})
+    assert struct.unpack("<I", data[4:8])[0] == len(data) - 8
+    with wave.open(io.BytesIO(data)) as sound:
+        assert sound.getparams()[:4] == (2, 2, 24000, 3)  # channels, bytes a sample, Hz, samples
+        found = np.frombuffer(sound.readframes(3), "<i2").reshape(3, 2)
+    assert found.T.tolist() == [[0, 16384, -32767], [32767, -32767, 8192]]
+    assert b'ICMT\x14\0\0\0{"janus": "\\u00e4"}' in data
+
+
+def test_sounds_that_need_soundfile(monkeypatch):
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MediaError, match=r"flac needs soundfile: pip install"):
+        media.audio_bytes(np.zeros((1, 4), np.float32), 24000, "flac")
+    with pytest.raises(MediaError, match="'mp3'"):
+        media.audio_bytes(np.zeros((1, 4), np.float32), 24000, "mp3")
+
+
+def test_soundfile_gets_samples_by_channels(monkeypatch):
+    class SoundFile:
+        def __init__(self, file, mode, samplerate, channels, subtype, format):
+            self.file, self.head = file, f"{mode} {samplerate} {channels} {subtype} {format}"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.write(f"{self.head} {self.shape} {self.comment}".encode())
+
+        def write(self, data):
+            self.shape = data.shape
+
+    monkeypatch.setitem(sys.modules, "soundfile", types.SimpleNamespace(SoundFile=SoundFile))
+    data = media.audio_bytes(np.zeros((2, 4), np.float32), 24000, "flac", {"a": "b"})
+    assert data == b'w 24000 2 PCM_16 FLAC (4, 2) {"a": "b"}'
+
+
+def test_free_path(tmp_path):
+    path = tmp_path / "apple.png"
+    assert free_path(path) == path
+    path.touch()
+    (tmp_path / "apple-1.png").symlink_to("nowhere")
+    assert free_path(path) == tmp_path / "apple-2.png"
+    assert free_path(path, force=True) == path
+    assert free_path(Path("/dev/null")) == Path("/dev/null")
+    assert free_path(Path("/dev/stdout")) == Path("/dev/stdout")
+
+
+def test_atomic_write_never_overwrites_unless_told(tmp_path):
+    path = tmp_path / "a.png"
+    assert atomic_write(path, b"1") == path
+    assert atomic_write(path, b"2") == tmp_path / "a-1.png"
+    assert atomic_write(path, b"3", force=True) == path
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a.png": b"3", "a-1.png": b"2"}
+
+
+def test_modes_and_links_are_kept(tmp_path):
+    path, link = tmp_path / "a", tmp_path / "link"
+    umask = os.umask(0o027)
+    try:
+        atomic_write(path, b"1")
+    finally:
+        os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o640
+    path.chmod(0o600)
+    link.symlink_to(path)
+    atomic_write(link, b"2", force=True)
+    assert link.is_symlink() and path.read_bytes() == b"2" and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path):
+    path = tmp_path / "a"
+    threads = [threading.Thread(target=atomic_write, args=(path, str(i).encode())) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(int(p.read_bytes()) for p in tmp_path.iterdir()) == list(range(16))
+
+
+def test_without_hard_links(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    atomic_write(tmp_path / "a", b"1")
+    atomic_write(tmp_path / "a", b"2")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"1", "a-1": b"2"}
+
+
+def test_fifos_and_devices_are_written_straight(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(fifo.read_bytes()))
+    thread.start()
+    assert atomic_write(fifo, b"x" * 100_000) == fifo
+    thread.join()
+    assert found == [b"x" * 100_000] and fifo.is_fifo()
+    atomic_write(Path("/dev/null"), b"x")
+    with pytest.raises(MediaError, match="/dev/full: cannot be written: No space left on device"):
+        atomic_write(Path("/dev/full"), b"x")
+
+
+def test_a_file_that_does_not_fit_leaves_nothing(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        for force in (True, False):
+            with pytest.raises(MediaError, match="a: cannot be written: File too large"):
+                atomic_write(path, bytes(2000), force)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.iterdir()] == ["a"] and path.read_bytes() == b"old"
+
+
+def test_places_that_cannot_be_written(tmp_path, monkeypatch):
+    with pytest.raises(MediaError, match=r"none/a\.png: cannot be written: No such file or directory"):
+        atomic_write(tmp_path / "none" / "a.png", b"1")
+    with pytest.raises(MediaError, match=r"cannot be written: .*directory"):
+        atomic_write(tmp_path, b"1", force=True)
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(MediaError, match="a: cannot be written: Permission denied"):
+        atomic_write(tmp_path / "a", b"1")
+    assert not list(tmp_path.iterdir())

@@ -61,7 +61,7 @@ def read_labels(folder: Path) -> Labels:
 
 
 def warp(pixels: Tensor, scale: float = 0.12, shift: float = 0.08) -> Tensor:
-    """Each picture [B, 3, S, S] enlarged and moved a little at random; edges repeat. `shift` in picture sides."""
+    """Each picture [B, 3, S, S] resized and moved (`shift` in sides) a little at random; edges repeat."""
     size = 1 + scale * (2 * torch.rand(len(pixels), 1, device=pixels.device) - 1)
     move = 2 * shift * (2 * torch.rand(len(pixels), 2, device=pixels.device) - 1)
     theta = torch.zeros(len(pixels), 2, 3, device=pixels.device)
@@ -87,13 +87,13 @@ class JudgeObjective(nn.Module):
     """
 
     def __init__(
-        self, cfg: JudgeConfig, concepts: Sequence[Concept], sprites: Sprites, dvae: DVAE, batch_size: int = 64
+        self, cfg: JudgeConfig, concepts: Sequence[Concept], sprites: Sprites, dvae: DVAE, batch_size: int
     ):
         super().__init__()
         if (cfg.n_concept, cfg.n_style, cfg.size) != (len(concepts), len(STYLES), SIZE):
             raise ModelError(
-                f"a judge of these pictures has n_concept {len(concepts)}, n_style {len(STYLES)}, size {SIZE}; "
-                f"configured are {cfg.n_concept}, {cfg.n_style}, {cfg.size}"
+                f"a judge of these pictures knows {len(concepts)} concepts and {len(STYLES)} styles at {SIZE} px; "
+                f"the configured one {cfg.n_concept} and {cfg.n_style} at {cfg.size} px"
             )
         self.dvae = dvae.eval().requires_grad_(False)
         self.judge = Judge(cfg)
@@ -136,8 +136,10 @@ class JudgeObjective(nn.Module):
         """What the judge is shown, [W + 4 Q, 3, 64, 64], in the order of the labels."""
         whole, cells = batch["pixels"], batch["cells"]
         seen = self._reconstruct(torch.cat([whole[: self.through], batch["quads"]]))
-        quarters = seen[self.through :].unfold(2, 32, 32).unfold(3, 32, 32).permute(0, 2, 3, 1, 4, 5).flatten(0, 2)
-        quarters = F.interpolate(quarters, scale_factor=2, mode="bilinear")
+        quarters = torch.stack(
+            [seen[self.through :, :, t : t + 32, left : left + 32] for t, left in SPOTS], 1
+        )
+        quarters = F.interpolate(quarters.flatten(0, 1), scale_factor=2, mode="bilinear")
         seen = torch.cat([seen[: self.through], quarters])
         sharp = torch.cat([whole[: self.through], cells])
         draw = torch.rand(2, len(seen), 1, 1, 1, device=seen.device)

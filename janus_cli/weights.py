@@ -44,7 +44,8 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
             for name, wanted in expected.items():
                 tensor = file.get_tensor(name)
                 if tensor.is_floating_point() != wanted.is_floating_point():
-                    raise ModelError(f"{path}: tensor {name} holds {tensor.dtype}, the model needs {wanted.dtype}")
+                    kinds = f"holds {tensor.dtype}, the model needs {wanted.dtype}"
+                    raise ModelError(f"{path}: tensor {name} {kinds}")
                 state[name] = tensor.to(device, dtype if wanted.is_floating_point() else wanted.dtype)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None

@@ -185,10 +185,7 @@ class Attention(nn.Module):
         batch, length = q.shape[0], q.shape[2]
         folded = (q * self.head_dim**-0.5).reshape(batch, self.n_kv_head, group * length, self.head_dim)
         scores = (folded @ k.transpose(-1, -2)).view(batch, self.n_head, length, -1)
-        if mask.dtype == torch.bool:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        else:
-            scores = scores + mask
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
         probs = scores.softmax(dim=-1, dtype=torch.float32)
         probs = self.cross_residual(probs, context.onehot, context.differs).to(v.dtype)
         out = probs.view(batch, self.n_kv_head, group * length, -1) @ v

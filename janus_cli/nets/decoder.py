@@ -4,6 +4,8 @@ Each modality keeps its own ids, embedding, head and delimiter, so a new modalit
 of the configuration. With `mixin` and `relative` off this is a plain Llama stack.
 """
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,8 +71,10 @@ class Decoder(nn.Module):
         )
         self.layers = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
         self.norm = RMSNorm(cfg.dim, cfg.norm_eps)
-        self.register_buffer("rope", rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base), persistent=False)
-        self.register_buffer("two_d", torch.tensor([m.two_d for m in cfg.modalities.values()]), persistent=False)
+        rope = rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
+        two_d = torch.tensor([m.two_d for m in cfg.modalities.values()])
+        self.register_buffer("rope", rope, persistent=False)
+        self.register_buffer("two_d", two_d, persistent=False)
         self.rope: Tensor
         self.two_d: Tensor
 
@@ -79,9 +83,13 @@ class Decoder(nn.Module):
         weight = self.norm.weight
         return KVCache(self.cfg, batch, max_len, weight.device, weight.dtype)
 
+    def adapter(self, modality: str) -> ModalityAdapter:
+        """The modality's own part of the decoder."""
+        return cast(ModalityAdapter, self.modalities[modality])
+
     def head(self, modality: str) -> tuple[Tensor, Tensor]:
         """Weight [V, D] and bias [V] of the modality's output layer."""
-        adapter = self.modalities[modality]
+        adapter = self.adapter(modality)
         weight = adapter.embed.weight if adapter.head is None else adapter.head.weight
         return weight, adapter.head_bias
 
@@ -93,7 +101,7 @@ class Decoder(nn.Module):
         """Input embeddings of tokens and delimiters, [B, T] -> [B, T, D]; zero at padding."""
         x: Tensor | None = None
         for name, type_id in self.type_ids.items():
-            adapter = self.modalities[name]
+            adapter = self.adapter(name)
             mine = types == type_id
             token = adapter.embed(torch.where(mine, ids, 0).clamp(min=0))
             token = torch.where((ids == DELIMITER)[..., None], adapter.delimiter.to(token.dtype), token)
@@ -102,7 +110,9 @@ class Decoder(nn.Module):
         assert x is not None, "a decoder needs a modality"
         return x
 
-    def _places(self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None) -> Places:
+    def _places(
+        self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None
+    ) -> Places:
         """Positions from the types; grid coordinates only where a token lies on a grid."""
         valid = types >= 0
         positions = valid.cumsum(dim=1) - valid.long()
@@ -122,7 +132,7 @@ class Decoder(nn.Module):
         mask = visible[:, None]
         if self.relative is not None:
             mask = self.relative(query, key).masked_fill(~mask, -torch.inf)
-        rope = self.rope.to(x.dtype)[query.positions][:, None]
+        rope = self.rope[query.positions][:, None].to(x.dtype)
         kinds = torch.arange(len(self.type_ids), device=x.device)
         differs = None
         if self.cfg.mixin is not None and self.cfg.mixin.cross_residual:

@@ -184,7 +184,8 @@ def _run(items: list[Item], decoder: Decoder, options: GenerateOptions, progress
     chain = filters(options.temperature, options.top_k, options.top_p)
     types = torch.full((count * copies, 1), decoder.type_ids[options.to], device=device)
     flat = torch.arange(total, device=device)
-    grid = [g[:, None, None].expand(total, len(types), 1) for g in (flat // options.grid[1], flat % options.grid[1])]
+    cells = (flat // options.grid[1], flat % options.grid[1])
+    rows, cols = (cell[:, None, None].expand(total, len(types), 1) for cell in cells)
     made: list[Tensor] = []
     ended = torch.zeros(count, dtype=torch.bool, device=device)
     for step in range(total):
@@ -199,7 +200,7 @@ def _run(items: list[Item], decoder: Decoder, options: GenerateOptions, progress
             ended |= new == END
             if step % CHECK_EVERY == CHECK_EVERY - 1 and bool(ended.all()):
                 break
-        inputs = [new.repeat(copies)[:, None], types, grid[0][step], grid[1][step]]
+        inputs = [new.repeat(copies)[:, None], types, rows[step], cols[step]]
     return torch.stack(made, dim=1).cpu()
 
 

@@ -1,0 +1,58 @@
+"""Tiny decoders with random weights, and inputs for them."""
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
+from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+
+MODALITIES = {
+    "text": ModalityConfig(50),
+    "image": ModalityConfig(70, two_d=True),
+    "audio": ModalityConfig(30),
+}
+PLAIN = DecoderConfig(
+    dim=32, n_layer=2, n_head=4, n_kv_head=2, head_dim=8, ff_dim=48, max_seq_len=64, modalities=MODALITIES
+)
+FULL = dataclasses.replace(PLAIN, mixin=MixinConfig(), relative=RelativeConfig(8, 16, 4))
+SWITCHES = {
+    "plain": PLAIN,
+    "mha": dataclasses.replace(PLAIN, n_kv_head=4, qk_norm=False, tie_embedding=False),
+    "mixin": dataclasses.replace(PLAIN, mixin=MixinConfig()),
+    "relative": dataclasses.replace(PLAIN, relative=RelativeConfig(8, 16, 4)),
+    "no cross": dataclasses.replace(FULL, mixin=MixinConfig(cross_residual=False)),
+    "full": FULL,
+}
+
+
+def random_decoder(cfg: DecoderConfig, seed: int = 0) -> Decoder:
+    """A decoder in which nothing is left at its zero start."""
+    torch.manual_seed(seed)
+    net = Decoder(cfg).eval().requires_grad_(False)
+    for weight in net.parameters():
+        weight += 0.2 * torch.randn_like(weight)
+    return net
+
+
+def prompts(lengths: list[int], left: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rows of `<txt> words <img> 3 x 4 codes` with that many words, padded on one side."""
+    torch.manual_seed(1)
+    width = max(lengths) + 14
+    ids, types, rows, cols = (torch.zeros(len(lengths), width, dtype=torch.int64) for _ in range(4))
+    types.fill_(PADDING)
+    for i, words in enumerate(lengths):
+        at = slice(width - words - 14, width) if left else slice(0, words + 14)
+        opening = torch.tensor([DELIMITER])
+        ids[i, at] = torch.cat([opening, torch.randint(50, (words,)), opening, torch.randint(70, (12,))])
+        types[i, at] = torch.tensor([0] * (words + 1) + [1] * 13)
+        rows[i, at][-12:] = torch.arange(12) // 4
+        cols[i, at][-12:] = torch.arange(12) % 4
+    return ids, types, rows, cols
+
+
+def one_prompt(lengths: list[int], i: int) -> tuple[Tensor, ...]:
+    """Row i of `prompts` without its padding."""
+    batch = prompts(lengths, left=True)
+    return tuple(x[i : i + 1, max(lengths) - lengths[i] :] for x in batch)

@@ -187,7 +187,8 @@ def audio_bytes(waveform: np.ndarray, sample_rate: int, format: str,
                 metadata: Mapping[str, str] | None = None) -> bytes:
     """float32 [channels, samples] at `sample_rate` Hz as wav (16 bit), flac or ogg; louder than ±1 is cut.
 
-    metadata goes as JSON into the comment. flac and ogg need soundfile. Raises MediaError.
+    metadata goes as JSON into the comment. flac and ogg need soundfile; ogg gets a random serial number,
+    so its bytes differ from run to run, those of wav and flac do not. Raises MediaError.
     """
     comment = json.dumps(dict(metadata)) if metadata else ""
     samples = np.clip(np.asarray(waveform, np.float32), -1, 1).T  # [samples, channels]

@@ -93,6 +93,7 @@ class Refiner(nn.Module):
         centred = codebook.detach().float() - codebook.detach().float().mean(0)
         axes = torch.linalg.svd(centred, full_matrices=False)[2][: self.cfg.code_dim]
         values = centred @ axes.T
+        values = values / values.std(0).clamp_min(1e-6).sqrt()  # half-way to white: fine axes count too
         table = torch.zeros_like(self.codes.table.weight)
         table[:-1, : values.shape[1]] = (values / values.std().clamp_min(1e-6)).to(table)
         with torch.no_grad():

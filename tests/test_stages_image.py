@@ -1,0 +1,240 @@
+"""The image, denoise and upsample stages: records in, records out, with toy nets."""
+
+import numpy as np
+import pytest
+import torch
+
+from janus_cli.config import DVAEConfig, RefinerConfig
+from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import join
+from janus_cli.nets.refiner import Refiner
+from janus_cli.records import Record, Segment, dumps, loads
+from janus_cli.stages.denoise import DenoiseOptions, denoise, item_index, patch_noise, wavefront
+from janus_cli.stages.image import decode_image, encode_image
+from janus_cli.stages.upsample import UpsampleOptions, upsample
+
+CODES = 32
+RECORD_INFO = {"tokenizer": "toy", "fingerprint": "f" * 64, "patch": 8}
+
+
+@pytest.fixture(scope="module")
+def dvae() -> DVAE:
+    torch.manual_seed(1)
+    return DVAE(DVAEConfig(codebook_size=CODES, codebook_dim=6, dim=16, n_block=2)).eval()
+
+
+@pytest.fixture(scope="module")
+def refiner() -> Refiner:
+    torch.manual_seed(0)
+    cfg = RefinerConfig(dim=16, n_block=2, kernel=3, groups=2, codebook_size=CODES, code_dim=4)
+    net = Refiner(cfg).eval()
+    for head in (net.denoise_head, net.up_head):
+        torch.nn.init.normal_(head.weight, std=0.3)
+    return net
+
+
+def tokens(rows: int = 3, cols: int = 4, seed: int = 0, **info: object) -> Record:
+    data = np.random.default_rng(seed).integers(0, CODES, (rows, cols)).astype(np.uint16)
+    return Record((Segment("image", data, RECORD_INFO | info),), "toy")
+
+
+def pixels_of(record: Record) -> np.ndarray:
+    segment = record.find("pixels")
+    assert segment is not None
+    return segment.data
+
+
+# ---- image
+
+
+def test_encode_then_decode_keeps_an_odd_size(dvae):
+    image = np.random.default_rng(0).integers(0, 256, (19, 30, 3), np.uint8)
+    record = encode_image(image, dvae, "toy", "f" * 64, id="a", source="cat.png")
+    segment = record.find("image")
+    assert segment.data.shape == (3, 4) and segment.data.dtype == np.uint16
+    assert dict(segment.info) == RECORD_INFO | {"size": [19, 30]}
+    assert record.made_by == ({"stage": "tokenize", "modality": "image", "source": "cat.png"},)
+    assert decode_image(loads(dumps(record)).find("image"), dvae).shape == (19, 30, 3)
+
+
+def test_encode_is_patch_local_and_pads_with_the_edge(dvae):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    grid = encode_image(image, dvae, "toy", "f").find("image").data
+    assert encode_image(image[:8, 8:], dvae, "toy", "f").find("image").data == grid[0, 1]
+    padded = np.pad(image[:13, :11], ((0, 3), (0, 5), (0, 0)), mode="edge")
+    short = encode_image(image[:13, :11], dvae, "toy", "f").find("image").data
+    assert np.array_equal(short, encode_image(padded, dvae, "toy", "f").find("image").data)
+
+
+def test_encode_takes_read_only_pictures_and_refuses_others(dvae):
+    image = np.zeros((8, 8, 3), np.uint8)
+    image.flags.writeable = False
+    encode_image(image, dvae, "toy", "f")
+    for bad in (np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), image[:0]):
+        with pytest.raises(MediaError, match=r"expected uint8 \[H, W, 3\]"):
+            encode_image(bad, dvae, "toy", "f")
+
+
+@pytest.mark.parametrize("size", [[0, 5], [25, 8], "large", [8], [8.0, 8]])
+def test_decode_refuses_an_impossible_size(dvae, size):
+    with pytest.raises(RecordError, match="does not fit"):
+        decode_image(tokens(size=size).find("image"), dvae)
+
+
+def test_decode_refuses_foreign_tokens(dvae):
+    with pytest.raises(RecordError, match="16 px patches, the model's for 8 px"):
+        decode_image(tokens(patch=16).find("image"), dvae)
+    with pytest.raises(RecordError, match="out of range"):
+        decode_image(Segment("image", np.full((1, 1), CODES, np.uint16)), dvae)
+    with pytest.raises(RecordError, match="expected an image segment"):
+        decode_image(Segment("text", np.zeros(3, np.uint16)), dvae)
+
+
+# ---- denoise
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 3, None), (1, 1, 1, None), (4, 3, 2, 1)])
+def test_wavefront_takes_every_patch_once_from_start_to_end(shape):
+    rows, cols, steps, stride = shape
+    time = np.zeros((rows, cols), np.float32)
+    for front in wavefront(rows, cols, steps, stride):
+        assert np.array_equal(front.now, time), "steps must join"
+        moved = np.flatnonzero((front.then > front.now).any(1))
+        assert (moved[0], moved[-1] + 1) == (front.top, front.bottom)
+        assert (np.diff(front.then.ravel()) <= 0).all(), "raster order: an earlier patch is never behind"
+        time = front.then
+    assert (time == 1).all()
+
+
+def test_wavefront_needs_no_token_ahead_of_its_row():
+    for number, front in enumerate(wavefront(6, 4, 2)):
+        assert front.bottom <= number + 1
+    assert list(wavefront(6, 4, 0)) == []
+
+
+def test_noise_depends_on_seed_and_index_and_not_on_later_rows():
+    noise = patch_noise(4, 5, 8, 7, 1)
+    assert noise.shape == (3, 32, 40)
+    assert np.array_equal(noise[:, :16], patch_noise(2, 5, 8, 7, 1))
+    assert not np.array_equal(noise, patch_noise(4, 5, 8, 7, 2))
+    assert not np.array_equal(noise, patch_noise(4, 5, 8, 8, 1))
+    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
+
+
+def test_denoise_appends_pixels_and_repeats_itself(dvae, refiner):
+    options = DenoiseOptions(steps=2, seed=5)
+    [once], [again] = (list(denoise([tokens()], dvae, refiner, options)) for _ in range(2))
+    assert dumps(once) == dumps(again)
+    assert [s.modality for s in once.segments] == ["image", "pixels"]
+    assert pixels_of(once).shape == (3, 4, 8, 8, 3) and pixels_of(once).dtype == np.uint8
+    assert once.made_by[-1] == {"stage": "denoise", "steps": 2, "seed": 5}
+    [other] = denoise([tokens()], dvae, refiner, DenoiseOptions(steps=2, seed=6))
+    assert not np.array_equal(pixels_of(once), pixels_of(other))
+    [twice] = denoise([once], dvae, refiner, options)
+    assert [s.modality for s in twice.segments] == ["image", "pixels"]
+
+
+def test_zero_steps_give_the_reconstruction(dvae, refiner):
+    record = tokens()
+    [out] = denoise([record], dvae, refiner, DenoiseOptions(steps=0))
+    assert np.array_equal(join(pixels_of(out)), decode_image(record.find("image"), dvae))
+
+
+def test_a_batch_equals_single_runs_and_is_lazy(dvae, refiner):
+    records, options = [tokens(seed=i) for i in range(3)], DenoiseOptions(steps=2)
+    together = [dumps(r) for r in denoise(records, dvae, refiner, options)]
+    assert together == [dumps(next(denoise([r], dvae, refiner, options))) for r in records]
+
+    def endless():
+        while True:
+            yield tokens()
+
+    assert next(denoise(endless(), dvae, refiner, options)).id == "toy"
+
+
+def test_noise_is_keyed_by_the_index_that_generate_wrote(dvae, refiner):
+    first, second = (tokens().with_step("generate", seed=1, index=i) for i in (0, 1))
+    assert (item_index(tokens()), item_index(first), item_index(second)) == (0, 0, 1)
+    assert item_index(tokens().with_step("generate", index="x")) == 0
+    one, two = denoise([first, second], dvae, refiner, DenoiseOptions())
+    assert not np.array_equal(pixels_of(one), pixels_of(two))
+
+
+def test_denoise_errors(dvae, refiner):
+    options = DenoiseOptions()
+    with pytest.raises(RecordError, match="no image tokens"):
+        next(denoise([Record(())], dvae, refiner, options))
+    with pytest.raises(RecordError, match="out of range"):
+        next(denoise([Record((Segment("image", np.full((1, 1), 99, np.uint16)),))], dvae, refiner, options))
+    foreign = Refiner(RefinerConfig(dim=16, n_block=1, kernel=3, groups=2, codebook_size=9, code_dim=4))
+    with pytest.raises(ModelError, match="9 codes of 8 px, the dVAE has 32"):
+        next(denoise([], dvae, foreign, options))
+    with pytest.raises(ModelError, match="different models"):
+        next(upsample([], dvae, foreign, UpsampleOptions()))
+    for bad in ({"steps": -1}, {"steps": 65}, {"seed": -1}):
+        with pytest.raises(UsageError):
+            DenoiseOptions(**bad)
+
+
+# ---- upsample
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_upsample_replaces_the_pixels(dvae, refiner, scale):
+    [sharp] = denoise([tokens(size=[19, 30])], dvae, refiner, DenoiseOptions(steps=1))
+    [large] = upsample([sharp], dvae, refiner, UpsampleOptions(scale))
+    assert [s.modality for s in large.segments] == ["image", "pixels"]
+    assert pixels_of(large).shape == (3, 4, 8 * scale, 8 * scale, 3)
+    assert dict(large.find("pixels").info) == {"patch": 8 * scale, "size": [19 * scale, 30 * scale]}
+    assert large.made_by[-1] == {"stage": "upsample", "scale": scale}
+    if scale == 1:
+        assert np.array_equal(pixels_of(large), pixels_of(sharp))
+
+
+def test_upsample_decodes_bare_tokens_first(dvae, refiner):
+    [plain] = denoise([tokens()], dvae, refiner, DenoiseOptions(steps=0))
+    [expected], [found] = (list(upsample([r], dvae, refiner, UpsampleOptions())) for r in (plain, tokens()))
+    assert np.array_equal(pixels_of(expected), pixels_of(found))
+
+
+def test_upsample_goes_without_tokens(dvae, refiner):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 2, 8, 8, 3), np.uint8)
+    [out] = upsample([Record((Segment("pixels", pixels),))], dvae, refiner, UpsampleOptions(2))
+    assert pixels_of(out).shape == (2, 2, 16, 16, 3)
+
+
+def test_two_passes_are_close_to_one_call(dvae, refiner):
+    """Only the rounding to bytes between the passes differs."""
+    [at_once] = upsample([tokens()], dvae, refiner, UpsampleOptions(4))
+    [half] = upsample([tokens()], dvae, refiner, UpsampleOptions(2))
+    [twice] = upsample([half], dvae, refiner, UpsampleOptions(2))
+    difference = np.abs(pixels_of(at_once).astype(int) - pixels_of(twice).astype(int))
+    assert pixels_of(twice).shape == pixels_of(at_once).shape
+    assert difference.max() <= 12 and difference.mean() < 1
+
+
+@pytest.mark.parametrize(("side", "scale", "message"), [
+    (12, 2, "12 px patches, the refiner knows 8, 16, 32"),
+    (16, 4, "16 px already and x4 would pass 32 px: choose --scale 2"),
+    (32, 2, "choose --scale 1"),
+])  # fmt: skip
+def test_upsample_refuses_patches_that_do_not_fit(dvae, refiner, side, scale, message):
+    record = Record((Segment("pixels", np.zeros((1, 1, side, side, 3), np.uint8)),))
+    with pytest.raises(RecordError, match=message):
+        next(upsample([record], dvae, refiner, UpsampleOptions(scale)))
+
+
+def test_upsample_errors(dvae, refiner):
+    for scale in (0, 3, 8):
+        with pytest.raises(UsageError, match="choose 1, 2 or 4") as caught:
+            UpsampleOptions(scale)
+        assert caught.value.exit_code == 2
+    with pytest.raises(RecordError, match="neither pixels nor image tokens"):
+        next(upsample([Record(())], dvae, refiner, UpsampleOptions()))
+    mixed = Record((*tokens().segments, Segment("pixels", np.zeros((1, 2, 8, 8, 3), np.uint8))))
+    with pytest.raises(RecordError, match="1 x 2 patches of pixels, but 3 x 4 image tokens"):
+        next(upsample([mixed], dvae, refiner, UpsampleOptions()))
+    with pytest.raises(RecordError, match="out of range"):
+        bad = Segment("image", np.full((1, 1), 99, np.uint16))
+        next(upsample([Record((bad,))], dvae, refiner, UpsampleOptions()))

@@ -18,12 +18,11 @@ FORMAT = 1  # version of config.json's own layout
 
 @dataclass(frozen=True)
 class DVAEConfig:
-    """Image tokenizer: a patch-local encoder, an EMA codebook and a local convolutional decoder."""
+    """Image tokenizer: a patch-local projection, an EMA codebook and a local convolutional decoder."""
 
     patch: int = 8  # pixels per token side
     codebook_size: int = 8192
-    codebook_dim: int = 32
-    encoder_dim: int = 256  # width of the 1x1 convolutions
+    codebook_dim: int = 64
     dim: int = 128  # decoder width at one token per cell
     n_block: int = 4  # residual blocks at that resolution
 

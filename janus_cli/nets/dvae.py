@@ -1,11 +1,12 @@
 """The image tokenizer: 8 px patches to 8192 codes and back.
 
-The encoder sees one patch at a time (1x1 convolutions after unshuffling), so that equal patches get
-equal codes wherever they stand: a wider one leaks its surroundings into the code, which then cannot
-be predicted. The decoder is convolutional and local: no norm, no attention, so pixels depend only on
-codes within a few cells.
+The encoder is a linear projection of one patch at a time, so that equal patches get equal codes
+wherever they stand: a wider one leaks its surroundings into the code, which then cannot be
+predicted. The decoder adds what the neighbours tell; it is convolutional and local: no norm, no
+attention, so pixels depend only on codes within a few cells.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -16,10 +17,10 @@ from janus_cli.nets.quantize import Quantizer
 class ResidualBlock(nn.Module):
     """x + conv(gelu(conv(gelu(x)))), the second convolution starting at zero."""
 
-    def __init__(self, dim: int, kernel: int = 3):
+    def __init__(self, dim: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(dim, dim, kernel, padding=kernel // 2)
-        self.conv2 = nn.Conv2d(dim, dim, kernel, padding=kernel // 2)
+        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -32,17 +33,13 @@ class DVAE(nn.Module):
     def __init__(self, cfg: DVAEConfig):
         super().__init__()
         self.cfg = cfg
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(cfg.patch),
-            nn.Conv2d(3 * cfg.patch**2, cfg.encoder_dim, 1),
-            ResidualBlock(cfg.encoder_dim, kernel=1),
-            ResidualBlock(cfg.encoder_dim, kernel=1),
-            nn.Conv2d(cfg.encoder_dim, cfg.codebook_dim, 1),
-        )
+        pixels = 3 * cfg.patch**2
+        self.project = nn.Conv2d(pixels, cfg.codebook_dim, 1)
         self.quantize = Quantizer(cfg.codebook_size, cfg.codebook_dim)
+        self.unproject = nn.Conv2d(cfg.codebook_dim, pixels, 1)
         half = cfg.dim * 3 // 4
         fine = cfg.patch // 2  # pixels per cell of the second resolution
-        self.decoder = nn.Sequential(
+        self.context = nn.Sequential(
             nn.Conv2d(cfg.codebook_dim, cfg.dim, 3, padding=1),
             *(ResidualBlock(cfg.dim) for _ in range(cfg.n_block)),
             nn.Conv2d(cfg.dim, half * 4, 1),
@@ -52,9 +49,20 @@ class DVAE(nn.Module):
             nn.PixelShuffle(fine),
         )
 
+    @torch.no_grad()
+    def fit_projection(self, patches: Tensor) -> None:
+        """Set encoder and plain decoder to the principal components of patches [N, 3 * patch^2]."""
+        mean = patches.mean(0)
+        _, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        basis = vectors[:, -self.cfg.codebook_dim :].flip(1)  # [pixels, D], orthonormal columns
+        self.project.weight.copy_(basis.T[..., None, None])
+        self.project.bias.copy_(-basis.T @ mean)  # type: ignore[union-attr]
+        self.unproject.weight.copy_(basis[..., None, None])
+        self.unproject.bias.copy_(mean)  # type: ignore[union-attr]
+
     def latents(self, pixels: Tensor) -> Tensor:
-        """Unit vectors [B, h, w, D] before quantisation."""
-        return F.normalize(self.encoder(pixels).movedim(1, -1), dim=-1)
+        """Vectors [B, h, w, D] before quantisation."""
+        return self.project(F.pixel_unshuffle(pixels, self.cfg.patch)).movedim(1, -1)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W] in [-1, 1] -> codes [B, h, w] int64. H and W are multiples of the patch."""
@@ -64,10 +72,7 @@ class DVAE(nn.Module):
         """Code vectors [B, D, h, w] of codes [B, h, w]."""
         return self.quantize.lookup(codes).movedim(-1, 1)
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Unit vectors [B, h, w, D] -> pixels [B, 3, H, W]."""
-        return self.decoder(latents.movedim(-1, 1))
-
     def decode(self, codes: Tensor) -> Tensor:
         """Codes [B, h, w] -> pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
-        return self.decode_latents(self.quantize.lookup(codes))
+        vectors = self.lookup(codes)
+        return F.pixel_shuffle(self.unproject(vectors), self.cfg.patch) + self.context(vectors)

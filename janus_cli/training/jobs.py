@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -39,9 +40,9 @@ class TrainOptions:
 
 def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.dvae is not None
-    return TokenizerObjective(
-        shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size, fit_recipe.unquantised
-    )
+    objective = TokenizerObjective(shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size)
+    objective.initialise(np.random.default_rng(shop.recipe.seed))
+    return objective
 
 
 def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:

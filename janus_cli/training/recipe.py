@@ -29,7 +29,6 @@ class FitRecipe:
     muon_lr: float = 0.0  # peak of Muon on hidden matrices; 0 = AdamW on all
     warmup: int = 20  # steps of learning-rate warm-up
     constant: float = 0.4  # share of the steps before the linear decay to zero
-    unquantised: int = 100  # dvae: steps before the codebook is made
     text_slots: int = 12  # decoder: caption tokens kept
     corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
     drop: float = 0.1  # decoder: captions dropped for guidance

@@ -92,8 +92,8 @@ class JudgeObjective(nn.Module):
         super().__init__()
         if (cfg.n_concept, cfg.n_style, cfg.size) != (len(concepts), len(STYLES), SIZE):
             raise ModelError(
-                f"a judge of these pictures knows {len(concepts)} concepts and {len(STYLES)} styles at {SIZE} px; "
-                f"the configured one {cfg.n_concept} and {cfg.n_style} at {cfg.size} px"
+                f"the pictures need {len(concepts)} concepts and {len(STYLES)} styles at {SIZE} px, "
+                f"not {cfg.n_concept} and {cfg.n_style} at {cfg.size} px"
             )
         self.dvae = dvae.eval().requires_grad_(False)
         self.judge = Judge(cfg)

@@ -130,11 +130,14 @@ def refine_loss(
     four_times = refiner.upsample(source2, inner.take(known))
 
     doubling, again = sharp_loss(twice, x2), sharp_loss(four_times, target2)
-    bicubic = F.interpolate(y, scale_factor=4, mode="bicubic")
+    bicubic = inner.take(F.interpolate(y, scale_factor=4, mode="bicubic"), 4 * size)
+    judged = ((pick >= CLEAN) & ~clean).flatten()  # enlarged from codes, as in use
+    judged = judged if judged.any() else torch.ones_like(judged)
     metrics = {
         "denoise": denoising, "x2": doubling, "x4": again,
         "psnr_decoded": psnr(y, x1), "psnr_denoised": psnr(own, x1),
-        "psnr_x4": psnr(four_times, target2), "psnr_bicubic": psnr(inner.take(bicubic, 4 * size), target2),
+        "psnr_x4": psnr(four_times[judged], target2[judged]),
+        "psnr_bicubic": psnr(bicubic[judged], target2[judged]),
     }
     return denoising + doubling + again, {k: v.detach() for k, v in metrics.items()}
 

@@ -10,18 +10,18 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from janus_cli.errors import MediaError
+from janus_cli.errors import MediaError, RecordError
 from janus_cli.files import atomic_write, free_path, read_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["atomic_write", "audio_bytes", "free_path", "image_bytes", "image_to_pixels", "pixels_to_image",
-           "read_bytes", "read_image", "read_image_metadata", "read_text"]
+__all__ = ["atomic_write", "audio_bytes", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
+           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata", "read_text"]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
 MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame
@@ -181,6 +181,20 @@ def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
         raise MediaError(f"a picture of {width} x {height} pixels is no multiple of the patch, {patch}")
     split = image.reshape(height // patch, patch, width // patch, patch, 3)
     return np.ascontiguousarray(split.swapaxes(1, 2))
+
+
+def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:
+    """`image` [H, W, 3] without what padded it up to a grid; `size` is the true [height, width] or None.
+
+    Raises RecordError when `size` is no size within the image.
+    """
+    if size is None:
+        return image
+    full = image.shape[:2]
+    whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)
+    if not whole or not all(0 < n <= limit for n, limit in zip(size, full, strict=True)):
+        raise RecordError(f"size {size!r} does not fit a picture of {list(full)} pixels")
+    return image[:size[0], :size[1]]
 
 
 def audio_bytes(waveform: np.ndarray, sample_rate: int, format: str,

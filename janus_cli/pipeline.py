@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.refiner import Refiner
     from janus_cli.records import Record, Segment
-    from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.generate import GenerateOptions, Identity
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
@@ -112,11 +112,22 @@ class Pipeline:
     def generate(self, records: Iterable["Record"], options: "GenerateOptions | None" = None,
                  progress: Progress | None = None) -> Iterator["Record"]:
         """For each prompt `options.n` records of one new image segment."""
-        from janus_cli.stages.generate import Identity, generate
+        from janus_cli.stages.generate import generate
 
-        identity = Identity(self.model.name, self.model.text_fingerprint, self.model.codebook_fingerprint)
-        options = options or self.generate_options(DrawOptions())
-        return generate(records, self.decoder, options, identity, progress)
+        chosen = options or self.generate_options(DrawOptions())
+        return generate(records, self.decoder, chosen, self._identity, progress)
+
+    def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
+        """Raise what `generate` would say of this prompt: too long, another model's tokens."""
+        from janus_cli.stages.generate import check_prompt
+
+        check_prompt(record, self.decoder, options, self._identity)
+
+    @cached_property
+    def _identity(self) -> "Identity":
+        from janus_cli.stages.generate import Identity
+
+        return Identity(self.model.name, self.model.text_fingerprint, self.model.codebook_fingerprint)
 
     def denoise(self, records: Iterable["Record"], steps: int | None = None) -> Iterator["Record"]:
         """Each record with a sharpened `pixels` segment after its image tokens."""
@@ -141,9 +152,9 @@ class Pipeline:
             raise RecordError("the record is empty: nothing to decode")
         segment = record.segments[-1]
         if segment.modality == "pixels":
-            from janus_cli.media import pixels_to_image
+            from janus_cli.media import cut_to_size, pixels_to_image
 
-            return pixels_to_image(segment.data)
+            return cut_to_size(pixels_to_image(segment.data), segment.info.get("size"))
         if segment.modality == "text":
             return self.text.decode(segment)
         if segment.modality == "image":

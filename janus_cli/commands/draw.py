@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +17,7 @@ from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline import DrawOptions, Pipeline
     from janus_cli.records import Record
 
 
@@ -68,8 +68,8 @@ def draw(
     options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
     done = 0
     with token_bar(quiet) as (rate, count):
-        usable = _prompts(prompts or [], stdin, pipeline, failures)
-        for record in pipeline.draw(usable, options, count):
+        given = chain(prompts or [], read_texts(lines=True) if stdin else ())
+        for record in pipeline.draw(_usable(given, pipeline, options, failures), options, count):
             with failures.item(repr(record.prompt)):
                 name = outputs.write(record, pipeline.decode(record))
                 done += 1
@@ -79,12 +79,14 @@ def draw(
     failures.finish(done)
 
 
-def _prompts(given: Sequence[str], stdin: bool, pipeline: "Pipeline", failures: Failures) -> Iterator[str]:
-    """The prompts of the command line, then the lines of standard input; unusable ones are counted."""
-    for prompt in chain(given, read_texts(lines=True) if stdin else ()):
-        if not stdin or prompt.strip():
+def _usable(prompts: Iterable[str], pipeline: "Pipeline", options: "DrawOptions",
+            failures: Failures) -> Iterator[str]:
+    """The prompts that the model takes; empty lines are passed over, others counted as failures."""
+    chosen = pipeline.generate_options(options)
+    for prompt in prompts:
+        if prompt.strip():
             with failures.item(repr(prompt)):
-                pipeline.check_prompt(prompt)
+                pipeline.check_prompt(pipeline.tokenize(prompt), chosen)
                 yield prompt
 
 

@@ -13,8 +13,9 @@ from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import read_records
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import DrawOptions
+    from janus_cli.pipeline import DrawOptions, Pipeline
     from janus_cli.records import Record
+    from janus_cli.stages.generate import GenerateOptions
 
 
 class Target(StrEnum):
@@ -53,8 +54,7 @@ def generate(
     if join:
         records = _joined(records)
     with token_bar(quiet) as (rate, count):
-        made = _generated(loader, loader.checked(records, failures), chosen, count)
-        write_all(made, output, force, failures)
+        write_all(_generated(loader, records, chosen, failures, count), output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
@@ -67,7 +67,17 @@ def _joined(records: Iterator["Record"]) -> Iterator["Record"]:
                  tuple(step for r in parts for step in r.made_by))
 
 
-def _generated(loader: Loader, records: Iterator["Record"], options: "DrawOptions",
+def _generated(loader: Loader, records: Iterator["Record"], options: "DrawOptions", failures: Failures,
                count: Callable[[int], None]) -> Iterator["Record"]:
-    for pipeline, group in loader.grouped(records):
-        yield from pipeline.generate(group, pipeline.generate_options(options), count)
+    for pipeline, group in loader.grouped(records, failures):
+        chosen = pipeline.generate_options(options)
+        yield from pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count)
+
+
+def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions",
+            failures: Failures) -> Iterator["Record"]:
+    """The records that can be prompts; the others are counted as failures."""
+    for record in records:
+        with failures.item():
+            pipeline.check_prompt(record, options)
+            yield record

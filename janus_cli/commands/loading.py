@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
@@ -39,13 +40,6 @@ class Loader:
         """The model whose tokens `record` holds. Raises ModelError where it is not here."""
         return self.named(self._model or model_of(record))
 
-    def checked(self, records: Iterable["Record"], failures: Failures) -> Iterator["Record"]:
-        """The records that their model accepts; the others are counted as failures."""
-        for i, record in enumerate(records):
-            with failures.item(f"record {record.id or i}"):
-                self.of(record).check(record)
-                yield record
-
     def each(self, records: Iterable["Record"], failures: Failures,
              stage: Callable[[Pipeline, Iterable["Record"]], Iterator["Record"]]) -> Iterator["Record"]:
         """What `stage` makes of the records, one at a time; those that fail are counted."""
@@ -53,9 +47,16 @@ class Loader:
             with failures.item(f"record {record.id or i}"):
                 yield from stage(self.of(record), [record])
 
-    def grouped(self, records: Iterable["Record"]) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
-        """Runs of records that use the same model, with it."""
-        return groupby(records, key=self.of)
+    def grouped(self, records: Iterable["Record"], failures: Failures,
+                ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
+        """Runs of records that use the same model, with it; those whose model is not here are counted."""
+        def placed() -> Iterator[tuple[Pipeline, "Record"]]:
+            for record in records:
+                with failures.item():
+                    yield self.of(record), record
+
+        for pipeline, group in groupby(placed(), key=itemgetter(0)):
+            yield pipeline, (record for _, record in group)
 
 
 def model_of(record: "Record") -> str | None:

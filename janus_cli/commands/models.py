@@ -46,7 +46,8 @@ def verify(models: Annotated[list[str] | None, typer.Argument(metavar="MODEL")] 
     failures = Failures()
     done = 0
     for model in [zoo.find(name) for name in models] if models else zoo.models():
-        for component in ("tokenizer", *(c for c in zoo.COMPONENTS if getattr(model.config, c) is not None)):
+        parts = [c for c in zoo.COMPONENTS if getattr(model.config, c) is not None]
+        for component in ["tokenizer"] * ("decoder" in parts) + parts:
             with failures.item(model.name):
                 print(f"{model.name} {component}: {_check(model, component)}")
                 done += 1
@@ -65,7 +66,7 @@ def _check(model: zoo.Model, component: str) -> str:
     net: Any = _build(model, component)
     module: torch.nn.Module = weights.load(net, model.file(component))
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
-    return f"ok, {sum(p.numel() for p in module.parameters()):,} parameters{mark}"
+    return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
 
 
 def _build(model: zoo.Model, component: str) -> Any:

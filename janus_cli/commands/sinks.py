@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 from janus_cli.commands.console import Failures
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import RecordError, UsageError
+from janus_cli.files import is_special
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -65,8 +66,9 @@ def open_sink(output: str | None, force: bool) -> Sink:
         return _FolderSink(path, force)
     if path.suffix == ".tar":
         return _ShardSink(output, force)
-    if path.exists() and not path.is_file():
-        return _StreamSink(path.open("wb"))
+    if is_special(path):
+        with _write_errors(path):
+            return _StreamSink(path.open("ab"))
     return _FileSink(path, force)
 
 

@@ -123,20 +123,25 @@ def layout(segments: Iterable[Segment], to: str, decoder: Decoder, *, drop_text:
     return np.concatenate(columns, axis=1)
 
 
+def check_prompt(record: Record, decoder: Decoder, options: GenerateOptions, identity: Identity) -> None:
+    """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
+    for segment in record.segments:
+        _check_segment(segment, decoder, identity, record.id)
+    prompt = 1 + sum(1 + segment.data.size for segment in record.segments)
+    if prompt + options.length - 1 > decoder.cfg.max_seq_len:
+        raise UsageError(
+            f"a prompt of {prompt} tokens and {options.length} new ones are too long: "
+            f"model {identity.name} takes {decoder.cfg.max_seq_len} in all"
+        )
+
+
 def _items(
     records: Iterable[Record], decoder: Decoder, options: GenerateOptions, identity: Identity
 ) -> Iterator[Item]:
     """`options.n` items per prompt, numbered through. Raises what is wrong with a prompt."""
     for number, record in enumerate(records):
-        for segment in record.segments:
-            _check_segment(segment, decoder, identity, record.id)
+        check_prompt(record, decoder, options, identity)
         tokens = layout(record.segments, options.to, decoder)
-        length, limit = tokens.shape[1] + options.length - 1, decoder.cfg.max_seq_len
-        if length > limit:
-            raise UsageError(
-                f"a prompt of {tokens.shape[1]} tokens and {options.length} new ones are too long: "
-                f"model {identity.name} takes {limit} in all"
-            )
         plain = None
         if options.cfg_scale != 1:
             plain = layout(record.segments, options.to, decoder, drop_text=True)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from janus_cli.errors import MediaError, RecordError
+from janus_cli.media import cut_to_size
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.records import Record, Segment, check_ids, to_ids
@@ -50,18 +51,4 @@ def decode_image(segment: Segment, dvae: DVAE) -> np.ndarray:
     check_ids(segment, dvae.cfg.codebook_size)
     device = next(dvae.parameters()).device
     codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
-    image = to_uint8(dvae.decode(codes))
-    height, width = true_size(segment, image.shape[:2])
-    return image[:height, :width]
-
-
-def true_size(segment: Segment, full: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width in pixels of the picture within its grid of `full` pixels.
-
-    Raises RecordError when `size` is no size that the grid can hold.
-    """
-    size = segment.info.get("size", list(full))
-    whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)
-    if not whole or not all(0 < n <= limit for n, limit in zip(size, full, strict=True)):
-        raise RecordError(f"{segment.modality} segment: size {size!r} does not fit its {list(full)} pixels")
-    return size[0], size[1]
+    return cut_to_size(to_uint8(dvae.decode(codes)), segment.info.get("size"))

@@ -1,0 +1,155 @@
+"""Fixtures that several test files share: a tiny model with random weights, and ways to run `janus`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TIMEOUT = 120  # seconds for one command; a stuck pipe must not stop the suite
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Standard output as text."""
+        return self.out.decode("utf-8")
+
+
+def build_tiny_model(folder: Path) -> Path:
+    """A model folder named by `folder`: every component, 4 x 4 tokens a picture, random weights."""
+    import torch
+
+    from janus_cli import weights
+    from janus_cli.config import (
+        DecoderConfig,
+        DVAEConfig,
+        GenerationConfig,
+        MixinConfig,
+        ModalityConfig,
+        ModelConfig,
+        RefinerConfig,
+        RelativeConfig,
+        write_config,
+    )
+    from janus_cli.nets.decoder import Decoder
+    from janus_cli.nets.dvae import DVAE
+    from janus_cli.nets.refiner import Refiner
+
+    folder.mkdir(parents=True)
+    vocab_size = _write_tokenizer(folder / "tokenizer.json")
+    config = ModelConfig(
+        name=folder.name,
+        dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
+        decoder=DecoderConfig(
+            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=64,
+            modalities={"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)},
+            mixin=MixinConfig(), relative=RelativeConfig(),
+        ),
+        refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
+        generation=GenerationConfig(grid=(4, 4), temperature=1.0),
+    )
+    torch.manual_seed(7)
+    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
+        module = net(getattr(config, name))
+        for parameter in module.parameters():  # zero-initialised layers would hide mistakes
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
+        weights.save(module, folder / f"{name}.safetensors")
+    write_config(config, folder / "config.json")
+    return folder
+
+
+def _write_tokenizer(path: Path) -> int:
+    """A byte-level BPE of a few merges; returns its vocabulary's size."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=280, special_tokens=["<|end|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    tokenizer.train_from_iterator(["a red apple", "a green pear", "two red apples"] * 4, trainer)
+    tokenizer.save(str(path))
+    return int(tokenizer.get_vocab_size())
+
+
+@pytest.fixture(scope="session")
+def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models whose `pocket` is tiny, for JANUS_MODELS."""
+    folder = tmp_path_factory.mktemp("zoo")
+    build_tiny_model(folder / "pocket")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(zoo_folder: Path) -> Path:
+    """The tiny model's folder."""
+    return zoo_folder / "pocket"
+
+
+@pytest.fixture
+def environment(zoo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, with the tiny model as `pocket`; the folder."""
+    monkeypatch.setenv("JANUS_MODELS", str(zoo_folder))
+    monkeypatch.delenv("JANUS_DEBUG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def janus(environment: Path, capfdbinary: pytest.CaptureFixture[bytes],
+          monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Run `janus ARGS` in this process, as fast as a function call; `stdin` is what is piped in."""
+    from janus_cli.app import main
+
+    def run(*args: str, stdin: bytes = b"") -> Done:
+        with _as_stdin(environment, stdin) as file:
+            monkeypatch.setattr(sys, "stdin", file)
+            capfdbinary.readouterr()
+            code = main(list(args))
+            out, err = capfdbinary.readouterr()
+        return Done(code, out, err.decode("utf-8"))
+
+    return run
+
+
+def _as_stdin(folder: Path, data: bytes):  # type: ignore[no-untyped-def]
+    file = folder.parent / f"{folder.name}.stdin"
+    file.write_bytes(data)
+    return file.open("r", encoding="utf-8")
+
+
+@pytest.fixture
+def shell(environment: Path) -> Callable[..., Done]:
+    """Run a bash line in which `janus` is this program in a process of its own; `pipefail` is on."""
+    wrapper = f'janus() {{ "{sys.executable}" -m janus_cli "$@"; }}; set -o pipefail; '
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+
+    def run(line: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Done:
+        done = subprocess.run(
+            ["bash", "-c", wrapper + line], input=stdin, capture_output=True, timeout=TIMEOUT, check=False,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})},
+        )
+        return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))
+
+    return run
+
+
+def no_traceback(done: Done) -> bool:
+    """Whether every line on stderr is ours."""
+    lines: Sequence[str] = done.err.splitlines()
+    return all(line.startswith("janus: ") for line in lines)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from janus_cli.config import DecoderConfig
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.training.captions import caption
-from janus_cli.training.losses import chunked_cross_entropy
+from janus_cli.training.losses import chunked_cross_entropy, sampled_head
 from janus_cli.training.pack import Concept
 from janus_cli.training.samples import Sample
 
@@ -42,13 +42,15 @@ class GeneratorObjective(nn.Module):
     A caption is dropped at `drop` for classifier-free guidance; image inputs are replaced at random
     at a rate drawn per picture from U(0, `corrupt`), so that the model learns to go on after its own
     mistakes. `text_weight` is the text's share against the image's 1 (each a mean over its tokens).
+    With `negatives`, the partition function is estimated from the batch's own codes and that many others.
     """
 
     def __init__(
         self, cfg: DecoderConfig, corpus: Corpus, concepts: Sequence[Concept], tokenizer: object, *,
-        batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25, text_weight: float = 0.2,
+        batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25, text_weight: float = 0.2, negatives: int = 0,
     ):  # fmt: skip
         super().__init__()
+        self.negatives = negatives
         self.decoder = Decoder(cfg)
         self.corpus, self.concepts, self.tokenizer = corpus, concepts, tokenizer
         self.batch_size, self.text_slots, self.drop = batch_size, text_slots, drop
@@ -62,7 +64,9 @@ class GeneratorObjective(nn.Module):
         generator = torch.Generator().manual_seed(0)
         size = len(codebook), adapter.embed.weight.shape[1]
         projection = torch.randn(codebook.shape[1], size[1], generator=generator)
-        adapter.embed.weight.copy_(0.02 * codebook @ projection + 0.005 * torch.randn(size, generator=generator))
+        centred = codebook - codebook.mean(0)
+        centred = centred / centred.norm(dim=1).mean()
+        adapter.embed.weight.copy_(0.02 * centred @ projection + 0.005 * torch.randn(size, generator=generator))
         counts = np.bincount(self.corpus.codes.reshape(-1), minlength=size[0])
         adapter.head_bias.copy_(torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())))
 
@@ -106,6 +110,8 @@ class GeneratorObjective(nn.Module):
 
     def _mean_loss(self, modality: str, hidden: Tensor, targets: Tensor) -> Tensor:
         weight, bias = self.decoder.head(modality)
+        if 0 < self.negatives < len(weight) // 2:
+            weight, bias, targets = sampled_head(weight, bias, targets, self.negatives)
         share = torch.full_like(targets, 1 / max(1, len(targets)), dtype=torch.float32)
         return chunked_cross_entropy(hidden, weight, bias, targets, share)
 

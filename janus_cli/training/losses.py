@@ -1,5 +1,6 @@
 """Loss functions shared by the training objectives."""
 
+import math
 from typing import Any
 
 import torch
@@ -55,6 +56,22 @@ def chunked_cross_entropy(
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
     result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, row_weight, chunk)  # type: ignore[no-untyped-call]
     return result
+
+
+def sampled_head(weight: Tensor, bias: Tensor, targets: Tensor, negatives: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A smaller output layer: the classes among `targets` and `negatives` random others.
+
+    weight [V, D], bias [V], targets [N] -> the chosen rows, their biases, targets renumbered. The random
+    ones' biases are raised by the log of how many classes each stands for, which keeps the estimate of
+    the partition function unbiased (importance sampling, Bengio & Senecal 2003).
+    """
+    present, renumbered = targets.unique(return_inverse=True)
+    absent = torch.ones(len(weight), dtype=torch.bool, device=weight.device)
+    absent[present] = False
+    others = absent.nonzero().flatten()
+    chosen = others[torch.randperm(len(others), device=others.device)[:negatives]]
+    raised = bias[chosen] + math.log(max(1, len(others)) / max(1, len(chosen)))
+    return weight[torch.cat([present, chosen])], torch.cat([bias[present], raised]), renumbered
 
 
 def gradient_loss(output: Tensor, target: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ STYLES = {
 }
 NAMES = "emojibase-data@17.0.0"  # MIT
 LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
-FLAGS = 9  # emojibase's group of flags: not drawable from 64 tokens, and absent in one of the sets
+# emojibase's groups that are no things to draw: components, symbols (arrows, buttons, signs), flags
+LEFT_OUT = (2, 8, 9)
+CLOCK_FACES = ("o’clock", "-thirty")  # 24 of them
 # gendered variants of a person whose neutral form is a concept already: (wo)man + ZWJ, or a gender sign
 GENDERED = ("1f468-200d", "1f469-200d", "2640", "2642")
 VARIATION = "fe0f"  # the "show as a picture" selector, present in some sets' keys only
@@ -70,7 +72,8 @@ def read_packages(modules: Path) -> list[Concept]:
     for key, row in tables["en"].items():
         drawings = {style: drawn[key] for style, drawn in sets.items() if key in drawn}
         gendered = key.startswith(GENDERED[:2]) or key.endswith(GENDERED[2:])
-        if "group" not in row or row["group"] == FLAGS or gendered or len(drawings) < 2:
+        no_thing = row.get("group", 2) in LEFT_OUT or row["label"].endswith(CLOCK_FACES)
+        if no_thing or gendered or len(drawings) < 2:
             continue
         rows = {language: table[key] for language, table in tables.items() if key in table}
         labels = {language: r["label"] for language, r in rows.items()}

@@ -33,6 +33,7 @@ class FitRecipe:
     corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
     drop: float = 0.1  # decoder: captions dropped for guidance
     text_weight: float = 0.2  # decoder: text loss against the image's 1
+    negatives: int = 0  # decoder: random classes beside the batch's own in the image loss; 0 = all
     crop: int = 6  # refiner: tokens per side of a training crop
 
 

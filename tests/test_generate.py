@@ -69,8 +69,9 @@ def slow_tokens(decoder: Decoder, record: Record, options: GenerateOptions) -> l
         logits = []
         for drop in (False, True):
             prompt = layout(record.segments, "image", decoder, drop_text=drop)
-            new = np.array([[i, kind, t // cols, t % cols] for t, i in enumerate(made)], np.int64).reshape(-1, 4).T
-            whole = torch.from_numpy(np.concatenate([prompt, new], axis=1))[:, None]
+            new = [[i, kind, t // cols, t % cols] for t, i in enumerate(made)]
+            columns = np.array(new, np.int64).reshape(-1, 4).T
+            whole = torch.from_numpy(np.concatenate([prompt, columns], axis=1))[:, None]
             logits.append(decoder.logits(decoder(*whole)[0, -1], "image"))
         mixed = logits[1] + options.cfg_scale * (logits[0] - logits[1])
         made.append(int(mixed.argmax()))
@@ -188,8 +189,8 @@ def test_a_modality_that_the_model_lacks_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     ("word", "value"),
     [("to", "smell"), ("n", 0), ("seed", -1), ("cfg_scale", float("nan")), ("temperature", -0.1),
-     ("top_k", -1), ("temperature", float("inf")), ("top_p", 0.0), ("top_p", 1.1), ("grid", (0, 4)), ("max_tokens", 0),
-     ("batch_size", 0)],
+     ("temperature", float("inf")), ("top_k", -1), ("top_p", 0.0), ("top_p", 1.1), ("grid", (0, 4)),
+     ("max_tokens", 0), ("batch_size", 0)],
 )  # fmt: skip
 def test_impossible_options_are_usage_errors(word: str, value: object) -> None:
     with pytest.raises(UsageError, match=str(word if word != "to" else value)):

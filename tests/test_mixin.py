@@ -54,9 +54,10 @@ def test_type_embedding_is_gated_by_modality() -> None:
 def test_lora_uses_the_ranks_of_the_tokens_own_modality() -> None:
     layer = ModalityLoRA(8, 6, 2, rank=3)
     x = torch.randn(1, 6, 8)
-    assert layer(x, ONEHOT).eq(0).all()
+    ranks = ONEHOT.repeat_interleave(3, dim=-1)
+    assert layer(x, ranks).eq(0).all()
     layer.up.data.normal_()
-    out = layer(x, ONEHOT)[0]
+    out = layer(x, ranks)[0]
     for t, kind in enumerate(TYPES[0, :5].tolist()):
         own = slice(3 * kind, 3 * kind + 3)
         torch.testing.assert_close(out[t], layer.up[:, own] @ (layer.down[own] @ x[0, t]))

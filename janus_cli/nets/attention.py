@@ -31,6 +31,7 @@ class Context:
     sin: Tensor
     mask: Tensor  # bool [B, 1, T, S] (True = visible), or float [B, H, T, S]: bias, -inf = hidden
     onehot: Tensor  # [B, T, M]
+    own_ranks: Tensor | None  # [B, T, M * rank]: the one-hot, repeated for every rank of the LoRA
     differs: Tensor | None  # [B, 1, T, S]: 1 where the key's modality is not the query's
 
 
@@ -167,8 +168,8 @@ class Attention(nn.Module):
         """Rotated queries [B, H, T, hd], rotated keys and values [B, Hkv, T, hd]."""
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if self.q_lora is not None and self.k_lora is not None:
-            q = q + self.q_lora(x, context.onehot)
-            k = k + self.k_lora(x, context.onehot)
+            q = q + self.q_lora(x, context.own_ranks)
+            k = k + self.k_lora(x, context.own_ranks)
         q, k, v = (t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for t in (q, k, v))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)

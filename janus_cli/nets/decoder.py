@@ -134,11 +134,13 @@ class Decoder(nn.Module):
             mask = self.relative(query, key).masked_fill(~mask, -torch.inf)
         rope = self.rope[query.positions][:, None].to(x.dtype)
         kinds = torch.arange(len(self.type_ids), device=x.device)
-        differs = None
-        if self.cfg.mixin is not None and self.cfg.mixin.cross_residual:
-            differs = (query.types[:, :, None] != key.types[:, None])[:, None].to(torch.float32)
         onehot = (query.types[..., None] == kinds).to(x.dtype)
-        return Context(rope[..., 0, :], rope[..., 1, :], mask, onehot, differs)
+        mixin, own_ranks, differs = self.cfg.mixin, None, None
+        if mixin is not None and mixin.lora_rank:
+            own_ranks = onehot.repeat_interleave(mixin.lora_rank, dim=-1)
+        if mixin is not None and mixin.cross_residual:
+            differs = (query.types[:, :, None] != key.types[:, None])[:, None].to(torch.float32)
+        return Context(rope[..., 0, :], rope[..., 1, :], mask, onehot, own_ranks, differs)
 
     def forward(
         self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None

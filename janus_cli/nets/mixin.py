@@ -30,18 +30,16 @@ class TypeEmbedding(nn.Module):
 class ModalityLoRA(nn.Module):
     """A low-rank change of one projection per modality (LoRA, 2106.09685).
 
-    x [B, T, D], onehot [B, T, M] -> [B, T, O]. The ranks of all modalities lie side by side; the
-    one-hot blanks the foreign ones between the two products. `up` starts at zero.
+    x [B, T, D], own [B, T, M * rank] -> [B, T, O]. The ranks of all modalities lie side by side; `own`,
+    the one-hot with each entry repeated `rank` times, blanks the foreign ones. `up` starts at zero.
     """
 
     def __init__(self, dim: int, out_dim: int, n_modality: int, rank: int) -> None:
         super().__init__()
-        self.rank = rank
         self.down = nn.Parameter(torch.randn(n_modality * rank, dim) * dim**-0.5)
         self.up = nn.Parameter(torch.zeros(out_dim, n_modality * rank))
 
-    def forward(self, x: Tensor, onehot: Tensor) -> Tensor:
-        own = onehot.repeat_interleave(self.rank, dim=-1)
+    def forward(self, x: Tensor, own: Tensor) -> Tensor:
         return F.linear(F.linear(x, self.down) * own, self.up)
 
 

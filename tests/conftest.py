@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TIMEOUT = 120  # seconds for one command; a stuck pipe must not stop the suite
+TIMEOUT = 600  # seconds for one command; a stuck pipe must not stop the suite
 
 
 @dataclass(frozen=True)

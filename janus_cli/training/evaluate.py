@@ -4,6 +4,7 @@ Four parts are measured: the image tokenizer, the judge's own limits, the genera
 and the refiner. The report is plain JSON data; evaluate_tables.py makes it readable.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from janus_cli import zoo
-from janus_cli.errors import UsageError
+from janus_cli.errors import JanusError, UsageError
 from janus_cli.training import evaluate_media, evaluate_scenes
 from janus_cli.training.captions import DEFAULT_STYLE, styled
 from janus_cli.training.evaluate_gallery import write_gallery
 from janus_cli.training.evaluate_lists import FILE, Lists, make_lists, read_lists
-from janus_cli.training.evaluate_nets import Artist, Ruler, Tell, share
+from janus_cli.training.evaluate_nets import Artist, Ruler, Tell, at_size, share
 from janus_cli.training.evaluate_tables import render_table, update_card
 from janus_cli.training.pack import LANGUAGES, Concept
 from janus_cli.training.pictures import Sprites, index
@@ -43,6 +44,7 @@ class Exam:
     concepts: list[Concept]
     sprites: Sprites
     seed: int
+    limit: int | None
     progress: Progress
 
     def tell(self, label: str) -> Tell:
@@ -58,21 +60,22 @@ class Exam:
         numbers = {(self.concepts[c].name, style): i for i, (c, style) in enumerate(index(self.concepts))}
         return [numbers[pair] for pair in pairs]
 
+    def paint(self, pairs: Sequence[Pair]) -> np.ndarray:
+        """The true drawings of `pairs`, as large as the model draws: uint8 [N, side, side, 3]."""
+        size = max(64, self.artist.side)
+        return at_size(evaluate_media.paint(self.drawings(pairs), self.sprites, size), self.artist.side)
+
 
 def _codes(exam: Exam) -> dict[str, Any]:
-    held = exam.drawings(exam.lists.pairs)
-    every = range(len(exam.sprites))
-    few = len(exam.lists.pairs) < len(read_or_make(exam.artist.model, exam.concepts).pairs)
-    return evaluate_media.tokenizer_report(
-        exam.artist, exam.sprites, held, held if few else every, exam.tell("tokenizer")
-    )
+    held, every = exam.drawings(exam.lists.pairs), range(len(exam.sprites))[: exam.limit]
+    return evaluate_media.tokenizer_report(exam.artist, exam.sprites, held, every, exam.tell("tokenizer"))
 
 
 def _ceiling(exam: Exam) -> dict[str, Any]:
     """The judge on real drawings, as they are and through the image tokenizer: the most a model can get."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
-        real = evaluate_media.paint(exam.drawings(pairs), exam.sprites, exam.artist.side)
+        real = exam.paint(pairs)
         seen = exam.artist.reconstruct(real)
         report[name] = {"real": exam.ruler.score(real, pairs), "reconstructed": exam.ruler.score(seen, pairs)}
     return report
@@ -91,8 +94,8 @@ def _generator(exam: Exam) -> dict[str, Any]:
     for language in LANGUAGES[1:]:
         prompts = [by_name[name].labels[language] for name in exam.lists.languages]
         pictures = exam.draw(prompts, language)
-        pairs = [(name, DEFAULT_STYLE) for name in exam.lists.languages]
-        report["languages"][language] = exam.ruler.score(pictures, pairs)
+        right = [(name, DEFAULT_STYLE) for name in exam.lists.languages]
+        report["languages"][language] = exam.ruler.score(pictures, right)
     return report
 
 
@@ -102,7 +105,7 @@ def _match(exam: Exam) -> dict[str, float]:
     `drawn` leaves out the positions where the true token is the one of empty paper.
     """
     pairs = exam.lists.trained[:MATCHED]
-    drawings = evaluate_media.paint(exam.drawings(pairs), exam.sprites, exam.artist.side)
+    drawings = exam.paint(pairs)
     true = exam.artist.encode(drawings)
     paper = exam.artist.encode(np.full_like(drawings[:1], 255))[0, 0, 0]
     made = []
@@ -123,10 +126,8 @@ def _match(exam: Exam) -> dict[str, float]:
 def _scenes(exam: Exam) -> dict[str, Any]:
     """The scenes as the model draws them, and the same measure on true pictures and on their tokens."""
     entries = exam.lists.scenes
-    if not entries:
-        return {}
     references = evaluate_scenes.paint(entries, exam.concepts, exam.sprites)
-    large = evaluate_scenes.paint(entries, exam.concepts, exam.sprites, max(64, exam.artist.side // 64 * 64))
+    large = evaluate_scenes.paint(entries, exam.concepts, exam.sprites, max(64, exam.artist.side))
     score = partial(evaluate_scenes.score_scenes, entries=entries, references=references, ruler=exam.ruler)
     return {
         "drawn": score(exam.draw([entry.prompt for entry in entries], "scenes")),
@@ -135,10 +136,25 @@ def _scenes(exam: Exam) -> dict[str, Any]:
     }
 
 
-def read_or_make(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
-    """The model's own lists, or those that the data pack gives."""
+def _lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
+    """The model's own lists, or those that the data pack gives.
+
+    Raises JanusError when one is empty, or speaks of drawings that are not in the data pack.
+    """
     path = model.path / FILE
-    return read_lists(path) if path.exists() else make_lists(concepts)
+    lists = read_lists(path) if path.exists() else make_lists(concepts)
+    if empty := [f.name for f in dataclasses.fields(lists) if not getattr(lists, f.name)]:
+        raise JanusError(
+            f"there are no {empty[0]} to examine model {model.name} with: the data pack is too small"
+        )
+    known = {(concept.name, style) for concept in concepts for style in concept.drawings}
+    names = [*lists.plain, *lists.languages, *(name for entry in lists.scenes for name in entry.concepts)]
+    asked = [*lists.pairs, *lists.trained, *((name, DEFAULT_STYLE) for name in names)]
+    if foreign := [pair for pair in asked if pair not in known]:
+        raise JanusError(
+            f"{path}: asks for {' in style '.join(foreign[0])}, which the data pack does not have"
+        )
+    return lists
 
 
 def evaluate(
@@ -162,12 +178,14 @@ def evaluate(
         raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit}: give at least 1")
+    if gallery is not None and not gallery.parent.is_dir():
+        raise UsageError(f"{gallery}: there is no folder {gallery.parent}")
     start, found = time.monotonic(), zoo.find(model)
     tell: Progress = progress or (lambda label, done, total: None)
     artist, ruler = Artist.load(found, device), Ruler.load(found, device)
     shop = Workshop(Recipe(found.config), data, found.path, device, lambda items, label: items)
-    lists = read_or_make(found, shop.concepts).limited(limit)
-    exam = Exam(artist, ruler, lists, shop.concepts, shop.sprites, seed, tell)
+    lists = _lists(found, shop.concepts).limited(limit)
+    exam = Exam(artist, ruler, lists, shop.concepts, shop.sprites, seed, limit, tell)
     report: dict[str, Any] = {
         "model": found.name,
         "seed": seed,

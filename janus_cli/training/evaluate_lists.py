@@ -115,9 +115,9 @@ def read_lists(path: Path) -> Lists:
     """The lists in `path`. Raises JanusError when it holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))
-        pairs = {name: tuple((str(a), str(b)) for a, b in data[name]) for name in ("pairs", "trained")}
-        names = {name: tuple(str(word) for word in data[name]) for name in ("plain", "languages")}
+        pairs, trained = (tuple((str(a), str(b)) for a, b in data[name]) for name in ("pairs", "trained"))
+        plain, languages = (tuple(str(word) for word in data[name]) for name in ("plain", "languages"))
         scenes = [SceneEntry(**{**row, "concepts": tuple(row["concepts"])}) for row in data["scenes"]]
-        return Lists(**pairs, **names, scenes=tuple(scenes))
+        return Lists(pairs, trained, plain, languages, tuple(scenes))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JanusError(f"{path}: no readable evaluation lists ({error!r})") from None

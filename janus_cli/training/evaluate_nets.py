@@ -150,7 +150,7 @@ class Ruler:
 
     @classmethod
     def load(cls, beside: zoo.Model, device: str) -> "Ruler":
-        """The judge in the folder `judge` beside a model, else of the zoo. Raises ModelError if there is none."""
+        """The judge in the folder `judge` beside a model, else the zoo's. ModelError if there is none."""
         folder = beside.path.parent / "judge"
         model = zoo.find(str(folder) if (folder / "config.json").is_file() else "judge")
         file = model.file("judge")

@@ -45,8 +45,8 @@ def _generator(report: dict[str, Any]) -> str:
     match = drawn["match"]
     table = _table(["what the judge saw", "pictures", "top-1", "top-5", "style"], rows)
     return (
-        f"{table}\n\nDecoded greedily, {_percent(match['tokens'])} of the tokens of {match['n']} trained pictures are "
-        f"the drawings' own ({_percent(match['drawn'])} of those that are not empty paper); "
+        f"{table}\n\nDecoded greedily, {_percent(match['tokens'])} of the tokens of {match['n']} trained "
+        f"pictures are the drawings' own ({_percent(match['drawn'])} of those that are not empty paper); "
         f"{_percent(match['identical'])} of the pictures are the same in every token."
     )
 
@@ -92,9 +92,7 @@ def _refiner(report: dict[str, Any]) -> str:
 
 def render_table(report: dict[str, Any]) -> str:
     """The report of `evaluate` as Markdown tables: generator, scenes, tokenizer, refiner."""
-    parts = [_generator(report)]
-    parts += [_scenes(report)] if report["scenes"] else []
-    parts += [_tokenizer(report)]
+    parts = [_generator(report), _scenes(report), _tokenizer(report)]
     parts += [_refiner(report)] if report["refiner"] else []
     note = f"`janus eval {report['model']} --seed {report['seed']}`"
     if report["limit"] is not None:

@@ -17,6 +17,7 @@ from janus_cli.commands import models, tokenize
 from janus_cli.commands.decode import decode
 from janus_cli.commands.denoise import denoise
 from janus_cli.commands.draw import draw
+from janus_cli.commands.eval import evaluate
 from janus_cli.commands.generate import generate
 from janus_cli.commands.info import info
 from janus_cli.commands.train import train
@@ -39,6 +40,7 @@ app.command("decode")(decode)
 app.command("info")(info)
 app.add_typer(models.app, name="models")
 app.command("train")(train)
+app.command("eval")(evaluate)
 
 
 def _version(wanted: bool) -> None:

@@ -106,10 +106,7 @@ def fill(template: str, record: "Record", count: int) -> str:
     id = slug(record.id) or str(count)
     values = {"prompt": slug(record.prompt) or id, "id": id, "seed": made.get("seed", 0),
               "index": made.get("index", count)}
-    try:
-        return template.format_map(values)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{template}: {error}") from None
+    return template.format_map(values)
 
 
 def slug(text: str) -> str:
@@ -130,5 +127,9 @@ def _check_template(template: str) -> None:
     if unknown := [name for name in fields if name not in FIELDS]:
         known = ", ".join("{" + name + "}" for name in FIELDS)
         raise UsageError(f"{template}: unknown field {{{unknown[0]}}} (known: {known})")
+    try:
+        template.format(prompt="", seed=0, index=0, id="")
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{template}: {error}") from None
     if Path(template).suffix.lower() not in {*FORMATS, ".txt"}:
         raise UsageError(f"{template}: no known format: use a name in {', '.join([*FORMATS, '.txt'])}")

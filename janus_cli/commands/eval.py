@@ -1,0 +1,67 @@
+"""`janus eval`: how good a model is, on lists that were fixed before it was trained."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Talk, pick_device
+
+Progress = Callable[[str, int, int], None]
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The model to examine.")] = zoo.DEFAULT,
+    as_json: opt.Json = False,
+    gallery: Annotated[Path | None, typer.Option(
+        "--gallery", metavar="FILE", show_default=False, help="Write a contact sheet (PNG).")] = None,
+    write_card: Annotated[bool, typer.Option(
+        "--write-card", help="Put the table into the model's README.md.")] = False,
+    limit: Annotated[int | None, typer.Option(
+        "--limit", metavar="N", show_default=False, help="Only N questions of each kind.")] = None,
+    seed: opt.Seed = 0,
+    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
+    device: opt.DeviceChoice = Device.auto,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Examine a model: trained and held-out pairs, scenes, the tokenizer, the refiner.
+
+    janus eval pocket --gallery gallery.png
+    """
+    from janus_cli.training.evaluate import evaluate, render_table
+
+    chosen = pick_device(device)
+    talk = Talk(quiet)
+    talk(f"device {chosen}")
+    with _progress(quiet) as progress:
+        report = evaluate(model, data=Path(data), limit=limit, seed=seed, gallery=gallery, device=chosen,
+                          write_card=write_card, progress=progress)
+    print(json.dumps(report, ensure_ascii=False) if as_json else render_table(report))
+    if gallery is not None:
+        talk(f"wrote {gallery}")
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress | None]:
+    """One bar for each part of the examination, where stderr is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total)
+            bars.update(tasks[label], completed=done, total=total)
+
+        yield tell

@@ -1,0 +1,54 @@
+"""What starts fast stays fast: no torch, and no other slow library, where it is not needed."""
+
+import sys
+
+import pytest
+
+SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "safetensors.torch", "transformers"}
+
+RUN = """
+import sys
+from janus_cli.app import main
+code = main(sys.argv[2:])
+loaded = sorted(set(sys.argv[1].split(",")) & set(sys.modules))
+print("slow:", *loaded, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def loaded(shell, environment):
+    """The slow libraries that `janus ARGS` has imported when it ends."""
+    (environment / "run.py").write_text(RUN)
+
+    def run(args: str, stdin: bytes = b"") -> set[str]:
+        line = f'"$PYTHON" run.py {",".join(SLOW | {"numpy"})} {args}'
+        done = shell(line, stdin, {"PYTHON": sys.executable})
+        assert done.code == 0, done.err
+        return set(done.err.splitlines()[-1].split()[1:])
+
+    return run
+
+
+@pytest.mark.parametrize("args", ["--help", "--version", "draw --help", "generate --help", "train --help"])
+def test_help_imports_nothing_slow(loaded, args):
+    assert loaded(args) == set()
+
+
+def test_text_needs_no_torch(loaded, janus):
+    assert loaded("tokenize text 'a red apple'") == {"numpy", "tokenizers"}
+    tokens = janus("tokenize", "text", "a red apple").out
+    assert loaded("decode", tokens) == {"numpy", "tokenizers"}
+
+
+def test_info_needs_no_torch(loaded, janus):
+    tokens = janus("tokenize", "text", "a red apple").out
+    assert loaded("info", tokens) == {"numpy"}
+    assert loaded("info pocket") == {"numpy"}
+    assert loaded("models list") == {"numpy"}
+
+
+def test_pictures_that_are_pixels_already_need_no_torch(loaded, janus):
+    tokens = janus("denoise", stdin=janus("generate", stdin=janus("tokenize", "text", "a").out).out).out
+    assert loaded("decode -o a.png", tokens) == {"numpy", "PIL"}
+    assert loaded("info a.png") == {"numpy", "PIL"}

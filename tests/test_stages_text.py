@@ -1,0 +1,53 @@
+"""Text to tokens and back."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from janus_cli.errors import MediaError, ModelError, RecordError
+from janus_cli.records import Segment
+from janus_cli.stages.text import TextTokenizer
+
+
+@pytest.fixture(scope="module")
+def text(tiny_model):
+    return TextTokenizer(tiny_model / "tokenizer.json", "pocket")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_comes_back(text, words):
+    assert text.decode(text.encode(words).segments[0]) == words
+
+
+def test_known_answer(text):
+    [segment] = text.encode("a red apple", "x").segments
+    assert [text.decode(Segment("text", segment.data[i:i + 1])) for i in range(3)] == ["a", " red", " apple"]
+    assert segment.data.dtype == np.uint16 and segment.info["fingerprint"] == text.fingerprint
+
+
+def test_special_tokens_are_kept(text):
+    assert text.decode(Segment("text", np.array([0], np.uint16))) == "<|end|>"
+
+
+def test_lone_surrogates_are_no_text(text):
+    with pytest.raises(MediaError, match="not valid UTF-8 at character 1"):
+        text.encode("a\ud800")
+
+
+def test_foreign_tokens(text):
+    with pytest.raises(ModelError, match="tokenized by other .abab.*this is pocket"):
+        text.decode(Segment("text", np.zeros(1, np.uint16), {"tokenizer": "other", "fingerprint": "ab" * 32}))
+    with pytest.raises(RecordError, match="out of range"):
+        text.decode(Segment("text", np.array([9999], np.uint16)))
+    with pytest.raises(RecordError, match="expected a text segment"):
+        text.decode(Segment("image", np.zeros((1, 1), np.uint16)))
+
+
+def test_what_is_no_tokenizer(tmp_path):
+    with pytest.raises(ModelError, match="No such file"):
+        TextTokenizer(tmp_path / "t.json", "t")
+    (tmp_path / "t.json").write_text('{"model": 3}')
+    with pytest.raises(ModelError, match=r"t.json: not a tokenizer.json"):
+        TextTokenizer(tmp_path / "t.json", "t")

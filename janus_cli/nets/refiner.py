@@ -120,7 +120,8 @@ class Refiner(nn.Module):
         each pixel's time; codes [B, rows, cols], `mask_code` where none has arrived (x and y are 0 there).
         """
         h = self.trunk(x, y, t, codes).permute(0, 3, 1, 2)
-        return torch.lerp(y, x, t) + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h), CELL)
+        # From y, not from x: what the head does not know yet is then blur, never left-over noise.
+        return y + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h), CELL)
 
     def upsample(self, x: Tensor, codes: Tensor) -> Tensor:
         """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`."""

@@ -75,6 +75,7 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
         save_file(ready, temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(0o644)  # safetensors gives the owner alone access; an installed model is for all
         temporary.replace(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: cannot write the weights ({error})") from None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from packs import concepts, write_pack
+from handmade import concepts, write_pack
 from PIL import Image
 
 from janus_cli import weights

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from packs import concepts
+from handmade import concepts
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig

@@ -1,78 +1,85 @@
-"""Time `janus draw` by stage, and the decoding loop with and without its cache, on this machine."""
+"""How long `janus draw` takes, stage by stage: `make bench`, or `python -m bench [MODEL]`.
 
-import statistics
+Prints Markdown. Every stage is timed in one process after a warm-up, best of REPEATS; start-up is timed
+in processes of its own.
+"""
+
+import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
-from janus_cli.nets.decoder import Decoder
+from janus_cli import zoo
+from janus_cli.commands.outputs import encode
 from janus_cli.pipeline import DrawOptions, Pipeline, load
-from janus_cli.records import Record
 
-PROMPTS = ["a red apple", "a penguin, noto", "a rocket, twemoji", "a sunflower", "a dog", "a house, noto",
-           "a guitar", "a strawberry, twemoji"]
-RUNS = 5
+REPEATS = 5
+BATCHES = (1, 8)
+PROMPT = "a red apple"
+NAME = Path("apple.png")
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Median of RUNS runs after one warm-up."""
-    work()
+def best(action: Callable[[], object]) -> float:
+    """Least seconds of REPEATS calls."""
     times = []
-    for _ in range(RUNS):
+    for _ in range(REPEATS):
         start = time.perf_counter()
-        work()
+        action()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return min(times)
 
 
-def stages(pipeline: Pipeline, prompts: list[str]) -> Iterator[tuple[str, float]]:
-    """Each stage's time on the output of the one before."""
-    options = pipeline.generate_options(DrawOptions())
-    records = [pipeline.tokenize(p) for p in prompts]
-    yield "tokenize", seconds(lambda: [pipeline.tokenize(p) for p in prompts])
-    tokens: list[Record] = list(pipeline.generate(records, options))
-    yield "generate", seconds(lambda: list(pipeline.generate(records, options)))
+def process(*args: str) -> float:
+    """Least seconds of a `janus` process."""
+    command = [sys.executable, "-m", "janus_cli", *args]
+    return best(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def startup(model: str) -> list[tuple[str, float]]:
+    """Seconds of whole processes."""
+    draw = ("draw", PROMPT, "-o", "-", "--model", model)
+    text = ("tokenize", "text", PROMPT, "--model", model)
+    return [("`janus --help`", process("--help")), ("`janus tokenize text`", process(*text)),
+            ("`janus draw`, one picture", process(*draw))]
+
+
+def stages(pipeline: Pipeline, batch: int) -> list[tuple[str, float]]:
+    """Seconds of each stage for `batch` pictures."""
+    options = pipeline.generate_options(DrawOptions(n=batch, batch_size=batch))
+    prompt = pipeline.tokenize(PROMPT)
+    tokens = list(pipeline.generate([prompt], options))
     sharp = list(pipeline.denoise(tokens))
-    yield "denoise", seconds(lambda: list(pipeline.denoise(tokens)))
     large = list(pipeline.upsample(sharp))
-    yield "upsample", seconds(lambda: list(pipeline.upsample(sharp)))
-    yield "decode", seconds(lambda: [pipeline.decode(r) for r in large])
-
-
-@torch.inference_mode()
-def uncached(decoder: Decoder, length: int) -> None:
-    """The same 64 steps for two rows, with the whole sequence passed through the decoder every time."""
-    for n in range(length, length + 64):
-        ids = torch.zeros(2, n, dtype=torch.int64)
-        decoder(ids, torch.ones_like(ids), ids, ids)
-
-
-def table(pipeline: Pipeline, count: int) -> dict[str, float]:
-    """Print the stages' times for `count` prompts."""
-    times = dict(stages(pipeline, PROMPTS[:count]))
-    print(f"\n| stage, {count} picture{'s' * (count > 1)} | ms | share |\n|---|---|---|")
-    for stage, value in times.items():
-        print(f"| {stage} | {1000 * value:.1f} | {value / sum(times.values()):.0%} |")
-    print(f"| all | {1000 * sum(times.values()):.0f} | |")
-    return times
+    return [
+        ("tokenize text", best(lambda: pipeline.tokenize(PROMPT))),
+        (f"generate, {options.length} tokens each", best(lambda: list(pipeline.generate([prompt], options)))),
+        ("denoise", best(lambda: list(pipeline.denoise(tokens)))),
+        ("upsample", best(lambda: list(pipeline.upsample(sharp)))),
+        ("decode and PNG", best(lambda: [encode(r, pipeline.decode(r), NAME) for r in large])),
+    ]
 
 
 def main() -> None:
-    """Print all tables as markdown."""
-    pipeline = load("pocket")
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, pocket model, medians of {RUNS} runs")
-    one, _ = table(pipeline, 1), table(pipeline, 8)
-    slow = seconds(lambda: uncached(pipeline.decoder, 5))
-    print(f"\nKV cache: 64 steps with guidance {one['generate']:.2f} s, without a cache {slow:.2f} s: "
-          f"ratio {slow / one['generate']:.1f}")
-    command = [sys.executable, "-m", "janus_cli", "draw", PROMPTS[0], "-q", "-o", "-"]
-    whole = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
-    helps = seconds(lambda: subprocess.run([sys.executable, "-m", "janus_cli", "--help"], check=True, capture_output=True))
-    print(f"\nWhole process, start to PNG: `janus draw` {whole:.2f} s; `janus --help` {helps:.2f} s")
+    """Measure and print."""
+    model = sys.argv[1] if len(sys.argv) > 1 else zoo.DEFAULT
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"{machine}, model {model}; best of {REPEATS}\n\n| process | seconds |\n|---|---|")
+    for name, seconds in startup(model):
+        print(f"| {name} | {seconds:.2f} |")
+    pipeline = load(model)
+    measured = [stages(pipeline, batch) for batch in BATCHES]
+    heads = " | ".join(f"batch of {batch}" for batch in BATCHES)
+    print(f"\n| stage, milliseconds a picture | {heads} |")
+    print("|---" * (len(BATCHES) + 1) + "|")
+    for rows in zip(*measured, strict=True):
+        cells = [f"{1000 * seconds / batch:.1f}" for (_, seconds), batch in zip(rows, BATCHES, strict=True)]
+        print(f"| {rows[0][0]} | " + " | ".join(cells) + " |")
+    totals = (sum(s for _, s in rows) / batch for rows, batch in zip(measured, BATCHES, strict=True))
+    print("| together | " + " | ".join(f"{1000 * total:.1f}" for total in totals) + " |")
 
 
 if __name__ == "__main__":

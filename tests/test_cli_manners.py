@@ -167,8 +167,8 @@ def test_closed_standard_streams(shell):
 
 
 @pytest.mark.parametrize("line", [
-    "janus tokenize text a > /dev/full", "janus tokenize text a -o /dev/full", "janus info pocket > /dev/full",
-    "janus tokenize text a | janus decode > /dev/full"])
+    "janus tokenize text a > /dev/full", "janus tokenize text a -o /dev/full",
+    "janus info pocket > /dev/full", "janus tokenize text a | janus decode > /dev/full"])
 def test_a_full_disk(shell, line):
     done = shell(line)
     assert done.code == 1 and no_traceback(done)

@@ -50,7 +50,7 @@ class Quantizer(nn.Module):
             self.codebook.copy_(total / count.clamp_min(1e-3)[:, None])
             dead = max(int((count < 0.5).sum()), int(size * revive) if step < steps // 2 else 0)
             if dead and step + 1 < steps:
-                error = (latents - self.lookup(codes)).square().sum(1)
+                error = (latents - self.lookup(codes)).square().sum(1).clamp_min(1e-12)  # some chance for all
                 rare = count.argsort()[:dead]
                 self.codebook[rare] = latents[torch.multinomial(error, dead)]
                 count[rare], total[rare] = 1.0, self.codebook[rare]

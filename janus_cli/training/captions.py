@@ -13,7 +13,9 @@ from janus_cli.training.samples import Sample
 
 DEFAULT_STYLE = "fluent"
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-COLOUR_WORDS = {"red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "gray"}
+COLOUR_WORDS = {
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "gray",
+}  # fmt: skip
 # how a language says "X on a blue background"
 ON_BACKGROUND = {
     "en": ("{x} on a {c} background", "{x} on {c}"),
@@ -30,7 +32,9 @@ BACKGROUND_WORDS = {
     "ja": dict(blue="青い", green="緑の", yellow="黄色い", pink="ピンクの", gray="灰色の", black="黒い"),
     "ko": dict(blue="파란", green="초록", yellow="노란", pink="분홍", gray="회색", black="검은"),
 }
-IRREGULAR = {"sheep": "sheep", "mouse": "mice", "fish": "fish", "shrimp": "shrimp", "squid": "squid", "sushi": "sushi"}
+IRREGULAR = {
+    "sheep": "sheep", "mouse": "mice", "fish": "fish", "shrimp": "shrimp", "squid": "squid", "sushi": "sushi",
+}  # fmt: skip
 
 
 def with_article(name: str) -> str:
@@ -87,7 +91,9 @@ def _subject(concept: Concept, language: str, rng: np.random.Generator) -> str:
     return ", ".join(few if draw >= 0.93 else [label, *few])
 
 
-def caption(sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator, foreign: float = 0.25) -> str:
+def caption(
+    sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator, foreign: float = 0.25
+) -> str:
     """A random caption of `sample`; `foreign` is the share of the other languages where they can say it."""
     first = concepts[sample.concepts[0]]
     if sample.layout:

@@ -47,7 +47,8 @@ class GeneratorObjective(nn.Module):
 
     def __init__(
         self, cfg: DecoderConfig, corpus: Corpus, concepts: Sequence[Concept], tokenizer: object, *,
-        batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25, text_weight: float = 0.2, negatives: int = 0,
+        batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25,
+        text_weight: float = 0.2, negatives: int = 0,
     ):  # fmt: skip
         super().__init__()
         self.negatives = negatives
@@ -60,13 +61,14 @@ class GeneratorObjective(nn.Module):
     @torch.no_grad()
     def initialise(self, codebook: Tensor) -> None:
         """Image embeddings from the codebook [K, D], so that like codes start alike; bias from the counts."""
-        adapter = self.decoder.modalities["image"]
+        adapter = self.decoder.adapter("image")
         generator = torch.Generator().manual_seed(0)
         size = len(codebook), adapter.embed.weight.shape[1]
         projection = torch.randn(codebook.shape[1], size[1], generator=generator)
         centred = codebook - codebook.mean(0)
         centred = centred / centred.norm(dim=1).mean()
-        adapter.embed.weight.copy_(0.02 * centred @ projection + 0.005 * torch.randn(size, generator=generator))
+        jitter = torch.randn(size, generator=generator)
+        adapter.embed.weight.copy_(0.02 * centred @ projection + 0.005 * jitter)
         counts = np.bincount(self.corpus.codes.reshape(-1), minlength=size[0])
         adapter.head_bias.copy_(torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())))
 

@@ -16,10 +16,11 @@ from janus_cli.training.generator import Corpus, GeneratorObjective
 from janus_cli.training.judging import JudgeObjective, judge_config, write_labels
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.optim import Optimizers, adamw, muon
+from janus_cli.training.pictures import Track
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
 from janus_cli.training.refine import RefinerObjective
 from janus_cli.training.tokenizer import TokenizerObjective
-from janus_cli.training.workshop import Track, Workshop
+from janus_cli.training.workshop import Workshop
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 
@@ -40,7 +41,8 @@ class TrainOptions:
 
 def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.dvae is not None
-    objective = TokenizerObjective(shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size)
+    cfg, drawings = shop.recipe.model.dvae, shop.trained_drawings
+    objective = TokenizerObjective(cfg, shop.sprites, drawings, fit_recipe.batch_size)
     objective.initialise(np.random.default_rng(shop.recipe.seed))
     return objective
 
@@ -61,12 +63,14 @@ def _refiner(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     if shop.recipe.model.refiner is None:
         raise JanusError("the recipe trains a refiner but has no [model.refiner]")
     return RefinerObjective(
-        shop.recipe.model.refiner, shop.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size, fit_recipe.crop
-    )
+        shop.recipe.model.refiner, shop.dvae, shop.sprites, shop.trained_drawings,
+        fit_recipe.batch_size, fit_recipe.crop,
+    )  # fmt: skip
 
 
 def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    return JudgeObjective(judge_config(shop.concepts), shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
+    cfg = judge_config(shop.concepts)
+    return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
 
 
 BUILDERS = {"dvae": _tokenizer, "decoder": _generator, "refiner": _refiner, "judge": _judge}
@@ -93,7 +97,8 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
         write_labels(folder, shop.concepts)
         weights.save(module, folder / "judge.safetensors", torch.float16)
         return
-    weights.save(module, shop.model / f"{component}.safetensors", None if component == "dvae" else torch.float16)
+    dtype = None if component == "dvae" else torch.float16
+    weights.save(module, shop.model / f"{component}.safetensors", dtype)
     present = {c: getattr(shop.recipe.model, c) for c in ("dvae", "decoder", "refiner")}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
     write_config(dataclasses.replace(shop.recipe.model, **present), shop.model / "config.json")

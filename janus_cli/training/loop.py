@@ -7,11 +7,12 @@ unbroken one would have done.
 
 import json
 import os
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Schedule:
         """Multiplier of the peak rate at `step`."""
         start = self.constant * self.steps
         decay = 1.0 if step < start else (self.steps - step) / (self.steps - start)
-        return min(1.0, (step + 1) / self.warmup) * decay
+        return min(1.0, (step + 1) / max(1, self.warmup)) * decay
 
 
 class Objective(Protocol):
@@ -64,17 +65,29 @@ class Run:
 def _save(path: Path, state: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
+    """Load a checkpoint; the number of steps that it has. Raises JanusError when it is damaged or foreign."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise JanusError(f"{path}: not a checkpoint of this training ({error})") from None
-    objective.load_state_dict(state["objective"])
-    optimizers.load_state_dict(state["optimizers"])
-    return int(state["step"])
+        objective.load_state_dict(state["objective"])
+        optimizers.load_state_dict(state["optimizers"])
+        return int(state["step"])
+    except pickle.UnpicklingError:  # torch would explain how to load it nevertheless
+        reason = "damaged, or more than tensors"
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+    raise JanusError(f"{path}: not a checkpoint of this training, start without --resume ({reason})")
+
+
+def _open_log(path: Path, first: int) -> TextIO:
+    """The metrics file, ready for step `first`: later lines, of a run cut off since its checkpoint, go."""
+    lines = path.read_text("utf-8").splitlines(keepends=True) if first and path.exists() else []
+    log = path.open("w", encoding="utf-8")
+    log.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] < first)
+    return log
 
 
 def _state(objective: nn.Module, optimizers: Optimizers, step: int) -> dict[str, Any]:
@@ -99,28 +112,30 @@ def fit(
     checkpoint = run.folder / f"{name}.pt"
     model, rank, device = _prepare(objective, run)
     first = _restore(checkpoint, objective, optimizers) if resume and checkpoint.exists() else 0
-    log = (run.folder / f"{name}.jsonl").open("a" if first else "w")
+    # only the first process keeps a log
+    log = _open_log(run.folder / f"{name}.jsonl" if rank == 0 else Path(os.devnull), first)
     start = saved = time.monotonic()
-    for step in range(first, schedule.steps):
-        torch.manual_seed(run.seed * 1_000_003 + step * 97 + rank)
-        batch = objective.batch(np.random.default_rng([run.seed, step, rank]), step)  # type: ignore[operator]
-        batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-        with torch.autocast(device.type, torch.bfloat16, enabled=run.bf16):
-            loss, metrics = model(batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
-        optimizers.step(schedule.factor(step))
-        objective.after_step(step)  # type: ignore[operator]
-        if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
-            values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
-            log.write(json.dumps({"step": step, "seconds": round(time.monotonic() - start, 1), **values}) + "\n")
-            log.flush()
-            if report:
-                report(step, values)
-        if rank == 0 and time.monotonic() - saved > run.save_every:
-            _save(checkpoint, _state(objective, optimizers, step + 1))
-            saved = time.monotonic()
-    log.close()
+    with log:
+        for step in range(first, schedule.steps):
+            torch.manual_seed(run.seed * 1_000_003 + step * 97 + rank)
+            batch = objective.batch(np.random.default_rng([run.seed, step, rank]), step)  # type: ignore[operator]
+            batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=run.bf16):
+                loss, metrics = model(batch)
+            loss.backward()
+            nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+            optimizers.step(schedule.factor(step))
+            objective.after_step(step)  # type: ignore[operator]
+            if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
+                values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
+                row = {"step": step, "seconds": round(time.monotonic() - start, 1), **values}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                if report:
+                    report(step, values)
+            if rank == 0 and time.monotonic() - saved > run.save_every:
+                _save(checkpoint, _state(objective, optimizers, step + 1))
+                saved = time.monotonic()
     if rank == 0:
         _save(checkpoint, _state(objective, optimizers, schedule.steps))
 

@@ -17,8 +17,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor, chunk: int
-    ) -> Tensor:
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor,
+        chunk: int,
+    ) -> Tensor:  # fmt: skip
         loss = hidden.new_zeros(())
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         grad_bias = torch.zeros_like(bias)
@@ -51,14 +52,17 @@ def chunked_cross_entropy(
     Shapes: hidden [N, D], weight [V, D], bias [V], targets [N] int64, row_weight [N]; returns a scalar
     (the caller's weights decide whether it is a mean). Equal to F.cross_entropy up to rounding.
     """
-    dtype = torch.get_autocast_dtype(hidden.device.type) if torch.is_autocast_enabled(hidden.device.type) else None
-    if dtype is not None:
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
-    result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, row_weight, chunk)  # type: ignore[no-untyped-call]
+    result: Tensor = _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, row_weight, chunk)
     return result
 
 
-def sampled_head(weight: Tensor, bias: Tensor, targets: Tensor, negatives: int) -> tuple[Tensor, Tensor, Tensor]:
+def sampled_head(
+    weight: Tensor, bias: Tensor, targets: Tensor, negatives: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """A smaller output layer: the classes among `targets` and `negatives` random others.
 
     weight [V, D], bias [V], targets [N] -> the chosen rows, their biases, targets renumbered. The random
@@ -82,4 +86,5 @@ def gradient_loss(output: Tensor, target: Tensor) -> Tensor:
 
 def reconstruction_loss(output: Tensor, target: Tensor) -> Tensor:
     """What a tokenizer's decoder minimises: squared error first (PSNR), some L1, some edges."""
-    return 5 * F.mse_loss(output, target) + 0.3 * F.l1_loss(output, target) + 0.1 * gradient_loss(output, target)
+    pixels = 5 * F.mse_loss(output, target) + 0.3 * F.l1_loss(output, target)
+    return pixels + 0.1 * gradient_loss(output, target)

@@ -63,10 +63,14 @@ class Optimizers:
             optimizer.load_state_dict(state[str(i)])
 
 
+def _adamw(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> torch.optim.AdamW:
+    return torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True)
+
+
 def adamw(module: nn.Module, lr: float, weight_decay: float = 0.01) -> Optimizers:
     """AdamW on every parameter."""
     parameters = [p for p in module.parameters() if p.requires_grad]
-    return Optimizers(torch.optim.AdamW(parameters, lr, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True))
+    return Optimizers(_adamw(parameters, lr, weight_decay))
 
 
 def muon(module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float) -> Optimizers:
@@ -74,4 +78,4 @@ def muon(module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float) -> Opt
     matrices = [p for p in hidden.parameters() if p.ndim == 2 and min(p.shape) > 16]
     inside = {id(p) for p in matrices}
     others = [p for p in module.parameters() if p.requires_grad and id(p) not in inside]
-    return Optimizers(Muon(matrices, lr), torch.optim.AdamW(others, adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True))
+    return Optimizers(Muon(matrices, lr), _adamw(others, adam_lr, weight_decay=0.0))

@@ -49,13 +49,13 @@ def _drawings(folder: Path) -> dict[str, str]:
     """Hexcode key -> SVG of one iconify set."""
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
     chars = json.loads((folder / "chars.json").read_text("utf-8"))
-    size = icons.get("width", 16), icons.get("height", 16)
-    drawings = {}
+    whole = {"left": 0, "top": 0, "width": icons.get("width", 16), "height": icons.get("height", 16)}
+    drawings: dict[str, str] = {}
     for code, name in chars.items():
         name = icons.get("aliases", {}).get(name, {}).get("parent", name)
         icon = icons["icons"].get(name)
         if icon is not None:
-            box = f"{icon.get('left', 0)} {icon.get('top', 0)} {icon.get('width', size[0])} {icon.get('height', size[1])}"
+            box = " ".join(str(icon.get(edge, default)) for edge, default in whole.items())
             head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
             drawings.setdefault(_key(code), f'{head} viewBox="{box}">{icon["body"]}</svg>')
     return drawings
@@ -90,7 +90,8 @@ def fetch_packages(into: Path) -> Path:
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(into), *STYLES.values(), NAMES]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise JanusError(f"npm could not fetch the pictures: {done.stderr.strip().splitlines()[-1:]}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise JanusError(f"npm could not fetch the pictures: {reason}")
     return into / "node_modules"
 
 

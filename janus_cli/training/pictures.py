@@ -5,7 +5,7 @@ Sprites are premultiplied RGBA, so that area averaging and pasting are exact.
 """
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from janus_cli.training.pack import STYLES, Concept
 
+Track = Callable[[Iterable[int], str], Iterable[int]]  # shows how far a labelled loop is
 SIZE = 256  # pixels per side of a rendered drawing
 WHITE = (255, 255, 255)
 BACKGROUNDS = {
@@ -64,11 +65,11 @@ def render(svg: str, size: int = SIZE) -> np.ndarray:
     return np.concatenate([(pixels[..., :3] * alpha + 127) // 255, alpha], -1).astype(np.uint8)
 
 
-def render_all(concepts: list[Concept], path: Path, progress: Iterable[int] | None = None) -> np.ndarray:
-    """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]."""
+def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
+    """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
     drawings = index(concepts)
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
-    for i in progress or range(len(drawings)):
+    for i in track(range(len(drawings)), "rendering"):
         concept, style = drawings[i]
         out[i] = render(concepts[concept].drawings[style])
     out.flush()

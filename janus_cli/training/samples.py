@@ -68,13 +68,15 @@ def scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:
     return [
         i
         for i, c in enumerate(concepts)
-        if c.group in SCENE_GROUPS and c.name.isalpha() and style in c.drawings and (c.name, style) not in held
+        if c.group in SCENE_GROUPS and c.name.isalpha()
+        and style in c.drawings and (c.name, style) not in held
     ]
 
 
 def random_scene_sample(
-    nouns: Sequence[int], concepts: Sequence[Concept], style: str, rng: np.random.Generator, held: bool = False
-) -> Sample:
+    nouns: Sequence[int], concepts: Sequence[Concept], style: str, rng: np.random.Generator,
+    held: bool = False,
+) -> Sample:  # fmt: skip
     """A layout with its concepts; relations of held-out couples only when `held`, else never."""
     background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""
     layout = str(rng.choice(list(RELATIONS if held else LAYOUTS)))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from janus_cli.config import DVAEConfig
+from janus_cli.errors import JanusError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training.losses import reconstruction_loss
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
@@ -31,7 +32,8 @@ def any_scene(rng: np.random.Generator, drawings: np.ndarray) -> Scene:
         return Scene((Item(int(rng.choice(drawings)), hue=hue),), background)
     spots = [(t, left) for t in (0, 32) for left in (0, 32)]
     count = rng.integers(1, 5)
-    items = [Item(int(rng.choice(drawings)), *spots[i], 32, hue) for i in rng.permutation(4)[:count]]
+    places = [spots[int(i)] for i in rng.permutation(4)[:count]]
+    items = [Item(int(rng.choice(drawings)), top, left, 32, hue) for top, left in places]
     return Scene(tuple(items), background)
 
 
@@ -65,18 +67,27 @@ class TokenizerObjective(nn.Module):
 
     @torch.no_grad()
     def initialise(self, rng: np.random.Generator, pool: int = POOL) -> None:
-        """Fit projection and codebook: every drawing once, then composed pictures."""
+        """Fit projection and codebook: every drawing once, then composed pictures, `pool` in all.
+
+        Raises JanusError when they have too few different patches.
+        """
         plain = (compose(Scene((Item(int(i)),)), self.sprites, 64) for i in self.drawings[:pool])
         mixed = (self._picture(rng) for _ in range(pool - min(pool, len(self.drawings))))
         pixels = to_tensor(np.stack([*plain, *mixed]))
         size = self.dvae.cfg.patch
         patches = torch.nn.functional.pixel_unshuffle(pixels, size).movedim(1, -1).flatten(0, 2)
         patches = torch.unique((patches * 127.5).round().to(torch.int16), dim=0).float() / 127.5
+        if len(patches) <= self.dvae.cfg.codebook_size:
+            raise JanusError(
+                f"the pictures have {len(patches)} different patches, "
+                f"too few for a codebook of {self.dvae.cfg.codebook_size}"
+            )
         if len(patches) > MAX_PATCHES:
             patches = patches[torch.from_numpy(rng.permutation(len(patches))[:MAX_PATCHES])]
         self.dvae.fit_projection(patches)
-        weight = self.dvae.project.weight.flatten(1)
-        self.dvae.quantize.fit(torch.addmm(self.dvae.project.bias, patches, weight.T), FIT_STEPS)
+        weight, bias = self.dvae.project.weight.flatten(1), self.dvae.project.bias
+        assert bias is not None
+        self.dvae.quantize.fit(torch.addmm(bias, patches, weight.T), FIT_STEPS)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics."""

@@ -3,8 +3,8 @@
 Each is built when first asked for and kept in the data folder, beside what it was made from.
 """
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -16,13 +16,11 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.training import heldout
 from janus_cli.training.captions import caption
 from janus_cli.training.pack import Concept, build_pack, read_pack
-from janus_cli.training.pictures import Sprites, compose, index, render_all
+from janus_cli.training.pictures import Sprites, Track, compose, index, render_all
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.samples import Sample, drawing_numbers, scene_of, training_samples
 from janus_cli.training.tokenizer import to_tensor
 from janus_cli.training.words import train_tokenizer
-
-Track = Callable[[Iterable[int], str], Iterable[int]]
 
 
 class Workshop:
@@ -45,7 +43,7 @@ class Workshop:
         path, count = self.data / "sprites.npy", len(index(self.concepts))
         if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
             part = path.with_suffix(".part.npy")
-            render_all(self.concepts, part, self.track(range(count), "rendering"))
+            render_all(self.concepts, part, self.track)
             part.rename(path)
         return Sprites(np.load(path, mmap_mode="r"))
 
@@ -53,9 +51,8 @@ class Workshop:
     def trained_drawings(self) -> np.ndarray:
         """Numbers of the drawings that are not held out."""
         held = heldout.pairs(self.concepts)
-        return np.array([
-            i for i, (c, style) in enumerate(index(self.concepts)) if (self.concepts[c].name, style) not in held
-        ])
+        pairs = [(self.concepts[c].name, style) for c, style in index(self.concepts)]
+        return np.array([i for i, pair in enumerate(pairs) if pair not in held])
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -72,10 +69,11 @@ class Workshop:
         if path.exists():
             return Tokenizer.from_file(str(path))
         rng = np.random.default_rng(self.recipe.seed)
-        texts = [caption(sample, self.concepts, rng, foreign=0.3) for sample in self.samples for _ in range(2)]
+        texts = [caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
         names = [label for concept in self.concepts for label in concept.labels.values()]
         assert self.recipe.model.decoder is not None
-        return train_tokenizer(texts + 3 * names, self.recipe.model.decoder.modalities["text"].vocab_size, path)
+        vocab_size = self.recipe.model.decoder.modalities["text"].vocab_size
+        return train_tokenizer(texts + 3 * names, vocab_size, path)
 
     @cached_property
     def dvae(self) -> DVAE:
@@ -88,7 +86,12 @@ class Workshop:
         """Codes uint16 [N, rows, cols] of every sample."""
         path, key_path = self.data / "codes.npy", self.data / "codes.json"
         codebook = self.dvae.quantize.codebook
-        key = {"samples": len(self.samples), "seed": self.recipe.seed, "codebook": float(codebook.double().abs().sum())}
+        content = f"{self.samples}{[c.name for c in self.concepts]}"
+        key = {
+            "samples": hashlib.sha256(content.encode()).hexdigest(),
+            "grid": list(self.recipe.model.generation.grid),
+            "codebook": float(codebook.double().abs().sum()),
+        }
         if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
             return np.asarray(np.load(path))
         side = self.recipe.model.generation.grid[0] * self.dvae.cfg.patch

@@ -13,7 +13,6 @@ class DataRecipe:
     """What the pictures and captions are made of."""
 
     scenes: int = 12000  # composed scenes with precomputed codes
-    default_style: str = "fluent"  # what captions without a style mean
     weights: dict[str, float] = field(
         default_factory=lambda: {"plain": 0.74, "background": 0.08, "hue": 0.05, "scene": 0.13}
     )
@@ -33,7 +32,7 @@ class FitRecipe:
     corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
     drop: float = 0.1  # decoder: captions dropped for guidance
     text_weight: float = 0.2  # decoder: text loss against the image's 1
-    negatives: int = 0  # decoder: random classes beside the batch's own in the image loss; 0 = all
+    negatives: int = 0  # decoder: random classes beside the batch's own in each head's loss; 0 = all
     crop: int = 6  # refiner: tokens per side of a training crop
 
 

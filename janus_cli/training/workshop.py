@@ -14,7 +14,7 @@ import torch
 from janus_cli import weights
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training import heldout
-from janus_cli.training.captions import caption
+from janus_cli.training.captions import DEFAULT_STYLE, caption
 from janus_cli.training.pack import Concept, build_pack, read_pack
 from janus_cli.training.pictures import Sprites, Track, compose, index, render_all
 from janus_cli.training.recipe import Recipe
@@ -57,8 +57,7 @@ class Workshop:
     @cached_property
     def samples(self) -> list[Sample]:
         """What the generator learns to draw."""
-        data = self.recipe.data
-        return training_samples(self.concepts, data.default_style, data.scenes, self.recipe.seed)
+        return training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
 
     @cached_property
     def tokenizer(self) -> object:

@@ -96,6 +96,11 @@ def test_prompts_on_standard_input(janus):
     assert {f["device"] for f in facts} == {"cpu"}
 
 
+def test_no_prompt_on_standard_input(janus):
+    done = janus("draw", "--stdin", stdin=b"\n \n")
+    assert done.code == 2 and "empty lines" in done.err
+
+
 def test_the_picture_says_how_it_was_made(janus):
     janus("draw", "ein Äpfelchen", "--seed", "7", "--steps", "2", "-o", "a.png")
     facts = json.loads(janus("info", "--json", "a.png").text)

@@ -76,6 +76,8 @@ def draw(
                 _report(record, name, pipeline, rate, as_json, talk)
     if done:
         talk(f"{done} picture{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
+    elif not failures.count:
+        raise UsageError("no prompt: standard input held nothing but empty lines")
     failures.finish(done)
 
 

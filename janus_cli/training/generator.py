@@ -42,16 +42,17 @@ class GeneratorObjective(nn.Module):
     A caption is dropped at `drop` for classifier-free guidance; image inputs are replaced at random
     at a rate drawn per picture from U(0, `corrupt`), so that the model learns to go on after its own
     mistakes. `text_weight` is the text's share against the image's 1 (each a mean over its tokens).
-    With `negatives`, the partition function is estimated from the batch's own codes and that many others.
+    For the share `blind` of the pictures that rate goes up to 1: with no prefix to lean on, every token
+    teaches what the caption means, not only the first ones. With `negatives`, the partition function is estimated from the batch's own codes and that many others.
     """
 
     def __init__(
         self, cfg: DecoderConfig, corpus: Corpus, concepts: Sequence[Concept], tokenizer: object, *,
         batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25,
-        text_weight: float = 0.2, negatives: int = 0,
+        text_weight: float = 0.2, negatives: int = 0, blind: float = 0.0,
     ):  # fmt: skip
         super().__init__()
-        self.negatives = negatives
+        self.negatives, self.blind = negatives, blind
         self.decoder = Decoder(cfg)
         self.corpus, self.concepts, self.tokenizer = corpus, concepts, tokenizer
         self.batch_size, self.text_slots, self.drop = batch_size, text_slots, drop
@@ -85,7 +86,8 @@ class GeneratorObjective(nn.Module):
         for row, ids in zip(text, texts, strict=True):
             row[: len(ids)] = ids
         clean = codes.reshape(count, -1)
-        noisy = rng.random(clean.shape) < rng.random((count, 1)) * self.corrupt
+        highest = np.where(rng.random((count, 1)) < self.blind, 1.0, self.corrupt)
+        noisy = rng.random(clean.shape) < rng.random((count, 1)) * highest
         inputs = np.where(noisy, rng.choice(clean.reshape(-1), clean.shape), clean)[:, :-1]
         opening = np.full((count, 1), DELIMITER)
         ids = np.concatenate([opening, text, opening, inputs], 1)

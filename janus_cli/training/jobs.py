@@ -53,7 +53,8 @@ def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     objective = GeneratorObjective(
         shop.recipe.model.decoder, corpus, shop.concepts, shop.tokenizer,
         batch_size=fit_recipe.batch_size, text_slots=fit_recipe.text_slots, drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives, blind=fit_recipe.blind,
+        corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives,
+        blind=fit_recipe.blind,
     )  # fmt: skip
     objective.initialise(shop.dvae.quantize.codebook.cpu())
     return objective

@@ -43,7 +43,8 @@ class GeneratorObjective(nn.Module):
     at a rate drawn per picture from U(0, `corrupt`), so that the model learns to go on after its own
     mistakes. `text_weight` is the text's share against the image's 1 (each a mean over its tokens).
     For the share `blind` of the pictures that rate goes up to 1: with no prefix to lean on, every token
-    teaches what the caption means, not only the first ones. With `negatives`, the partition function is estimated from the batch's own codes and that many others.
+    teaches what the caption means, not only the first ones. With `negatives`, the partition function is
+    estimated from the batch's own codes and that many others.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from janus_cli import zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Failures
 from janus_cli.commands.streams import read_records
-from janus_cli.errors import ModelError, RecordError
+from janus_cli.errors import JanusError, ModelError, RecordError
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
@@ -39,11 +39,12 @@ def info(
                 text = json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(table(facts))
                 print(text)
                 done += 1
-        except (ModelError, RecordError) as error:
+        except JanusError as error:
             if len(names) == 1:
                 raise
             failures.add(error, name)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     failures.finish(done)
 
 
@@ -107,9 +108,11 @@ def describe_picture(path: Path) -> dict[str, Any]:
             made = json.loads(texts["janus"])
         except ValueError:
             raise RecordError(f"{path}: its janus parameters are damaged") from None
-    return {"kind": "picture", "file": str(path), "width": width, "height": height,
-            **({"prompt": texts["prompt"]} if "prompt" in texts else {}),
-            **(made if isinstance(made, dict) else {})}
+        steps = made.get("made_by", []) if isinstance(made, dict) else None
+        if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+            raise RecordError(f"{path}: its janus parameters are damaged")
+    return {**(made or {}), **({"prompt": texts["prompt"]} if "prompt" in texts else {}),
+            "kind": "picture", "file": str(path), "width": width, "height": height}
 
 
 def describe_model(model: zoo.Model) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _check_template(template: str) -> None:
         raise UsageError(f"{template}: unknown field {{{unknown[0]}}} (known: {known})")
     try:
         template.format(prompt="", seed=0, index=0, id="")
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{template}: {error}") from None
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise UsageError(f"{template}: not a file name template ({error})") from None
     if Path(template).suffix.lower() not in {*FORMATS, ".txt"}:
         raise UsageError(f"{template}: no known format: use a name in {', '.join([*FORMATS, '.txt'])}")

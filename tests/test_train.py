@@ -99,9 +99,9 @@ class Place:
         write_pack(self.data / "pack.json.xz", four_concepts())
         self.reports: list[tuple[str, int]] = []
 
-    def train(self, only: str | None = None, resume: bool = False) -> Path:
+    def train(self, only: str | None = None, resume: bool = False, warm: bool = False) -> Path:
         """Train, and keep who reported at which step."""
-        options = TrainOptions(only, resume, data=self.data, runs=self.runs)
+        options = TrainOptions(only, resume, warm, data=self.data, runs=self.runs)
         return train(self.recipe, options, lambda name, step, *_: self.reports.append((name, step)), track)
 
     def shop(self) -> Workshop:
@@ -191,6 +191,22 @@ def test_one_component_alone_makes_a_model_of_itself(small_pool: None, tmp_path:
     assert config.dvae is not None and config.decoder is None and config.refiner is None
     with pytest.raises(ModelError, match="model tiny has no decoder"):
         zoo.find(str(place.recipe.parent)).file("decoder")
+
+
+def test_a_warm_start_keeps_the_codes_and_moves_the_rest(small_pool: None, tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.train(only="dvae")
+    file = place.recipe.parent / "dvae.safetensors"
+    before = load_file(file)
+    place.recipe.write_text(RECIPE.replace("seed = 1", "seed = 2"), "utf-8")  # would fit other codes
+    place.train(only="dvae", warm=True)
+    after = load_file(file)
+    kept = [name for name in before if torch.equal(before[name], after[name])]
+    assert sorted(kept) == ["project.bias", "project.weight", "quantize.codebook"]
+    assert all((before[name] - after[name]).abs().max() < 0.05 for name in before)
+    place.recipe.parent.joinpath("dvae.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
+        place.train(only="dvae", warm=True)
 
 
 def test_a_foreign_checkpoint_is_refused(small_pool: None, tmp_path: Path) -> None:

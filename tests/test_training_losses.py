@@ -1,5 +1,7 @@
 """The losses of training, against torch's own and against values worked out by hand."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -96,5 +98,12 @@ def test_gradient_loss_sees_edges_only() -> None:
 
 def test_reconstruction_loss_of_an_offset() -> None:
     target = torch.rand(1, 3, 8, 8)
-    assert reconstruction_loss(target, target).item() == 0
-    assert reconstruction_loss(target + 0.2, target).item() == pytest.approx(5 * 0.04 + 0.3 * 0.2, rel=1e-4)
+    assert reconstruction_loss(target, target).item() == pytest.approx(math.log(1e-3))
+    assert reconstruction_loss(target + 0.2, target).item() == pytest.approx(math.log(0.041), rel=1e-4)
+
+
+def test_reconstruction_loss_counts_every_picture_alike() -> None:
+    target = torch.zeros(2, 3, 8, 8)
+    output = torch.stack([target[0] + 0.1, target[1] + 0.8])
+    apart = [reconstruction_loss(output[i : i + 1], target[i : i + 1]).item() for i in range(2)]
+    assert reconstruction_loss(output, target).item() == pytest.approx(sum(apart) / 2)

@@ -28,6 +28,8 @@ def train(
         "--only", show_default=False, help="Train this component alone.")] = None,
     resume: Annotated[bool, typer.Option(
         "--resume", help="Go on from the last checkpoint, exactly as if never stopped.")] = False,
+    warm: Annotated[bool, typer.Option(
+        "--warm-start", help="Begin with the weights in the model folder; codes stay as they are.")] = False,
     out: Annotated[Path | None, typer.Option(
         "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write.")] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
@@ -47,8 +49,8 @@ def train(
     talk = Talk(quiet)
     chosen = pick_device(device)
     talk(f"device {chosen}")
-    options = TrainOptions(only.value if only else None, resume, out, Path(data), Path(runs), chosen, bf16,
-                           compile)
+    options = TrainOptions(only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen,
+                           bf16, compile)
     folder = train(recipe, options, _reporter(talk), _tracker(quiet))
     talk(f"trained {folder}")
 

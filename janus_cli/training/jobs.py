@@ -31,6 +31,7 @@ class TrainOptions:
 
     only: str | None = None  # dvae, decoder, refiner or judge; None = all in the recipe
     resume: bool = False
+    warm: bool = False  # begin with the weights that the model folder has; a tokenizer keeps its codes
     out: Path | None = None  # model folder; None = the recipe's own
     data: Path = Path(".data")
     runs: Path = Path("runs")  # checkpoints and metrics
@@ -41,23 +42,20 @@ class TrainOptions:
 
 def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.dvae is not None
-    cfg, drawings = shop.recipe.model.dvae, shop.trained_drawings
-    objective = TokenizerObjective(cfg, shop.sprites, drawings, fit_recipe.batch_size)
-    objective.initialise(np.random.default_rng(shop.recipe.seed))
-    return objective
+    return TokenizerObjective(
+        shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size
+    )
 
 
 def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.decoder is not None
     corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    objective = GeneratorObjective(
+    return GeneratorObjective(
         shop.recipe.model.decoder, corpus, shop.concepts, shop.tokenizer,
         batch_size=fit_recipe.batch_size, text_slots=fit_recipe.text_slots, drop=fit_recipe.drop,
         corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives,
         blind=fit_recipe.blind,
     )  # fmt: skip
-    objective.initialise(shop.dvae.quantize.codebook.cpu())
-    return objective
 
 
 def _refiner(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
@@ -77,6 +75,21 @@ def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
 BUILDERS = {"dvae": _tokenizer, "decoder": _generator, "refiner": _refiner, "judge": _judge}
 
 
+def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
+    """The weights of step 0: those in the model folder if `warm`, else what the objective starts from."""
+    if warm:
+        net: nn.Module = getattr(objective, component)
+        wanted = [p.requires_grad for p in net.parameters()]  # loading freezes them
+        weights.load(net, _file(component, shop)).train()
+        for parameter, grad in zip(net.parameters(), wanted, strict=True):
+            parameter.data = parameter.data.clone()  # off the mapped file
+            parameter.requires_grad_(grad)
+    elif isinstance(objective, TokenizerObjective):
+        objective.initialise(np.random.default_rng(shop.recipe.seed))
+    elif isinstance(objective, GeneratorObjective):
+        objective.initialise(shop.dvae.quantize.codebook.cpu())
+
+
 def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
         return muon(objective, objective.decoder.layers, fit_recipe.muon_lr, fit_recipe.lr)  # type: ignore[arg-type, union-attr]
@@ -89,17 +102,22 @@ def _compile(objective: nn.Module) -> None:
         layer.forward = torch.compile(layer.forward, dynamic=False)
 
 
+def _file(component: str, shop: Workshop) -> Path:
+    """Where a component's weights go; the judge stands apart from the models that it judges."""
+    folder = shop.model.parent / "judge" if component == "judge" else shop.model
+    return folder / f"{component}.safetensors"
+
+
 def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     """Write the component's weights as fp16 (the tokenizer as fp32: its codes must not move)."""
     module: nn.Module = getattr(objective, component)
+    path, dtype = _file(component, shop), None if component == "dvae" else torch.float16
+    path.parent.mkdir(exist_ok=True)
     if component == "judge":
-        folder = shop.model.parent / "judge"
-        folder.mkdir(exist_ok=True)
-        write_labels(folder, shop.concepts)
-        weights.save(module, folder / "judge.safetensors", torch.float16)
+        write_labels(path.parent, shop.concepts)
+        weights.save(module, path, dtype)
         return
-    dtype = None if component == "dvae" else torch.float16
-    weights.save(module, shop.model / f"{component}.safetensors", dtype)
+    weights.save(module, path, dtype)
     present = {c: getattr(shop.recipe.model, c) for c in ("dvae", "decoder", "refiner")}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
     write_config(dataclasses.replace(shop.recipe.model, **present), shop.model / "config.json")
@@ -126,6 +144,8 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
         fit_recipe: FitRecipe = getattr(recipe, component)
         torch.manual_seed(recipe.seed)
         objective = BUILDERS[component](shop, fit_recipe)
+        if not (options.resume and run.checkpoint(component).exists()):
+            _begin(component, objective, shop, options.warm)
         if options.compile and component == "decoder":
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)

@@ -61,6 +61,10 @@ class Run:
     save_every: float = 120.0  # seconds
     log_every: int = 20
 
+    def checkpoint(self, name: str) -> Path:
+        """Where the training `name` keeps its state."""
+        return self.folder / f"{name}.pt"
+
 
 def _save(path: Path, state: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
@@ -109,7 +113,7 @@ def fit(
     run gives. Under `accelerate launch` the batch is drawn per process and gradients are averaged.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = run.folder / f"{name}.pt"
+    checkpoint = run.checkpoint(name)
     model, rank, device = _prepare(objective, run)
     first = _restore(checkpoint, objective, optimizers) if resume and checkpoint.exists() else 0
     # only the first process keeps a log

@@ -102,7 +102,7 @@ def _explain(error: Exception) -> int:
 def _usage_text(error: typer.TyperException) -> str:
     """Typer's complaint about the command line, and which --help to read."""
     context = getattr(error, "ctx", None)
-    text = error.format_message()
+    text = error.format_message().replace("Value error, ", "")  # pydantic's words, not ours
     if context is None or text.startswith("Usage:"):
         return text
     return f"{text.rstrip('.')} (see {context.command_path} --help)"

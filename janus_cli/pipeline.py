@@ -109,9 +109,9 @@ class Pipeline:
         return encode_image(image, self.dvae, self.model.name, self.model.codebook_fingerprint,
                             id=id, source=source)
 
-    def generate(self, records: Iterable["Record"], options: "GenerateOptions | None" = None,
+    def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
                  progress: Progress | None = None) -> Iterator["Record"]:
-        """For each prompt `options.n` records of one new image segment."""
+        """For each prompt `options.n` records of one new image segment; None keeps a place in the numbering."""
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
@@ -164,10 +164,10 @@ class Pipeline:
             return decode_image(segment, self.dvae)
         raise RecordError(f"model {self.model.name} decodes text and pictures, not {segment.modality}")
 
-    def draw(self, prompts: Iterable[str], options: DrawOptions = DrawOptions(),
+    def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),
              progress: Progress | None = None) -> Iterator["Record"]:
-        """Every stage from prompt to pixels: `options.n` records a prompt, in order."""
-        records = (self.tokenize(prompt, str(i)) for i, prompt in enumerate(prompts))
+        """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
+        records = (None if prompt is None else self.tokenize(prompt, str(i)) for i, prompt in enumerate(prompts))
         images = self.generate(records, self.generate_options(options), progress)
         return self.upsample(self.denoise(images, options.steps), options.scale)
 

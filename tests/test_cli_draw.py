@@ -96,6 +96,31 @@ def test_prompts_on_standard_input(janus):
     assert {f["device"] for f in facts} == {"cpu"}
 
 
+def test_a_bad_line_is_counted_and_moves_no_seed(janus):
+    janus("draw", "--stdin", "-o", "good/{index}.png", stdin=b"a\nb\nc\n")
+    done = janus("draw", "--stdin", "-o", "some/{index}.png", stdin=b"a\n\xff\xfe\nc\n")
+    assert done.code == 3 and "stdin: line 2 is not UTF-8 text" in done.err
+    assert sorted(p.name for p in Path("some").iterdir()) == ["0.png", "2.png"]
+    for name in ("0.png", "2.png"):
+        pictures = [np.asarray(Image.open(Path(folder, name))) for folder in ("good", "some")]
+        assert np.array_equal(*pictures)
+
+
+def test_what_cannot_be_drawn_is_said_before_drawing(janus):
+    for arguments, complaint in (
+        (["draw", "a", "-o", "a.txt"], "a.txt: no known format: use a name in .png"),
+        (["draw", "a", ""], "an empty prompt"),
+        (["draw", "a", "--scale", "3"], "--scale 3: choose 1, 2 or 4"),
+    ):
+        done = janus(*arguments)
+        assert done.code == 2 and complaint in done.err and names() == []
+
+
+def test_a_prompt_that_is_too_long_is_not_repeated_whole(janus):
+    done = janus("draw", "apple " * 3000)
+    assert done.code == 1 and "too long" in done.err and len(done.err) < 300
+
+
 def test_no_prompt_on_standard_input(janus):
     done = janus("draw", "--stdin", stdin=b"\n \n")
     assert done.code == 2 and "empty lines" in done.err

@@ -16,6 +16,21 @@ def test_table_of_a_record(janus):
     assert lines[3] == '  tokenize  modality="text" text="a red apple"'
 
 
+def test_strange_words_do_nothing_to_the_terminal(janus):
+    janus("tokenize", "text", "a\x1b[31m\x07b", "-o", "a.safetensors")
+    text = janus("info", "a.safetensors").text
+    assert "\x1b" not in text and "\x07" not in text and "u001b[31m" in text
+
+
+def test_records_of_a_folder_and_a_shard_are_named(janus):
+    janus("tokenize", "text", "a", "b", "-o", "some/")
+    janus("tokenize", "text", "a", "b", "-o", "some.tar")
+    for inputs, places in (("some", ["some/0.safetensors", "some/1.safetensors"]),
+                           ("some.tar", ["some.tar:0.safetensors", "some.tar:1.safetensors"])):
+        lines = janus("info", "--json", inputs).text.splitlines()
+        assert [json.loads(line)["file"] for line in lines] == places
+
+
 def test_stream_as_json(janus):
     tokens = janus("tokenize", "text", "a red apple", "b").out
     facts = [json.loads(line) for line in janus("info", "--json", stdin=tokens).text.splitlines()]

@@ -53,6 +53,7 @@ def test_a_recipe_reads_with_defaults(tmp_path: Path) -> None:
         ("steps = 2", "steps = 2.5", r"recipe\.toml\.dvae\.steps: expected int, found 2\.5"),
         ("steps = 2\n", "", r"recipe\.toml\.dvae: .*'steps'"),
         ("two_d = true", "two_d = 1", r"image\.two_d: expected bool, found 1"),
+        ("scenes = 5", "weights = {plane = 1}", r"data\.weights: unknown kind 'plane' \(known: plain, "),
         ("scenes = 5", "weights = 5", r"data\.weights: expected an object, found 5"),
         ("[model]\n", "[model]\nwidth = 3\n", r"recipe\.toml\.model: unknown key 'width'"),
         ("[model.dvae]\ncodebook_size = 16\n", "", r"needs \[model\.dvae\] and \[model\.decoder\]"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from packs import concept, four_concepts, many_concepts
 
-from janus_cli.training import heldout, pack
+from janus_cli.errors import JanusError
+from janus_cli.training import heldout, pack, samples
 from janus_cli.training.captions import (
     BACKGROUND_WORDS,
     ON_BACKGROUND,
@@ -82,6 +83,15 @@ def test_samples_depend_on_the_seed_alone() -> None:
     first = training_samples(CONCEPTS, "fluent", 100, seed=3)
     assert first == training_samples(many_concepts(), "fluent", 100, seed=3)
     assert first != training_samples(CONCEPTS, "fluent", 100, seed=4)
+
+
+def test_a_pack_without_free_couples_is_an_error() -> None:
+    concepts, rng = four_concepts(), np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "LAYOUTS", {"above": samples.LAYOUTS["above"]})
+        patch.setattr(samples.heldout, "together", lambda first, second: True)
+        with pytest.raises(JanusError, match="too few animals, plants and foods for scenes"):
+            samples.random_scene_sample([0, 1], concepts, "fluent", rng)
 
 
 def test_scenes_have_nouns_of_one_word_only() -> None:

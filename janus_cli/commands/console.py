@@ -81,6 +81,11 @@ class Failures:
             raise PartialError(f"{self.count} of {self.count + done} items failed; the rest is done")
 
 
+def shortened(text: str, length: int = 60) -> str:
+    """`text` quoted for a message, cut to about `length` characters."""
+    return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
 class Rate:
     """Tokens made since it was created, and the seconds that took."""
 

@@ -10,9 +10,9 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Rate, Talk, token_bar
+from janus_cli.commands.console import Device, Failures, Rate, Talk, shortened, token_bar
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import Outputs
+from janus_cli.commands.outputs import FORMATS, Outputs
 from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
 
@@ -52,11 +52,13 @@ def draw(
     """
     from janus_cli.pipeline import DrawOptions
 
+    if any(not prompt.strip() for prompt in prompts or []):
+        raise UsageError("an empty prompt: say what to draw")
     if not prompts and not stdin:
         raise UsageError('no prompt: janus draw "a red apple", or --stdin for one a line')
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output: name a file")
-    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force)
+    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
     loader = Loader(model, device, talk)
     pipeline = loader.named()
     if size is not None:
@@ -68,9 +70,9 @@ def draw(
     options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
     done = 0
     with token_bar(quiet) as (rate, count):
-        given = chain(prompts or [], read_texts(lines=True) if stdin else ())
+        given = chain(prompts or [], read_texts(True, failures) if stdin else ())
         for record in pipeline.draw(_usable(given, pipeline, options, failures), options, count):
-            with failures.item(repr(record.prompt)):
+            with failures.item(shortened(record.prompt)):
                 name = outputs.write(record, pipeline.decode(record))
                 done += 1
                 _report(record, name, pipeline, rate, as_json, talk)
@@ -81,15 +83,18 @@ def draw(
     failures.finish(done)
 
 
-def _usable(prompts: Iterable[str], pipeline: "Pipeline", options: "DrawOptions",
-            failures: Failures) -> Iterator[str]:
-    """The prompts that the model takes; empty lines are passed over, others counted as failures."""
+def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: "DrawOptions",
+            failures: Failures) -> Iterator[str | None]:
+    """The prompts that the model takes; None, counted as a failure, for others. Empty lines are passed over."""
     chosen = pipeline.generate_options(options)
     for prompt in prompts:
-        if prompt.strip():
-            with failures.item(repr(prompt)):
+        good = False
+        if prompt and prompt.strip():
+            with failures.item(shortened(prompt)):
                 pipeline.check_prompt(pipeline.tokenize(prompt), chosen)
-                yield prompt
+                good = True
+        if good or prompt is None or prompt.strip():
+            yield prompt if good else None
 
 
 def _report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:

@@ -75,9 +75,11 @@ def _generated(loader: Loader, records: Iterator["Record"], options: "DrawOption
 
 
 def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions",
-            failures: Failures) -> Iterator["Record"]:
-    """The records that can be prompts; the others are counted as failures."""
+            failures: Failures) -> Iterator["Record | None"]:
+    """The records that can be prompts; None, counted as a failure, for each of the others."""
     for record in records:
+        good = False
         with failures.item():
             pipeline.check_prompt(record, options)
-            yield record
+            good = True
+        yield record if good else None

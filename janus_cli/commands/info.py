@@ -11,7 +11,7 @@ import typer
 from janus_cli import zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Failures
-from janus_cli.commands.streams import read_records
+from janus_cli.commands.streams import named_records
 from janus_cli.errors import JanusError, ModelError, RecordError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def info(
     for name in names:
         try:
             for facts in describe(name, failures):
-                text = json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(table(facts))
+                text = json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(map(visible, table(facts)))
                 print(text)
                 done += 1
         except JanusError as error:
@@ -56,8 +56,8 @@ def describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
     elif name != "-" and path.is_file() and _begins_as_picture(path):
         yield describe_picture(path)
     else:
-        for i, record in enumerate(read_records([name], failures, "info")):
-            yield {"kind": "record", "file": name, "number": i, **describe_record(record)}
+        for i, (place, record) in enumerate(named_records([name], failures, "info")):
+            yield {"kind": "record", "file": place, "number": i, **describe_record(record)}
 
 
 def find(name: str) -> zoo.Model:
@@ -146,6 +146,11 @@ def describe_model(model: zoo.Model) -> dict[str, Any]:
 def table(facts: dict[str, Any]) -> list[str]:
     """The lines that show `facts` to a person."""
     return {"record": _record_lines, "picture": _picture_lines, "model": _model_lines}[facts["kind"]](facts)
+
+
+def visible(line: str) -> str:
+    """`line` with what a terminal would obey instead of show (control characters) written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def columns(rows: list[list[str]]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from janus_cli.commands.console import Device
+from janus_cli.errors import UsageError
 
 Inputs = Annotated[list[str] | None, typer.Argument(
     metavar="FILE|DIR|-", help="Token files, folders or .tar shards; standard input if none or -.",
@@ -37,8 +38,14 @@ TopP = Annotated[float | None, typer.Option(
     help="Draw among the likeliest tokens that hold this share of the probability.")]
 Steps = Annotated[int | None, typer.Option(
     "--steps", min=0, show_default="the model's", help="Denoising steps.")]
+def _known_scale(scale: int | None) -> int | None:
+    if scale not in (None, 1, 2, 4):
+        raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
+    return scale
+
+
 Scale = Annotated[int | None, typer.Option(
-    "--scale", show_default="the model's", help="Enlargement: 1, 2 or 4.")]
+    "--scale", show_default="the model's", callback=_known_scale, help="Enlargement: 1, 2 or 4.")]
 Size = Annotated[int | None, typer.Option(
     "--size", min=1, metavar="PX", show_default=False,
     help="Height of the final picture in pixels, instead of --scale.")]

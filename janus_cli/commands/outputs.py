@@ -6,6 +6,7 @@ Knows file formats by their suffix; how a picture becomes bytes is media's busin
 import re
 import string
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+SUFFIXES = (*FORMATS, ".txt")
 FIELDS = ("prompt", "seed", "index", "id")
 _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
 
@@ -25,17 +27,17 @@ _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file sys
 class Outputs:
     """Turns decoded media into files named by a template, or into bytes on standard output."""
 
-    def __init__(self, template: str | None, force: bool) -> None:
+    def __init__(self, template: str | None, force: bool, suffixes: Iterable[str] = SUFFIXES) -> None:
         """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
 
-        Raises UsageError for a field or a suffix that does not exist.
+        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`.
         """
         self._template = None if template == "-" else template
         self._force = force
         self._written: set[Path] = set()
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         if self._template is not None and not self._is_folder:
-            _check_template(self._template)
+            _check_template(self._template, tuple(suffixes))
 
     def write(self, record: "Record", media: "np.ndarray | str") -> str:
         """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
@@ -119,7 +121,7 @@ def _folder_name(record: "Record") -> str:
     return "{prompt}" if record.prompt else "{id}"
 
 
-def _check_template(template: str) -> None:
+def _check_template(template: str, suffixes: tuple[str, ...]) -> None:
     try:
         fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
@@ -131,5 +133,5 @@ def _check_template(template: str) -> None:
         template.format(prompt="", seed=0, index=0, id="")
     except (ValueError, TypeError, KeyError, IndexError) as error:
         raise UsageError(f"{template}: not a file name template ({error})") from None
-    if Path(template).suffix.lower() not in {*FORMATS, ".txt"}:
-        raise UsageError(f"{template}: no known format: use a name in {', '.join([*FORMATS, '.txt'])}")
+    if Path(template).suffix.lower() not in suffixes:
+        raise UsageError(f"{template}: no known format: use a name in {', '.join(suffixes)}")

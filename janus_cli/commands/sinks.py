@@ -68,17 +68,17 @@ def open_sink(output: str | None, force: bool) -> Sink:
         return _ShardSink(output, force)
     if is_special(path):
         with _write_errors(path):
-            return _StreamSink(path.open("ab"))
+            return _StreamSink(path.open("ab"), str(path))
     return _FileSink(path, force)
 
 
 class _StreamSink:
     """Standard output, a FIFO or a device: a numbered stream, unless a regular file stands behind it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str = "stdout") -> None:
         from janus_cli.records import StreamWriter
 
-        self._writer = StreamWriter(file, numbered=not _is_regular(file))
+        self._writer = StreamWriter(file, numbered=not _is_regular(file), name=name)
 
     def write(self, record: "Record") -> None:
         self._writer.write(record)

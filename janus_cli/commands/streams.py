@@ -51,18 +51,23 @@ def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
 
 
 def read_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator["Record"]:
+    """What `named_records` reads, without the names."""
+    return (record for _, record in named_records(inputs, failures, command))
+
+
+def named_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator[tuple[str, "Record"]]:
     """The records of files, folders and shards one after another; of stdin for "-" or no input.
 
-    A file that fails is counted and the next one read; a single input that fails raises its RecordError.
+    Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is counted and the next one read; a single input that fails raises its RecordError.
     Of a progressive record only the last part is passed on: it holds the whole.
     """
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:
         count = 0
         try:
-            for record in _records_of(name, command):
+            for place, record in _records_of(name, command):
                 if record.part is None or record.part.last:
-                    yield record
+                    yield place, record
                     count += 1
             if not count:
                 raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
@@ -72,18 +77,18 @@ def read_records(inputs: Sequence[str], failures: Failures, command: str) -> Ite
             failures.add(error, name)
 
 
-def _records_of(name: str, command: str) -> Iterator["Record"]:
+def _records_of(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
     from janus_cli.records import read_stream
 
     if name == "-":
         hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
-        yield from read_stream(stdin_bytes(hint))
+        yield from ((name, record) for record in read_stream(stdin_bytes(hint)))
         return
     with _opened(name) as file:
         if name.endswith(".tar"):
             yield from _tar_members(file, name)
         else:
-            yield from read_stream(file, name)
+            yield from ((name, record) for record in read_stream(file, name))
 
 
 @contextlib.contextmanager
@@ -96,7 +101,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _tar_members(file: BinaryIO, name: str) -> Iterator["Record"]:
+def _tar_members(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
     """The token records in a WebDataset shard; members of other kinds are passed over."""
     import tarfile
 
@@ -107,6 +112,7 @@ def _tar_members(file: BinaryIO, name: str) -> Iterator["Record"]:
             for member in tar:
                 if member.isfile() and member.name.endswith(".safetensors"):
                     inside = cast(BinaryIO, tar.extractfile(member))
-                    yield from read_stream(inside, f"{name}:{member.name}")
+                    place = f"{name}:{member.name}"
+                    yield from ((place, record) for record in read_stream(inside, place))
     except tarfile.TarError as error:
         raise RecordError(f"{name}: not a readable tar file ({error})") from None

@@ -60,21 +60,26 @@ def _text_records(texts: Sequence[str], lines: bool, encoder: "TextTokenizer",
                   failures: Failures) -> Iterator["Record"]:
     index = 0
     for argument in texts:
-        for text in read_texts(lines) if argument == "-" else [argument]:
+        for text in read_texts(lines, failures) if argument == "-" else [argument]:
             with failures.item(f"text {index}"):
-                yield encoder.encode(text, str(index))
+                if text is not None:
+                    yield encoder.encode(text, str(index))
             index += 1
 
 
-def read_texts(lines: bool) -> Iterator[str]:
-    """The text on standard input, or its lines; without the newline at the end. Raises MediaError."""
+def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
+    """The text on standard input, or its lines; without the newline at the end.
+
+    None stands for what is no UTF-8 text; it is counted as a failure.
+    """
     file = stdin_bytes('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
     for i, data in enumerate(file if lines else [file.read()]):
         try:
             yield data.decode("utf-8").removesuffix("\n")
         except UnicodeDecodeError as error:
             where = f"line {i + 1}" if lines else f"byte {error.start}"
-            raise MediaError(f"stdin: {where} is not UTF-8 text") from None
+            failures.add(MediaError(f"stdin: {where} is not UTF-8 text"))
+            yield None
 
 
 @app.command("image")

@@ -136,10 +136,12 @@ def check_prompt(record: Record, decoder: Decoder, options: GenerateOptions, ide
 
 
 def _items(
-    records: Iterable[Record], decoder: Decoder, options: GenerateOptions, identity: Identity
+    records: Iterable[Record | None], decoder: Decoder, options: GenerateOptions, identity: Identity
 ) -> Iterator[Item]:
     """`options.n` items per prompt, numbered through. Raises what is wrong with a prompt."""
     for number, record in enumerate(records):
+        if record is None:
+            continue
         check_prompt(record, decoder, options, identity)
         tokens = layout(record.segments, options.to, decoder)
         plain = None
@@ -220,7 +222,7 @@ def _segment(ids: np.ndarray, options: GenerateOptions, vocab_size: int, identit
 
 
 def generate(
-    records: Iterable[Record],
+    records: Iterable[Record | None],
     decoder: Decoder,
     options: GenerateOptions,
     identity: Identity,
@@ -229,7 +231,7 @@ def generate(
     """For every prompt `options.n` records of one new segment, in order; lazily, a batch at a time.
 
     Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
-    depend on the batch size. `progress` is called with each number of new tokens. Raises UsageError
+    depend on the batch size; None holds the place of a prompt that failed before. `progress` is called with each number of new tokens. Raises UsageError
     for a modality that the model lacks or a sequence too long for it, RecordError for ids out of range,
     ModelError for another tokenizer's tokens.
     """

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from janus_cli.config import ModelConfig, from_dict
 from janus_cli.errors import JanusError
+from janus_cli.training.samples import KINDS
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JanusError(f"{path}: not a readable recipe ({error})") from None
     recipe = from_dict(Recipe, data, str(path))
+    if unknown := sorted(set(recipe.data.weights) - set(KINDS)):
+        raise JanusError(f"{path}: data.weights: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
     if recipe.model.dvae is None or recipe.model.decoder is None:
         raise JanusError(f"{path}: a recipe needs [model.dvae] and [model.decoder]")
     return recipe

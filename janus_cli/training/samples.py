@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from janus_cli.errors import JanusError
 from janus_cli.training import heldout
 from janus_cli.training.pack import Concept
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index
@@ -27,6 +28,8 @@ LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-un
     "center": ((16, 16),),
 }
 RELATIONS = ("left of", "above")
+KINDS = ("plain", "background", "hue", "scene")
+TRIES = 10_000  # draws of a couple before the pack is said to have none
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Sample:
 
     @property
     def kind(self) -> str:
-        """plain, background, hue or scene: what the sampling weights speak of."""
+        """One of KINDS: what the sampling weights speak of."""
         if self.layout:
             return "scene"
         return "hue" if self.hue else "background" if self.background else "plain"
@@ -80,12 +83,13 @@ def random_scene_sample(
     """A layout with its concepts; relations of held-out couples only when `held`, else never."""
     background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""
     layout = str(rng.choice(list(RELATIONS if held else LAYOUTS)))
-    while True:
+    for _ in range(TRIES):
         first, second = (int(n) for n in rng.choice(nouns, 2, replace=False))
         if layout not in RELATIONS:
             return Sample((first,), style, background, layout=layout)
         if heldout.together(concepts[first].name, concepts[second].name) == held:
             return Sample((first, second), style, background, layout=layout)
+    raise JanusError(f"the pack has too few animals, plants and foods for scenes ({len(nouns)})")
 
 
 def training_samples(concepts: Sequence[Concept], style: str, scenes: int, seed: int = 0) -> list[Sample]:

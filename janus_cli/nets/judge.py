@@ -29,8 +29,9 @@ class ConvBlock(nn.Module):
 class Judge(nn.Module):
     """Pixels [B, 3, S, S] in [-1, 1] -> (concept logits [B, n_concept], style logits [B, n_style]).
 
-    S is `cfg.size`. Widths are dim, 2 dim and 3 dim at a 4th, an 8th and a 16th of the resolution: with
-    the defaults 30 M multiplications a picture, and 1.1 M weights for 1,455 concepts.
+    S is `cfg.size`. Widths are dim, 2 dim and 3 dim at a 4th, an 8th and a 16th of the resolution. What
+    stands where is kept: averaged over the picture, the features of 1,209 concepts took far longer to
+    tell apart. With the defaults 31 M multiplications a picture, and 2.2 M weights for 1,455 concepts.
     """
 
     def __init__(self, cfg: JudgeConfig) -> None:
@@ -44,10 +45,15 @@ class Judge(nn.Module):
             ConvBlock(2 * cfg.dim, 3 * cfg.dim, stride=2),
             ConvBlock(3 * cfg.dim, 3 * cfg.dim),
         )
-        self.concept = nn.Linear(3 * cfg.dim, cfg.n_concept)
-        self.style = nn.Linear(3 * cfg.dim, cfg.n_style)
+        cells = (cfg.size // (4 * STEM)) ** 2
+        self.embed = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * cfg.dim * cells, 5 * cfg.dim, bias=False), nn.BatchNorm1d(5 * cfg.dim),
+            nn.GELU(),
+        )  # fmt: skip
+        self.concept = nn.Linear(5 * cfg.dim, cfg.n_concept)
+        self.style = nn.Linear(5 * cfg.dim, cfg.n_style)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the concepts and of the styles."""
-        features = self.trunk(pixels).mean((2, 3))
+        features = self.embed(self.trunk(pixels))
         return self.concept(features), self.style(features)

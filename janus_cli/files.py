@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,32 +57,70 @@ def is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
-    """Write `data` whole or not at all; returns where: `path`, or without `force` the first free name.
-
-    A regular file comes by way of a synced temporary file beside it; what is_special is written straight.
-    Raises MediaError and leaves nothing behind; BrokenPipeError passes.
-    """
+@contextlib.contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a MediaError that names `path`; BrokenPipeError passes."""
     try:
-        if is_special(path):
-            _write(os.open(path, os.O_WRONLY | os.O_APPEND), data, sync=False)
-            return path
-        target = Path(os.path.realpath(path)) if force else path  # through a link, not over it
-        temporary = target.with_name(f".janus-{secrets.token_hex(8)}.part")
-        try:
-            _write(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), data, sync=True)
-            if not force:
-                return _take_free_name(temporary, path)
-            if target.exists():
-                temporary.chmod(stat.S_IMODE(target.stat().st_mode))
-            temporary.replace(target)
-            return path
-        finally:
-            temporary.unlink(missing_ok=True)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+class NewFile:
+    """A file that grows under a temporary name beside its place, and is moved there, synced, at the end."""
+
+    def __init__(self, path: Path, force: bool) -> None:
+        """`force`: replace what is there, through a link. Raises MediaError: the folder cannot be written."""
+        self.path, self._force = path, force
+        self._target = Path(os.path.realpath(path)) if force else path
+        self._temporary = self._target.with_name(f".janus-{secrets.token_hex(8)}.part")
+        with write_errors(path):
+            self.file: BinaryIO = self._temporary.open("xb")
+
+    def commit(self) -> Path:
+        """Take the final name, without `force` the first free one; returns it. Raises MediaError."""
+        try:
+            with write_errors(self.path):
+                self.file.flush()
+                os.fsync(self.file.fileno())
+                self.file.close()
+                if not self._force:
+                    return _take_free_name(self._temporary, self.path)
+                if self._target.exists():
+                    self._temporary.chmod(stat.S_IMODE(self._target.stat().st_mode))
+                self._temporary.replace(self._target)
+                return self.path
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        self._temporary.unlink(missing_ok=True)
+
+
+def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
+    """Write `data` whole or not at all; returns where: `path`, or without `force` the first free name.
+
+    What is_special is written straight. Raises MediaError and leaves nothing behind; BrokenPipeError passes.
+    """
+    if is_special(path):
+        with write_errors(path), path.open("ab", buffering=0) as file:
+            view = memoryview(data)
+            while view:  # a pipe may take less than it is offered
+                view = view[file.write(view):]
+        return path
+    new = NewFile(path, force)
+    try:
+        with write_errors(path):
+            new.file.write(data)
+        return new.commit()
+    except BaseException:
+        new.abort()
+        raise
 
 
 def _take_free_name(temporary: Path, path: Path) -> Path:
@@ -95,15 +134,3 @@ def _take_free_name(temporary: Path, path: Path) -> Path:
         except OSError:  # a file system without hard links
             temporary.rename(found)
         return found
-
-
-def _write(descriptor: int, data: bytes, sync: bool) -> None:
-    """Write all of `data` to an open descriptor and close it."""
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view):]
-        if sync:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

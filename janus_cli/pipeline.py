@@ -111,7 +111,7 @@ class Pipeline:
 
     def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
                  progress: Progress | None = None) -> Iterator["Record"]:
-        """For each prompt `options.n` records of one new image segment; None keeps a place in the numbering."""
+        """For each prompt `options.n` records of one new image segment; None only holds a place."""
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
@@ -167,7 +167,7 @@ class Pipeline:
     def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),
              progress: Progress | None = None) -> Iterator["Record"]:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
-        records = (None if prompt is None else self.tokenize(prompt, str(i)) for i, prompt in enumerate(prompts))
+        records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
         images = self.generate(records, self.generate_options(options), progress)
         return self.upsample(self.denoise(images, options.steps), options.scale)
 

@@ -110,7 +110,7 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(MediaError, match="a: cannot be written: Permission denied"):
         atomic_write(tmp_path / "a", b"1")
     assert not list(tmp_path.iterdir())

@@ -85,7 +85,7 @@ def draw(
 
 def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: "DrawOptions",
             failures: Failures) -> Iterator[str | None]:
-    """The prompts that the model takes; None, counted as a failure, for others. Empty lines are passed over."""
+    """The prompts that the model takes, None for others, which are counted; empty lines are passed over."""
     chosen = pipeline.generate_options(options)
     for prompt in prompts:
         good = False

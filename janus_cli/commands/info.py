@@ -36,8 +36,8 @@ def info(
     for name in names:
         try:
             for facts in describe(name, failures):
-                text = json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(map(visible, table(facts)))
-                print(text)
+                lines = [json.dumps(facts, ensure_ascii=False)] if as_json else map(visible, table(facts))
+                print("\n".join(lines))
                 done += 1
         except JanusError as error:
             if len(names) == 1:

@@ -3,19 +3,18 @@
 Files appear complete or not at all, and never in place of another unless `force` says so.
 """
 
-import contextlib
 import io
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from janus_cli.commands.console import Failures
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.files import is_special
+from janus_cli.files import NewFile, is_special, write_errors
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -67,7 +66,7 @@ def open_sink(output: str | None, force: bool) -> Sink:
     if path.suffix == ".tar":
         return _ShardSink(output, force)
     if is_special(path):
-        with _write_errors(path):
+        with write_errors(path):
             return _StreamSink(path.open("ab"), str(path))
     return _FileSink(path, force)
 
@@ -96,7 +95,7 @@ class _FileSink:
     def __init__(self, path: Path, force: bool) -> None:
         from janus_cli.records import StreamWriter
 
-        self._file = NewFile(path, force)
+        self._file = new_file(path, force)
         self._writer = StreamWriter(self._file.file, numbered=False, name=str(path))
 
     def write(self, record: "Record") -> None:
@@ -160,9 +159,9 @@ class _ShardSink:
         member = tarfile.TarInfo(f"{self._keys.next(record.id)}.safetensors")
         member.size = len(data)
         if self._file is None:
-            self._file = NewFile(self._path(), self._force)
+            self._file = new_file(self._path(), self._force)
             self._tar = tarfile.open(fileobj=self._file.file, mode="w")  # noqa: SIM115 (closed in `close`)
-        with _write_errors(self._file.path):
+        with write_errors(self._file.path):
             self._tar.addfile(member, io.BytesIO(data))
         self._count += 1
         if self._count % SHARD_SIZE == 0 and "%" in self._template:
@@ -171,7 +170,7 @@ class _ShardSink:
 
     def close(self) -> None:
         if self._file is not None:
-            with _write_errors(self._file.path):
+            with write_errors(self._file.path):
                 self._tar.close()
             self._file.commit()
             self._file = None
@@ -181,35 +180,14 @@ class _ShardSink:
             self._file.abort()
 
 
-class NewFile:
-    """A file written under a temporary name beside its place, moved there by `commit`."""
+def new_file(path: Path, force: bool) -> NewFile:
+    """A token file to be. Raises RecordError if `path` exists and not `force`.
 
-    def __init__(self, path: Path, force: bool) -> None:
-        """Raises RecordError if `path` exists and not `force`, or its folder cannot be written."""
-        self.path, self._force = path, force
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._refuse_existing()
-        with _write_errors(path):
-            self.file: BinaryIO = self._temporary.open("xb")
-
-    def _refuse_existing(self) -> None:
-        if self.path.exists() and not self._force:
-            raise RecordError(f"{self.path} exists: use another name, or --force to replace it")
-
-    def commit(self) -> None:
-        """Flush to the disk and take the final name."""
-        with _write_errors(self.path):
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            self.file.close()
-            self._refuse_existing()
-            self._temporary.replace(self.path)
-
-    def abort(self) -> None:
-        """Remove what was written."""
-        with contextlib.suppress(OSError):
-            self.file.close()
-        self._temporary.unlink(missing_ok=True)
+    Unlike a picture it gets no other name: what reads it next has been told this one.
+    """
+    if path.exists() and not force:
+        raise RecordError(f"{path} exists: use another name, or --force to replace it")
+    return NewFile(path, force)
 
 
 class Keys:
@@ -229,16 +207,6 @@ class Keys:
             name = f"{key}-{copy}"
         self._used.add(name)
         return name
-
-
-@contextlib.contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise RecordError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _is_regular(file: IO[Any]) -> bool:

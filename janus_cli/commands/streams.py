@@ -58,8 +58,9 @@ def read_records(inputs: Sequence[str], failures: Failures, command: str) -> Ite
 def named_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator[tuple[str, "Record"]]:
     """The records of files, folders and shards one after another; of stdin for "-" or no input.
 
-    Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is counted and the next one read; a single input that fails raises its RecordError.
-    Of a progressive record only the last part is passed on: it holds the whole.
+    Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
+    counted and the next one read; a single input that fails raises its RecordError. Of a progressive
+    record only the last part is passed on: it holds the whole.
     """
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:

@@ -47,9 +47,11 @@ class Judge(nn.Module):
         )
         cells = (cfg.size // (4 * STEM)) ** 2
         self.embed = nn.Sequential(
-            nn.Flatten(), nn.Linear(3 * cfg.dim * cells, 5 * cfg.dim, bias=False), nn.BatchNorm1d(5 * cfg.dim),
+            nn.Flatten(),
+            nn.Linear(3 * cfg.dim * cells, 5 * cfg.dim, bias=False),
+            nn.BatchNorm1d(5 * cfg.dim),
             nn.GELU(),
-        )  # fmt: skip
+        )
         self.concept = nn.Linear(5 * cfg.dim, cfg.n_concept)
         self.style = nn.Linear(5 * cfg.dim, cfg.n_style)
 

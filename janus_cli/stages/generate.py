@@ -231,9 +231,9 @@ def generate(
     """For every prompt `options.n` records of one new segment, in order; lazily, a batch at a time.
 
     Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
-    depend on the batch size; None holds the place of a prompt that failed before. `progress` is called with each number of new tokens. Raises UsageError
-    for a modality that the model lacks or a sequence too long for it, RecordError for ids out of range,
-    ModelError for another tokenizer's tokens.
+    depend on the batch size; None holds the place of a prompt that failed before. `progress` is called
+    with each number of new tokens. Raises UsageError for a modality that the model lacks or a sequence too
+    long for it, RecordError for ids out of range, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)

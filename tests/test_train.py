@@ -3,6 +3,9 @@
 import dataclasses
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -207,6 +210,21 @@ def test_a_warm_start_keeps_the_codes_and_moves_the_rest(small_pool: None, tmp_p
     place.recipe.parent.joinpath("dvae.safetensors").unlink()
     with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
         place.train(only="dvae", warm=True)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    place.recipe.write_text(RECIPE.replace("codebook_size = 48", "codebook_size = 16"), "utf-8")
+    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    job = ["-m", "janus_cli", "train", str(place.recipe), "--data", str(place.data), "--runs", str(place.runs)]
+    done = subprocess.run(
+        [sys.executable, *launch, *job, "--only", "dvae", "--device", "cpu"], capture_output=True, text=True,
+        timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len((place.runs / "tiny" / "dvae.jsonl").read_text().splitlines()) == 2  # one process logs
+    assert load_file(place.recipe.parent / "dvae.safetensors")["quantize.codebook"].shape == (16, 8)
 
 
 def test_a_foreign_checkpoint_is_refused(small_pool: None, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """`janus train`: a recipe's components, one after another, into a model folder."""
 
 import dataclasses
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,6 +24,9 @@ from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
 from janus_cli.training.refine import RefinerObjective
 from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 
@@ -139,21 +145,35 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
     """
     recipe = read_recipe(recipe_path)
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
+    processes = _processes(options.device)
     run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)
     for component in planned(recipe, options.only):
         fit_recipe: FitRecipe = getattr(recipe, component)
         torch.manual_seed(recipe.seed)
-        objective = BUILDERS[component](shop, fit_recipe)
-        if not (options.resume and run.checkpoint(component).exists()):
-            _begin(component, objective, shop, options.warm)
+        with processes.main_process_first() if processes else nullcontext():  # the others find its files
+            objective = BUILDERS[component](shop, fit_recipe)
+            if not (options.resume and run.checkpoint(component).exists()):
+                _begin(component, objective, shop, options.warm)
         if options.compile and component == "decoder":
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
         optimizers = _optimizers(objective.to(options.device), fit_recipe)
         say = _reporter(report, component, fit_recipe.steps)
         fit(component, objective, optimizers, schedule, run, options.resume, say)
-        _export(component, objective.eval(), shop)
+        if processes is None or processes.is_main_process:
+            _export(component, objective.eval(), shop)
+        if processes:
+            processes.wait_for_everyone()
     return shop.model
+
+
+def _processes(device: str) -> "PartialState | None":
+    """The processes of an `accelerate launch`; None where this one is alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return None
+    from accelerate import PartialState
+
+    return PartialState(cpu=device == "cpu")
 
 
 def _reporter(report: Report, component: str, steps: int) -> Callable[[int, dict[str, float]], None]:

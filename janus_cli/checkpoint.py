@@ -18,9 +18,9 @@ from torch import Tensor
 from janus_cli import layout, zoo
 from janus_cli.errors import ModelError
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
-           "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+          "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
+          "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}  # safetensors' words
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 
 
@@ -79,9 +79,9 @@ class Checkpoint(Mapping[str, Tensor]):
 
 def dtype_word(dtype: torch.dtype) -> str:
     """What safetensors calls `dtype`: F32, BF16, ... Raises ModelError for a type that we do not store."""
-    word = next((word for word, kind in _DTYPES.items() if kind == dtype), None)
+    word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
     if word is None:
-        raise ModelError(f"tensors of {dtype} are not supported (only {', '.join(_DTYPES)})")
+        raise ModelError(f"tensors of {dtype} are not supported (only {', '.join(DTYPES)})")
     return word
 
 
@@ -94,7 +94,7 @@ class _Safetensors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.facts = {name: (t.shape, _DTYPES[t.dtype]) for name, t in zoo.read_header(path).items()}
+        self.facts = {name: (t.shape, DTYPES[t.dtype]) for name, t in zoo.read_header(path).items()}
 
     @cached_property
     def _file(self) -> Any:

@@ -35,6 +35,11 @@ class Digest:
 
     hex: str
 
+    @property
+    def kind(self) -> str:
+        """sha256, or git's."""
+        return "sha256" if len(self.hex) == _SHA256 else "git sha1"
+
     def of(self, path: Path) -> str:
         """The same digest of the file at `path`, as hex digits."""
         with path.open("rb") as file:
@@ -117,7 +122,8 @@ def pull(name: str, progress: bool) -> Path:
     if not progress:
         disable_progress_bars()
     try:
-        files = hf.HfApi(library_name="janus-cli").list_repo_files(repository, revision=revision)
+        info = hf.HfApi(library_name="janus-cli").model_info(repository, revision=revision)
+        files = [file.rfilename for file in info.siblings or []]
         return Path(hf.snapshot_download(
             repository, revision=revision, cache_dir=cache_folder(), library_name="janus-cli",
             allow_patterns=_needed(files)))

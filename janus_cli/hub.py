@@ -108,8 +108,9 @@ def digests(path: Path) -> dict[str, Digest]:
 def pull(name: str, progress: bool) -> Path:
     """Fetch what a model needs of ORG/NAME[@REVISION] into the cache; returns its folder.
 
-    Goes on where an earlier pull stopped; with HF_HUB_OFFLINE only the cache is asked. safetensors are
-    preferred to .bin where a model has both. Raises ModelError: no such model or revision, no access, no
+    What is there is not fetched again: whole files always, parts of one as far as huggingface_hub keeps
+    them. With HF_HUB_OFFLINE only the cache is asked. safetensors are preferred to .bin where a model has
+    both. Raises ModelError: no such model or revision, no access, no
     network, a full disk.
     """
     if not is_name(name):

@@ -46,7 +46,7 @@ class Hub:
         self.files = files
         self.asked: list[str] = []
         self.url = ""
-        self.cut: int | None = None  # bytes after which a file's transfer breaks off
+        self.cut: int | None = None  # bytes after which the next large file's transfer breaks off
 
 
 @contextmanager
@@ -91,7 +91,9 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
                        "Accept-Ranges": "bytes"}
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            cut = hub.cut if body and is_large(name) else None
+            cut = None
+            if body and is_large(name):
+                cut, hub.cut = hub.cut, None
             self.send(data[start:], 206 if start else 200, headers, body, cut)
 
         def send(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None,

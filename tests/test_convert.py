@@ -56,7 +56,8 @@ def test_import_and_what_it_prints(janus, source):
     again = janus("models", "import", str(source))
     assert again.code == 1 and "exists already" in again.err and no_traceback(again)
     file = str(source / "pytorch_model.bin")
-    assert janus("models", "import", file, "-o", "deep/er").code == 0 and Path("deep/er/config.json").is_file()
+    assert janus("models", "import", file, "-o", "deep/er").code == 0
+    assert Path("deep/er/config.json").is_file()
 
 
 def test_what_cannot_be_imported(janus, source, tiny_model):

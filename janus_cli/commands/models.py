@@ -123,7 +123,7 @@ def pull(name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
          revision: Annotated[str | None, typer.Option(
              "--revision", metavar="REV", show_default="main", help="Branch, tag or commit.")] = None,
          quiet: opt.Quiet = False) -> None:
-    """Fetch a model from the Hugging Face hub into the cache that its tools share; goes on where it stopped.
+    """Fetch a model from the Hugging Face hub into the cache that its tools share; run it again to go on.
 
     janus models pull deepseek-ai/Janus-Pro-1B
     """

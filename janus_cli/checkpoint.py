@@ -4,7 +4,6 @@ Knows files and tensor names, no module: what a name means is remap's business. 
 is asked for, and a pickle never gets to run code (`torch.load(weights_only=True, mmap=True)`).
 """
 
-import json
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -16,36 +15,28 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from janus_cli import zoo
+from janus_cli import layout, zoo
 from janus_cli.errors import ModelError
 
-# What a model folder's weights are called, best first: the names that the hub's libraries write.
-NAMES = ("model.safetensors.index.json", "model.safetensors",
-         "pytorch_model.bin.index.json", "pytorch_model.bin")
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
-           "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}
-_POINTER = b"version https://git-lfs"
+DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+          "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
+          "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}  # safetensors' words
+Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 
 
 class Checkpoint(Mapping[str, Tensor]):
     """The tensors of a model folder or file, wherever they lie: read when asked for, memory-mapped.
 
     Iteration goes shard by shard, and only the shard asked last is kept open: who takes the tensors in
-    this order and keeps none never has more than one shard mapped. A tensor stays mapped, and read-only
-    in intent, as long as somebody holds it; asking for an unknown name is a KeyError.
+    this order and keeps none never has more than one shard mapped. A tensor stays mapped, and is not to
+    be written to, as long as somebody holds it. Asking for an unknown name is a KeyError.
     """
 
-    def __init__(self, path: Path, shards: Mapping[Path, Mapping[str, tuple[tuple[int, ...], torch.dtype]]],
-                 index: Mapping[str, Path]) -> None:
-        """`shards`: per file its tensors' shapes and dtypes; `index`: which file counts where two hold one.
-
-        `Checkpoint.open` reads both from files.
-        """
+    def __init__(self, path: Path, tensors: Mapping[str, tuple[Path, Fact]]) -> None:
+        """`tensors`: the file of each, its shape and type; `Checkpoint.open` reads them."""
         self.path = path
-        self._facts = {name: (file, *facts) for file, held in shards.items() for name, facts in held.items()
-                       if index.get(name, file) == file}
-        self.files = tuple(shards)
+        self.files = tuple(dict.fromkeys(file for file, _ in tensors.values()))
+        self._tensors = tensors
         self._shard: _Safetensors | _Pickle | None = None
 
     @classmethod
@@ -55,86 +46,46 @@ class Checkpoint(Mapping[str, Tensor]):
         Reads headers only. Raises ModelError naming the file that is missing, truncated or no weight file,
         that holds code, or whose tensors are not what the index says.
         """
-        file = weights_file(path)
-        if not file.name.endswith(".json"):
-            return cls(path, {file: _open(file).facts}, {})
-        index = read_index(file)
-        shards = {}
-        for shard in sorted(set(index.values())):
-            if not shard.is_file():
-                raise ModelError(f"{shard}: missing, but {file.name} names it: pull the model again")
-            shards[shard] = _open(shard).facts
-        for name, shard in index.items():
-            if name not in shards[shard]:
-                raise ModelError(f"{shard}: lacks tensor {name}, which {file.name} says is in it")
-        return cls(path, shards, index)
+        return cls(path, layout.read_tensors(path, lambda file: _open(file).facts))
 
     def __getitem__(self, name: str) -> Tensor:
-        file = self._facts[name][0]
+        file = self._tensors[name][0]
         if self._shard is None or self._shard.path != file:
             self._shard = None  # unmapped before the next one is mapped
             self._shard = _open(file)
         return self._shard.tensor(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._facts)
+        return iter(self._tensors)
 
     def __len__(self) -> int:
-        return len(self._facts)
+        return len(self._tensors)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._facts
+        return name in self._tensors
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Each tensor's shape, in the order of iteration; reads no data."""
-        return {name: shape for name, (_, shape, _) in self._facts.items()}
+        return {name: shape for name, (_, (shape, _)) in self._tensors.items()}
 
     def dtype(self, name: str) -> torch.dtype:
         """The type that the tensor is stored in; reads no data."""
-        return self._facts[name][2]
+        return self._tensors[name][1][1]
 
     def file(self, name: str) -> Path:
         """The file that holds the tensor."""
-        return self._facts[name][0]
+        return self._tensors[name][0]
 
 
-def weights_file(path: Path) -> Path:
-    """The file to begin with: `path` itself, or the first of NAMES in the folder `path`.
-
-    Raises ModelError if there is none.
-    """
-    if path.is_dir():
-        found = next((path / name for name in NAMES if (path / name).is_file()), None)
-        if found is None:
-            raise ModelError(f"{path}: holds no weights (none of {', '.join(NAMES)})")
-        return found
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file or folder")
-    return path
-
-
-def read_index(path: Path) -> dict[str, Path]:
-    """Which shard holds which tensor, from a `*.index.json`. Raises ModelError for a file that is none."""
-    try:
-        names = json.loads(path.read_text("utf-8"))["weight_map"]
-        shards = {name: path.parent / shard for name, shard in names.items()}
-        if not shards or any(shard.parent != path.parent for shard in shards.values()):
-            raise ValueError("its shards must lie beside it")
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not an index of shards ({error})") from None
-    return shards
+def dtype_word(dtype: torch.dtype) -> str:
+    """What safetensors calls `dtype`: F32, BF16, ... Raises ModelError for a type that we do not store."""
+    word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
+    if word is None:
+        raise ModelError(f"tensors of {dtype} are not supported (only {', '.join(DTYPES)})")
+    return word
 
 
 def _open(path: Path) -> "_Safetensors | _Pickle":
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(_POINTER))
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from None
-    if start == _POINTER:
-        raise ModelError(f"{path}: a pointer of git-lfs, not the weights: run git lfs pull")
     return _Safetensors(path) if path.suffix == ".safetensors" else _Pickle(path)
 
 
@@ -143,7 +94,7 @@ class _Safetensors:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.facts = {name: (t.shape, _DTYPES[t.dtype]) for name, t in zoo.read_header(path).items()}
+        self.facts = {name: (t.shape, DTYPES[t.dtype]) for name, t in zoo.read_header(path).items()}
 
     @cached_property
     def _file(self) -> Any:
@@ -157,7 +108,7 @@ class _Safetensors:
 
 
 class _Pickle:
-    """One file of torch.save in its zip format, a table of tensors and nothing else."""
+    """One file of torch.save in its zip format: a table of tensors and nothing else."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -180,7 +131,7 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         what = f" ({named[1]})" if named else ""
         raise ModelError(f"{path}: refused: it holds code or objects{what}, not only tensors") from None
     except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
-        reason = str(error).split(". ")[0].splitlines()[0]
+        reason = str(error).split(". ")[0].split("\n")[0]
         raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
     if not isinstance(state, dict) or not state:
         raise ModelError(f"{path}: holds no table of tensors")

@@ -81,6 +81,22 @@ class Failures:
             raise PartialError(f"{self.count} of {self.count + done} items failed; the rest is done")
 
 
+@contextlib.contextmanager
+def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A count of bytes on a terminal's stderr, nothing elsewhere; the function adds to it."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    bar = Progress(SpinnerColumn(), TextColumn(f"janus: {label}"), DownloadColumn(), TransferSpeedColumn(),
+                   console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(label, total=None)
+        yield lambda count: bar.advance(task, count)
+
+
 class Rate:
     """Tokens made since it was created, and the seconds that took."""
 

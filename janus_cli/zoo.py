@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from janus_cli import hub, layout
-from janus_cli.config import ModelConfig, read_config
+from janus_cli import hub, layout, published
+from janus_cli.config import ModelConfig
 from janus_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -123,15 +123,23 @@ def _tensor(name: str, entry: dict[str, Any], base: int, size: int) -> Tensor:
 def codebook_fingerprint(path: Path) -> str:
     """Fingerprint of the codebook [K, D] in the dVAE weights `path`: equal on every machine and dtype.
 
-    Rows are normalised in float64, one column added after the other, so that no machine's summation
-    order shows. Raises ModelError if the file has no codebook.
+    Raises ModelError if the file has no codebook.
     """
-    import numpy as np
-
     tensor = read_header(path).get(CODEBOOK)
     if tensor is None or len(tensor.shape) != 2:
         raise ModelError(f"{path}: has no tensor {CODEBOOK} [codes, dim]")
-    book = _read_floats(path, tensor).astype(np.float64)
+    return fingerprint(_read_floats(path, tensor))
+
+
+def fingerprint(codebook: "np.ndarray") -> str:
+    """sha256 of a codebook [K, D] of floats: L2-normalised rows, little-endian fp32, as hex digits.
+
+    Rows are normalised in float64, one column added after the other, so that no machine's summation order
+    shows.
+    """
+    import numpy as np
+
+    book = codebook.astype(np.float64)
     square = np.zeros(len(book))
     for column in book.T:
         square += column * column
@@ -203,5 +211,5 @@ def find(name_or_path: str) -> Model:
     Raises ModelError if there is none, or its config.json is not one of ours.
     """
     place = locate(name_or_path)
-    config = read_config(place.path / "config.json")
+    config = published.read(place.path, place.name)
     return Model(place.name if place.name == name_or_path else config.name, place.path, config)

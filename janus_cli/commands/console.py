@@ -23,6 +23,14 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Dtype(StrEnum):
+    """What the nets of a published model compute in; `auto` is bf16 on a GPU, fp32 elsewhere."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 class Talk:
     """One line a call on stderr, each with the program's name; silent when `quiet`."""
 

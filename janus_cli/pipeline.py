@@ -115,7 +115,6 @@ class Pipeline:
         if self.published is not None:
             return self._filled(parts.TOKENIZE).gen_vision_model
         from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.janus_pro import JanusPro
 
         return self._load("dvae", DVAE)
 

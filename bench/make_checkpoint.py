@@ -192,7 +192,7 @@ def _write(path: Path, data: dict[str, Any]) -> None:
 
 def make(folder: Path, shape: str = "tiny", layout: str = "original", dtype: str = "fp32", seed: int = 0,
          shard: int = 0) -> Path:
-    """Write the checkpoint to `folder` and return it; `shard`: most bytes of a weight file, 0 = the shape's."""
+    """Write the checkpoint to `folder` and return it; `shard`: most bytes of a file, 0 = the shape's."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes, word = SHAPES[shape], {"bf16": "bfloat16", "fp32": "float32"}[dtype]
     vocab_size = max(write_tokenizer(folder), sizes.vocab_size)

@@ -273,8 +273,8 @@ class Pipeline:
         config = self.model.config
         if self.published is not None:
             if size != (side := self.published.vision.image_size):
-                raise UsageError(f"size {size}: model {self.model.name} draws {side} x {side} pixels only; it was "
-                                 "trained on no other size")
+                raise UsageError(f"size {size}: model {self.model.name} draws {side} x {side} pixels only; "
+                                 "it was trained on no other size")
             return 1
         if config.dvae is None:
             raise ModelError(f"model {config.name} makes no pictures")

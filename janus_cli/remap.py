@@ -107,7 +107,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def source(name: str, layout: str) -> Source:
-    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for a name not in the table."""
+    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name."""
     for pattern, theirs in _rules(layout):
         if match := pattern.match(name):
             full = match.expand(theirs) + name[match.end():]
@@ -128,7 +128,8 @@ def sources(ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, 
     mis-shaped.
     """
     plan = {name: source(name, layout) for name in ours}
-    wanted = {theirs: shape for name, place in plan.items() for theirs, shape in place.shapes(ours[name]).items()}
+    wanted = {theirs: shape for name, place in plan.items()
+              for theirs, shape in place.shapes(ours[name]).items()}
     if missing := [name for name in wanted if name not in found]:
         raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
     if unknown := sorted(name for name in without_leftovers(found, layout) if name not in wanted):

@@ -22,13 +22,13 @@ def describe(
                                        help="A Janus-Pro model.")],
     prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="The question.")]
     = "Describe this picture.",
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, metavar="N", help="Longest answer.")] = 512,
+    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, metavar="N", help="At most.")] = 512,
     temperature: Annotated[float, typer.Option(
         "--temperature", min=0.0, help="0 = always the likeliest word.")] = 0.0,
     top_p: Annotated[float, typer.Option(
         "--top-p", min=0.0, max=1.0,
         help="Draw among the likeliest tokens that hold this share of the probability.")] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same answer.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same answer.")] = 0,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
     quiet: opt.Quiet = False,

@@ -35,7 +35,7 @@ class ModalityAdapter(nn.Module):
 
 
 def positions_of(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
-    """Position of each token, [B, T]: how many non-padding ones stand before it, those in `cache` included."""
+    """Position of each token, [B, T]: how many real ones stand before it, those in `cache` included."""
     valid = types >= 0
     positions = valid.cumsum(dim=1) - valid.long()
     if cache is not None and cache.length:
@@ -80,7 +80,7 @@ class Decoder(nn.Module):
         )
         self.layers = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
         self.norm = RMSNorm(cfg.dim, cfg.norm_eps)
-        with torch.device("cpu"):  # real even where the weights are built on the meta device: no file has them
+        with torch.device("cpu"):  # real even where weights are on the meta device: no file has them
             rope = rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
             two_d = torch.tensor([m.two_d for m in cfg.modalities.values()], dtype=torch.bool)
         self.register_buffer("rope", rope, persistent=False)

@@ -50,7 +50,7 @@ class GridAttention(nn.Module):
 
 
 class Halve(nn.Module):
-    """A strided convolution, padded on the right and at the bottom alone. [B, C, H, W] -> [B, C, H/2, W/2]."""
+    """A strided convolution, padded right and below alone. [B, C, H, W] -> [B, C, H/2, W/2]."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -189,6 +189,6 @@ class VQ16(nn.Module):
         return pixels
 
     def picture(self, codes: Tensor) -> np.ndarray:
-        """The picture uint8 [H, W, 3] of codes [1, h, w]: fractions are cut off, as published, not rounded."""
+        """The picture uint8 [H, W, 3] of codes [1, h, w]: fractions are cut off, as published."""
         scaled = self.decode(codes)[0].float().add(1).mul(127.5).clamp(0, 255)
         return scaled.to(torch.uint8).movedim(0, -1).cpu().numpy()

@@ -53,8 +53,9 @@ def preprocess(image: np.ndarray, cfg: VisionConfig) -> Tensor:
     square[:] = [int(value * 255) for value in cfg.mean]
     top, left = (size - high) // 2, (size - wide) // 2
     square[top : top + high, left : left + wide] = small
-    pixels = (square.astype(np.float32) / 255 - np.array(cfg.mean, np.float32)) / np.array(cfg.std, np.float32)
-    return torch.from_numpy(pixels.astype(np.float32)).movedim(-1, 0)[None]
+    mean, std = np.array(cfg.mean, np.float32), np.array(cfg.std, np.float32)
+    pixels = (square.astype(np.float32) / 255 - mean) / std
+    return torch.from_numpy(pixels).movedim(-1, 0)[None]
 
 
 @torch.inference_mode()

@@ -47,11 +47,11 @@ class Prompts:
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Raises ModelError naming the special token that `tokenizer` lacks."""
         self._tokenizer = tokenizer
-        found = {token: tokenizer.token_id(token) for token in (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE,
-                                                               FINISH)}
+        needed = (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE, FINISH)
+        found = {token: tokenizer.token_id(token) for token in needed}
         if missing := [token for token, id in found.items() if id is None]:
-            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token {missing[0]}; "
-                             "it is not Janus-Pro's: pull the model again")
+            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token {missing[0]}; it "
+                             "is not Janus-Pro's: pull the model again")
         self._special = {token: id for token, id in found.items() if id is not None}
         self.end = self._special[EOS]
 
@@ -81,8 +81,8 @@ class Prompts:
         depends on the length alone. Raises UsageError for anything but text.
         """
         if other := [s.modality for s in record.segments if s.modality != "text"]:
-            raise UsageError(f"Janus-Pro cannot take an {other[0]} as a condition for an image: it was trained "
-                             "on text alone for that; ask about pictures with janus describe")
+            raise UsageError(f"Janus-Pro cannot take an {other[0]} as a condition for an image: it was "
+                             "trained on text alone for that; ask about pictures with janus describe")
         text = " ".join(self._tokenizer.decode(segment) for segment in record.segments)
         ids = np.array(self.picture(text), np.int64)
         if drop_text:

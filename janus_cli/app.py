@@ -16,6 +16,7 @@ from janus_cli import __version__
 from janus_cli.commands import models, tokenize
 from janus_cli.commands.decode import decode
 from janus_cli.commands.denoise import denoise
+from janus_cli.commands.describe import describe
 from janus_cli.commands.draw import draw
 from janus_cli.commands.eval import evaluate
 from janus_cli.commands.generate import generate
@@ -37,6 +38,7 @@ app.command("generate")(generate)
 app.command("denoise")(denoise)
 app.command("upsample")(upsample)
 app.command("decode")(decode)
+app.command("describe")(describe)
 app.command("info")(info)
 app.add_typer(models.app, name="models")
 app.command("train")(train)

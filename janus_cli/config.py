@@ -117,6 +117,60 @@ class JudgeConfig:
 
 
 @dataclass(frozen=True)
+class VisionConfig:
+    """Janus-Pro's vision encoder for understanding: SigLIP-L/16-384."""
+
+    dim: int = 1024
+    n_layer: int = 24
+    n_head: int = 16
+    ff_dim: int = 4096
+    patch: int = 16  # pixels per token side
+    image_size: int = 384  # pixels per side; pictures are resized and padded to it
+    norm_eps: float = 1e-6
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # of pixels on [0, 1], red green blue
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    @property
+    def n_token(self) -> int:
+        """Tokens of one picture."""
+        return (self.image_size // self.patch) ** 2
+
+
+@dataclass(frozen=True)
+class VQConfig:
+    """Janus-Pro's image tokenizer for generation: VQ-16."""
+
+    codebook_size: int = 16384
+    codebook_dim: int = 8
+    dim: int = 128  # channels at full resolution
+    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)  # of them, at each halved resolution
+    n_block: int = 2
+    latent_dim: int = 256
+
+    @property
+    def patch(self) -> int:
+        """Pixels per token side."""
+        return 1 << (len(self.multipliers) - 1)
+
+
+@dataclass(frozen=True)
+class JanusProConfig:
+    """A published Janus-Pro checkpoint. `decoder.modalities` has text and image, in this order."""
+
+    layout: str  # whose tensor names the weights have: original (DeepSeek's) or transformers
+    decoder: DecoderConfig
+    vision: VisionConfig
+    vq: VQConfig
+    head_dim: int  # hidden width of gen_head
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Tokens of a generated picture, rows and columns: the model knows no other size."""
+        side = self.vision.image_size // self.vq.patch
+        return side, side
+
+
+@dataclass(frozen=True)
 class GenerationConfig:
     """Sampling defaults of a model."""
 
@@ -140,6 +194,13 @@ class ModelConfig:
     refiner: RefinerConfig | None = None
     judge: JudgeConfig | None = None
     generation: GenerationConfig = GenerationConfig()
+
+
+@dataclass(frozen=True)
+class PublishedConfig(ModelConfig):
+    """The folder of a published Janus-Pro checkpoint; `published.py` reads it."""
+
+    janus_pro: JanusProConfig = field(kw_only=True)
 
 
 def _convert(kind: typing.Any, value: typing.Any, where: str) -> typing.Any:

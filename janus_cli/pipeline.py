@@ -11,22 +11,27 @@ Loads a component when a stage first needs it. Opens weight files; no other file
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from janus_cli import __version__, zoo
-from janus_cli.errors import ModelError, RecordError, UsageError
+from janus_cli import __version__, parts, zoo
+from janus_cli.config import PublishedConfig
+from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from janus_cli.nets.decoder import Decoder
     from janus_cli.nets.dvae import DVAE
+    from janus_cli.nets.janus_pro import JanusPro
     from janus_cli.nets.refiner import Refiner
+    from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
+    from janus_cli.stages.describe import DescribeOptions
     from janus_cli.stages.generate import GenerateOptions, Identity
+    from janus_cli.stages.prompts import Prompts
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
@@ -50,9 +55,18 @@ class DrawOptions:
 class Pipeline:
     """One model on one device. Every stage takes records and gives records, lazily."""
 
-    def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu") -> None:
-        """`device`: a torch device's name, or what gives it when the first net is loaded."""
+    def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu",
+                 dtype: str = "auto") -> None:
+        """`device`: a torch device's name, or what gives it when the first net is loaded.
+
+        `dtype`: fp32, bf16 or auto (bf16 on a GPU where the model is a published one). Raises UsageError
+        for bf16 where the model is not.
+        """
         self.model = model
+        self.published = model.config.janus_pro if isinstance(model.config, PublishedConfig) else None
+        if dtype == "bf16" and self.published is None:
+            raise UsageError(f"model {model.name} computes in fp32: leave --dtype away")
+        self._dtype = dtype
         self._device = device
 
     @cached_property
@@ -69,16 +83,46 @@ class Pipeline:
 
         return TextTokenizer(self.model.tokenizer_file, self.model.name)
 
+    @property
+    def dtype(self) -> str:
+        """What the nets compute in, fp32 or bf16; most CPUs multiply bf16 slowly."""
+        if self._dtype != "auto":
+            return self._dtype
+        return "fp32" if self.published is None or self.device == "cpu" else "bf16"
+
     @cached_property
-    def dvae(self) -> "DVAE":
+    def _parts(self) -> parts.Parts:
+        assert self.published is not None, "only published checkpoints come in parts"
+        return parts.Parts(self.model.path, self.published)
+
+    def _filled(self, names: tuple[str, ...]) -> "JanusPro":
+        """The published net with these parts loaded."""
+        import torch
+
+        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+        return self._parts.fill(names, self.device, kinds[self.dtype])
+
+    @cached_property
+    def prompts(self) -> "Prompts | None":
+        """A published model's templates. Raises ModelError where its tokenizer has no special tokens."""
+        from janus_cli.stages.prompts import Prompts
+
+        return None if self.published is None else Prompts(self.text)
+
+    @cached_property
+    def dvae(self) -> "DVAE | VQ16":
         """The image tokenizer."""
+        if self.published is not None:
+            return self._filled(parts.TOKENIZE).gen_vision_model
         from janus_cli.nets.dvae import DVAE
 
         return self._load("dvae", DVAE)
 
     @cached_property
-    def decoder(self) -> "Decoder":
+    def decoder(self) -> "Decoder | JanusPro":
         """The shared autoregressive decoder."""
+        if self.published is not None:
+            return self._filled(parts.GENERATE)
         from janus_cli.nets.decoder import Decoder
 
         return self._load("decoder", Decoder)
@@ -106,7 +150,11 @@ class Pipeline:
         """A picture, uint8 [H, W, 3], as a record with one image segment."""
         from janus_cli.stages.image import encode_image
 
-        return encode_image(image, self.dvae, self.model.name, self.model.codebook_fingerprint,
+        if self.published is not None and image.shape[:2] != (side := self.published.vision.image_size, side):
+            found = f"{image.shape[1]} x {image.shape[0]}"
+            raise MediaError(f"{source or 'picture'}: {found} pixels, but model {self.model.name} has tokens "
+                             f"for {side} x {side} alone: crop or resize it first")
+        return encode_image(image, self.dvae, self.model.name, self.codebook_fingerprint,
                             id=id, source=source)
 
     def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
@@ -115,19 +163,46 @@ class Pipeline:
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
-        return generate(records, self.decoder, chosen, self._identity, progress)
+        return generate(records, self.decoder, chosen, self._identity, progress, self.prompts)
+
+    def describe(self, images: "Sequence[np.ndarray]", question: str,
+                 options: "DescribeOptions") -> Iterator[str]:
+        """The answer to a question about pictures, piece by piece. Raises ModelError for our own models."""
+        from janus_cli.stages.describe import answer
+
+        if self.published is None or self.prompts is None:
+            raise ModelError(f"model {self.model.name} does not understand pictures: "
+                             "name a Janus-Pro checkpoint with --model")
+        net = self._filled(parts.UNDERSTAND)
+        ids, seen = self.prompts.question(question, len(images), self.published.vision.n_token)
+        made: list[int] = []
+        said = ""
+        for id in answer(net, images, ids, seen, self.prompts.end, options):
+            made.append(id)
+            text = self.text.words(made)
+            if not text.endswith("\ufffd"):  # the rest of a character is still to come
+                yield text[len(said):]
+                said = text
+        yield self.text.words(made)[len(said):]
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens."""
         from janus_cli.stages.generate import check_prompt
 
-        check_prompt(record, self.decoder, options, self._identity)
+        check_prompt(record, self.decoder, options, self._identity, self.prompts)
 
     @cached_property
     def _identity(self) -> "Identity":
         from janus_cli.stages.generate import Identity
 
-        return Identity(self.model.name, self.model.text_fingerprint, self.model.codebook_fingerprint)
+        return Identity(self.model.name, self.model.text_fingerprint, self.codebook_fingerprint)
+
+    @cached_property
+    def codebook_fingerprint(self) -> str:
+        """sha256 of the image codebook, as records carry it."""
+        if self.published is None:
+            return self.model.codebook_fingerprint
+        return zoo.fingerprint(self._parts.tensor(parts.CODEBOOK).float().numpy())
 
     def denoise(self, records: Iterable["Record"], steps: int | None = None) -> Iterator["Record"]:
         """Each record with a sharpened `pixels` segment after its image tokens."""
@@ -161,6 +236,10 @@ class Pipeline:
             from janus_cli.stages.image import decode_image
 
             self.check(record)
+            if self.published is not None and segment.data.shape != self.published.grid:
+                raise RecordError(f"{segment.data.shape[0]} x {segment.data.shape[1]} tokens: model "
+                                  f"{self.model.name} knows only pictures of {self.published.grid[0]} x "
+                                  f"{self.published.grid[1]}")
             return decode_image(segment, self.dvae)
         raise RecordError(f"model {self.model.name} decodes text and pictures, not {segment.modality}")
 
@@ -169,6 +248,11 @@ class Pipeline:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
         images = self.generate(records, self.generate_options(options), progress)
+        if self.published is not None:
+            if options.steps or options.scale not in (None, 1):
+                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: "
+                                 "leave --steps and --scale away")
+            return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 
     # ---- options and checks
@@ -187,6 +271,11 @@ class Pipeline:
     def scale_for(self, size: int) -> int:
         """The scale that makes generated pictures `size` pixels high. Raises UsageError if none does."""
         config = self.model.config
+        if self.published is not None:
+            if size != (side := self.published.vision.image_size):
+                raise UsageError(f"size {size}: model {self.model.name} draws {side} x {side} pixels only; "
+                                 "it was trained on no other size")
+            return 1
         if config.dvae is None:
             raise ModelError(f"model {config.name} makes no pictures")
         base = config.generation.grid[0] * config.dvae.patch
@@ -205,9 +294,10 @@ class Pipeline:
         from janus_cli.records import check_ids
 
         for segment in record.segments:
-            if segment.modality == "image" and self.model.config.dvae is not None:
-                self._check_fingerprint(segment, self.model.codebook_fingerprint)
-                check_ids(segment, self.model.config.dvae.codebook_size)
+            book = self.published.vq if self.published is not None else self.model.config.dvae
+            if segment.modality == "image" and book is not None:
+                self._check_fingerprint(segment, self.codebook_fingerprint)
+                check_ids(segment, book.codebook_size)
             elif segment.modality == "text":
                 self._check_fingerprint(segment, self.model.text_fingerprint)
 

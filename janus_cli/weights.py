@@ -4,7 +4,7 @@ Knows one file and one module. Which file belongs to which net is zoo's business
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,3 +81,18 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
         raise ModelError(f"{path}: cannot write the weights ({error})") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def fill(module: M, source: Callable[[str], Tensor], names: Iterable[str], device: torch.device | str = "cpu",
+         dtype: torch.dtype = torch.float32) -> M:
+    """`module`, built on the meta device, with the tensors `names` that `source` gives, and nothing else.
+
+    One tensor at a time becomes `dtype` on `device`; those that already are stay as `source` gave them, so
+    that a mapped file is not copied. The module is left in eval mode and without gradients.
+    """
+    for name in names:
+        part, _, own = name.rpartition(".")
+        holder = module.get_submodule(part)
+        tensor = source(name).to(device, dtype)
+        setattr(holder, own, nn.Parameter(tensor, requires_grad=False))
+    return module.eval().requires_grad_(False)

@@ -1,7 +1,7 @@
 """The model zoo: a model's name or folder becomes its configuration and its files.
 
-Knows where model folders lie and what is in one. Reads weight files only as bytes (headers, the
-codebook): no torch here.
+Knows where model folders lie (its own, the hub's cache, any path) and what is in one. Reads weight files
+only as bytes (headers, the codebook): no torch here.
 """
 
 import hashlib
@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from janus_cli.config import ModelConfig, read_config
+from janus_cli import hub, layout, published
+from janus_cli.config import ModelConfig
 from janus_cli.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ DEFAULT = "pocket"  # the model that ships inside the package
 COMPONENTS = ("dvae", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-_WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,
-          "BOOL": 1}
+WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,
+         "BOOL": 1}  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,19 @@ class Tensor:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a model is, before anything in it has been read."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is a published Janus checkpoint rather than one of our own. Raises ModelError."""
+        return layout.is_published(self.path)
 
 
 @dataclass(frozen=True)
@@ -101,7 +115,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
 def _tensor(name: str, entry: dict[str, Any], base: int, size: int) -> Tensor:
     start, end = entry["data_offsets"]
     tensor = Tensor(name, entry["dtype"], tuple(entry["shape"]), base + start)
-    if end - start != tensor.size * _WIDTH[tensor.dtype] or start < 0 or base + end > size:
+    if end - start != tensor.size * WIDTH[tensor.dtype] or start < 0 or base + end > size:
         raise ValueError(f"{name} does not fit the file: is it truncated?")
     return tensor
 
@@ -109,15 +123,23 @@ def _tensor(name: str, entry: dict[str, Any], base: int, size: int) -> Tensor:
 def codebook_fingerprint(path: Path) -> str:
     """Fingerprint of the codebook [K, D] in the dVAE weights `path`: equal on every machine and dtype.
 
-    Rows are normalised in float64, one column added after the other, so that no machine's summation
-    order shows. Raises ModelError if the file has no codebook.
+    Raises ModelError if the file has no codebook.
     """
-    import numpy as np
-
     tensor = read_header(path).get(CODEBOOK)
     if tensor is None or len(tensor.shape) != 2:
         raise ModelError(f"{path}: has no tensor {CODEBOOK} [codes, dim]")
-    book = _read_floats(path, tensor).astype(np.float64)
+    return fingerprint(_read_floats(path, tensor))
+
+
+def fingerprint(codebook: "np.ndarray") -> str:
+    """sha256 of a codebook [K, D] of floats: L2-normalised rows, little-endian fp32, as hex digits.
+
+    Rows are normalised in float64, one column added after the other, so that no machine's summation order
+    shows.
+    """
+    import numpy as np
+
+    book = codebook.astype(np.float64)
     square = np.zeros(len(book))
     for column in book.T:
         square += column * column
@@ -153,25 +175,41 @@ def _candidates() -> Iterator[Path]:
             yield from sorted(p for p in folder.iterdir() if (p / "config.json").is_file())
 
 
-def models() -> list[Model]:
-    """Every model of the zoo, by name. Raises ModelError for a folder whose config.json is unreadable."""
-    found: dict[str, Model] = {}
+def places() -> list[Place]:
+    """Every model that is here: the zoo's, then the published ones in the hub's cache."""
+    found: dict[str, Place] = {}
     for path in _candidates():
-        found.setdefault(path.name, Model(path.name, path, read_config(path / "config.json")))
+        found.setdefault(path.name, Place(path.name, path))
+    for snapshot in hub.snapshots():
+        found.setdefault(snapshot.name, Place(snapshot.name, snapshot.path))
     return list(found.values())
 
 
-def find(name_or_path: str) -> Model:
-    """The model of that name in the zoo, or the model folder at that path.
+def locate(name_or_path: str) -> Place:
+    """The model of that name in the zoo, at that path, or of that name in the hub's cache.
 
-    Raises ModelError if there is neither.
+    Never asks the network. Raises ModelError if there is none.
     """
     for path in _candidates():
         if path.name == name_or_path:
-            return Model(path.name, path, read_config(path / "config.json"))
+            return Place(path.name, path)
     path = Path(name_or_path)
     if (path / "config.json").is_file():
-        config = read_config(path / "config.json")
-        return Model(config.name, path, config)
+        return Place(path.resolve().name, path)
+    if not path.exists() and hub.is_name(name_or_path):
+        cached = hub.snapshot(name_or_path)
+        if cached is None:
+            raise ModelError(f"no model {name_or_path!r} here: janus models pull {name_or_path} fetches it")
+        return Place(name_or_path, cached)
     have = ", ".join(sorted({p.name for p in _candidates()})) or "none"
     raise ModelError(f"no model {name_or_path!r} (have: {have}): give a name or a folder with a config.json")
+
+
+def find(name_or_path: str) -> Model:
+    """The model that `locate` finds, with its configuration.
+
+    Raises ModelError if there is none, or its config.json is not one of ours.
+    """
+    place = locate(name_or_path)
+    config = published.read(place.path, place.name)
+    return Model(place.name if place.name == name_or_path else config.name, place.path, config)

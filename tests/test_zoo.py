@@ -18,7 +18,7 @@ from janus_cli.errors import ModelError
 def test_find_by_name_and_by_path(environment, tiny_model):
     assert zoo.find("pocket").path == tiny_model
     assert zoo.find(str(tiny_model)).name == "pocket"
-    assert "pocket" in [m.name for m in zoo.models()]
+    assert "pocket" in [m.name for m in zoo.places()]
 
 
 def test_the_checkouts_own_models_come_last(monkeypatch, zoo_folder):

@@ -23,6 +23,14 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Dtype(StrEnum):
+    """What the nets of a published model compute in; `auto` is bf16 on a GPU, fp32 elsewhere."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 class Talk:
     """One line a call on stderr, each with the program's name; silent when `quiet`."""
 
@@ -84,6 +92,22 @@ class Failures:
 def shortened(text: str, length: int = 60) -> str:
     """`text` quoted for a message, cut to about `length` characters."""
     return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
+@contextlib.contextmanager
+def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A count of bytes on a terminal's stderr, nothing elsewhere; the function adds to it."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+
+    bar = Progress(SpinnerColumn(), TextColumn(f"janus: {label}"), DownloadColumn(), TransferSpeedColumn(),
+                   console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(label, total=None)
+        yield lambda count: bar.advance(task, count)
 
 
 class Rate:

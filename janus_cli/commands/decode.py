@@ -6,7 +6,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import Outputs
 from janus_cli.commands.streams import read_records
@@ -30,6 +30,7 @@ def decode(
         "--tokenizer", metavar="FILE", show_default=False,
         help="Read text tokens with this tokenizer.json.")] = None,
     device: opt.DeviceChoice = Device.auto,
+    dtype: opt.DtypeChoice = Dtype.auto,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -38,7 +39,7 @@ def decode(
     janus decode apple.safetensors -o apple.png
     """
     talk, failures = Talk(quiet), Failures()
-    loader = Loader(model, device, talk)
+    loader = Loader(model, device, talk, dtype)
     reader = text_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
     outputs = Outputs(output, force)
     done = 0

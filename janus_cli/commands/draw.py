@@ -10,7 +10,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Rate, Talk, shortened, token_bar
+from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, shortened, token_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import FORMATS, Outputs
 from janus_cli.commands.tokenize import read_texts
@@ -42,6 +42,7 @@ def draw(
     batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
+    dtype: opt.DtypeChoice = Dtype.auto,
     as_json: opt.Json = False,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -59,7 +60,7 @@ def draw(
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output: name a file")
     talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
-    loader = Loader(model, device, talk)
+    loader = Loader(model, device, talk, dtype)
     pipeline = loader.named()
     if size is not None:
         if scale is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk, token_bar
+from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import read_records
@@ -37,6 +37,7 @@ def generate(
     batch_size: opt.BatchSize = 8,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
+    dtype: opt.DtypeChoice = Dtype.auto,
     output: opt.Output = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -49,7 +50,7 @@ def generate(
 
     chosen = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
     talk, failures = Talk(quiet), Failures()
-    loader = Loader(model, device, talk)
+    loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
     if join:
         records = _joined(records)

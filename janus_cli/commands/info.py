@@ -10,6 +10,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
+from janus_cli.commands.checkpoints import describe_checkpoint, file_lines
 from janus_cli.commands.console import Failures
 from janus_cli.commands.streams import named_records
 from janus_cli.errors import JanusError, ModelError, RecordError
@@ -52,7 +53,7 @@ def describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
     """One dict of plain JSON values for each record, picture or model that `name` stands for."""
     path = Path(name)
     if name != "-" and ((path / "config.json").is_file() or not path.exists()):
-        yield describe_model(find(name))
+        yield describe_model(locate(name))
     elif name != "-" and path.is_file() and _begins_as_picture(path):
         yield describe_picture(path)
     else:
@@ -60,10 +61,10 @@ def describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
             yield {"kind": "record", "file": place, "number": i, **describe_record(record)}
 
 
-def find(name: str) -> zoo.Model:
+def locate(name: str) -> zoo.Place:
     """The model called `name`. Raises ModelError that says it is no file either."""
     try:
-        return zoo.find(name)
+        return zoo.locate(name)
     except ModelError as error:
         if Path(name).suffix or "/" in name:
             raise ModelError(f"{name}: no such file") from None
@@ -115,8 +116,11 @@ def describe_picture(path: Path) -> dict[str, Any]:
             "kind": "picture", "file": str(path), "width": width, "height": height}
 
 
-def describe_model(model: zoo.Model) -> dict[str, Any]:
+def describe_model(place: zoo.Place) -> dict[str, Any]:
     """A model's components with their parameters and sizes, read from the weight files' headers."""
+    if place.is_published:
+        return describe_checkpoint(place)
+    model = zoo.find(str(place.path))
     parts: dict[str, Any] = {}
     for component in zoo.COMPONENTS:
         if getattr(model.config, component) is None:
@@ -130,7 +134,7 @@ def describe_model(model: zoo.Model) -> dict[str, Any]:
                             "dtype": "+".join(sorted({t.dtype for t in tensors}))}
     have = [p for p in parts.values() if "parameters" in p]
     facts: dict[str, Any] = {
-        "kind": "model", "name": model.name, "path": str(model.path), "type": model.config.model_type,
+        "kind": "model", "name": place.name, "path": str(model.path), "type": model.config.model_type,
         "parameters": sum(p["parameters"] for p in have), "bytes": sum(p["bytes"] for p in have),
         "components": parts, "grid": list(model.config.generation.grid)}
     if (model.path / "tokenizer.json").is_file():
@@ -193,7 +197,11 @@ def _model_lines(facts: dict[str, Any]) -> list[str]:
                     if "parameters" in part else [name, f"missing: {part['missing']}", "", ""])
     rows.append(["together", f"{facts['parameters']:,}", f"{facts['bytes']:,}", ""])
     lines = [f"{facts['name']}  model at {facts['path']}", *columns(rows)]
+    if "problem" in facts:
+        lines = [lines[0], f"  {facts['problem']}"]
+    if "files" in facts:
+        lines += columns([["file", "bytes", "digest"], *file_lines(facts)])
     prints = [[word.replace("_", " "), facts[word]] for word in ("text_fingerprint", "codebook_fingerprint")
               if word in facts]
-    grid = [["picture tokens", "x".join(map(str, facts["grid"]))]]
-    return lines + columns(grid + prints)
+    grid = [["picture tokens", "x".join(map(str, facts["grid"]))]] if "grid" in facts else []
+    return lines + (columns(grid + prints) if grid + prints else [])

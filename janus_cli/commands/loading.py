@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
-from janus_cli.commands.console import Device, Failures, Talk, pick_device
+from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_device
 from janus_cli.errors import ModelError
 from janus_cli.pipeline import Pipeline
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Loader:
     """Pipelines by model name; each model is loaded once, the device chosen once, when first needed."""
 
-    def __init__(self, model: str | None, device: Device, talk: Talk) -> None:
+    def __init__(self, model: str | None, device: Device, talk: Talk, dtype: Dtype = Dtype.auto) -> None:
+        self._dtype = dtype
         self._model, self._wanted, self._talk = model, device, talk
         self._device: str | None = None
         self._pipelines: dict[str, Pipeline] = {}
@@ -33,7 +34,7 @@ class Loader:
         """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
         name = self._model or name or zoo.DEFAULT
         if name not in self._pipelines:
-            self._pipelines[name] = Pipeline(zoo.find(name), self.device)
+            self._pipelines[name] = Pipeline(zoo.find(name), self.device, self._dtype.value)
         return self._pipelines[name]
 
     def of(self, record: "Record") -> Pipeline:

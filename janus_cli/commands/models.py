@@ -1,14 +1,21 @@
-"""`janus models list|show|verify`: the model zoo."""
+"""`janus models list|show|verify|pull|import`: the models that are here, and how others come here."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Failures
+from janus_cli.commands.checkpoints import Check, checks
+from janus_cli.commands.console import Failures, Talk, byte_bar
 from janus_cli.commands.info import columns, describe_model, table
+from janus_cli.errors import JanusError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -19,7 +26,7 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The model z
 @app.command("list")
 def list_models(as_json: opt.Json = False) -> None:
     """The models that are here."""
-    found = [describe_model(model) for model in zoo.models()]
+    found = [describe_model(place) for place in zoo.places()]
     if as_json:
         for facts in found:
             print(json.dumps(facts, ensure_ascii=False))
@@ -27,6 +34,7 @@ def list_models(as_json: opt.Json = False) -> None:
     rows = [["name", "parameters", "MB", "components", "folder"]]
     for facts in found:
         have = [name for name, part in facts["components"].items() if "parameters" in part]
+        have += ["(incomplete)"] * bool("problem" in facts or facts.get("missing"))
         rows.append([facts["name"], f"{facts['parameters']:,}", f"{facts['bytes'] / 1e6:.1f}",
                      " ".join(have) or "none", facts["path"]])
     print("\n".join(line.removeprefix("  ") for line in columns(rows)))
@@ -36,22 +44,46 @@ def list_models(as_json: opt.Json = False) -> None:
 def show(model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT,
          as_json: opt.Json = False) -> None:
     """One model's components, sizes and fingerprints."""
-    facts = describe_model(zoo.find(model))
+    facts = describe_model(zoo.locate(model))
     print(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(table(facts)))
 
 
 @app.command("verify")
-def verify(models: Annotated[list[str] | None, typer.Argument(metavar="MODEL")] = None) -> None:
-    """Load every component strictly; name what is missing or does not fit."""
+def verify(models: Annotated[list[str] | None, typer.Argument(metavar="MODEL")] = None,
+           as_json: opt.Json = False) -> None:
+    """Check every file and tensor; name what is missing or does not fit."""
     failures = Failures()
     done = 0
-    for model in [zoo.find(name) for name in models] if models else zoo.models():
-        parts = [c for c in zoo.COMPONENTS if getattr(model.config, c) is not None]
-        for component in ["tokenizer"] * ("decoder" in parts) + parts:
-            with failures.item(model.name):
-                print(f"{model.name} {component}: {_check(model, component)}")
-                done += 1
+    for place in [zoo.locate(name) for name in models] if models else zoo.places():
+        with failures.item(place.name):
+            for what, check in checks(place) if place.is_published else _own_checks(place):
+                done += _report(place.name, what, check, failures, as_json)
     failures.finish(done)
+
+
+def _report(name: str, what: str, check: Callable[[], str], failures: Failures, as_json: bool) -> bool:
+    """Make one check and say what came of it; whether it passed."""
+    found = {"model": name, "check": what, "ok": False, "found": ""}
+    with failures.item(name):
+        try:
+            found |= {"ok": True, "found": check()}
+        except JanusError as error:
+            found["found"] = str(error)
+            raise
+        finally:
+            if as_json:
+                print(json.dumps(found, ensure_ascii=False))
+    if found["ok"] and not as_json:
+        print(f"{name} {what}: {found['found']}")
+    return bool(found["ok"])
+
+
+def _own_checks(place: zoo.Place) -> Iterator[Check]:
+    """What can be checked of a model of ours: each component loads strictly."""
+    model = zoo.find(str(place.path))
+    parts = [c for c in zoo.COMPONENTS if getattr(model.config, c) is not None]
+    for component in ["tokenizer"] * ("decoder" in parts) + parts:
+        yield component, partial(_check, model, component)
 
 
 def _check(model: zoo.Model, component: str) -> str:
@@ -77,3 +109,64 @@ def _build(model: zoo.Model, component: str) -> Any:
 
     nets: dict[str, Any] = {"dvae": DVAE, "decoder": Decoder, "refiner": Refiner, "judge": Judge}
     return nets[component](getattr(model.config, component))
+
+
+class Stored(StrEnum):
+    """The float types that `import` can store."""
+
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+@app.command("pull")
+def pull(name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
+         revision: Annotated[str | None, typer.Option(
+             "--revision", metavar="REV", show_default="main", help="Branch, tag or commit.")] = None,
+         quiet: opt.Quiet = False) -> None:
+    """Fetch a model from the Hugging Face hub into the cache that its tools share; run it again to go on.
+
+    janus models pull deepseek-ai/Janus-Pro-1B
+    """
+    from janus_cli import hub
+
+    full = f"{name}@{revision}" if revision else name
+    path = hub.pull(full, progress=not quiet and sys.stderr.isatty())
+    Talk(quiet)(f"use it with --model {full}")
+    print(path)
+
+
+@app.command("import")
+def import_model(
+    model: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="A name, folder, or weight file.")],
+    dtype: Annotated[Stored | None, typer.Option("--dtype", show_default="as stored")] = None,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="DIR", show_default="NAME-safetensors", help="The new folder.")] = None,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Turn a published checkpoint's .bin files into safetensors, once: they load faster and run no code.
+
+    janus models import deepseek-ai/Janus-Pro-1B --dtype bf16 -o janus-pro-1b
+    """
+    place = _importable(model)
+    target = output or Path(f"{place.name.rpartition('/')[2]}-safetensors")
+    import torch
+
+    from janus_cli.convert import convert
+
+    kinds = {Stored.bf16: torch.bfloat16, Stored.fp32: torch.float32}
+    with byte_bar("writing", quiet) as progress:
+        files = convert(place.path, target, kinds[dtype] if dtype else None, progress)
+    Talk(quiet)(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e9:.2f} GB: "
+                f"use them with --model {target}")
+    print(target)
+
+
+def _importable(model: str) -> zoo.Place:
+    """Where the checkpoint `model` is. Raises ModelError for one of our own."""
+    path = Path(model)
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelError(f"{path}: has no config.json beside the weights: copy the whole model folder")
+    place = zoo.Place(path.resolve().parent.name, path) if path.is_file() else zoo.locate(model)
+    if not path.is_file() and not place.is_published:
+        raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
+    return place

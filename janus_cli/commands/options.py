@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from janus_cli.commands.console import Device
+from janus_cli.commands.console import Device, Dtype
 from janus_cli.errors import UsageError
 
 Inputs = Annotated[list[str] | None, typer.Argument(
@@ -20,6 +20,7 @@ ModelName = Annotated[str | None, typer.Option(
     help="Model to use; otherwise the one that the record names.")]
 NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
 DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
+DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same picture.")]

@@ -8,7 +8,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import expand, stdin_bytes
@@ -89,6 +89,7 @@ def image(
         help="Pictures, folders of them, or standard input.")] = None,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
+    dtype: opt.DtypeChoice = Dtype.auto,
     output: opt.Output = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -98,7 +99,7 @@ def image(
     janus tokenize image cat.png | janus decode -o cat-again.png
     """
     failures = Failures()
-    loader = Loader(model, device, Talk(quiet))
+    loader = Loader(model, device, Talk(quiet), dtype)
     write_all(_image_records(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures)
 
 

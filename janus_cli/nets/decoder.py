@@ -34,6 +34,15 @@ class ModalityAdapter(nn.Module):
         self.head_bias = nn.Parameter(torch.zeros(cfg.vocab_size))
 
 
+def positions_of(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
+    """Position of each token, [B, T]: how many real ones stand before it, those in `cache` included."""
+    valid = types >= 0
+    positions = valid.cumsum(dim=1) - valid.long()
+    if cache is not None and cache.length:
+        positions = positions + cache.next_positions()
+    return positions.clamp(max=max_seq_len - 1)  # padding after a full row
+
+
 class Block(nn.Module):
     """Pre-norm attention and SwiGLU, each added to the residual stream. [B, T, D] -> [B, T, D]."""
 
@@ -71,17 +80,23 @@ class Decoder(nn.Module):
         )
         self.layers = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
         self.norm = RMSNorm(cfg.dim, cfg.norm_eps)
-        rope = rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
-        two_d = torch.tensor([m.two_d for m in cfg.modalities.values()])
+        with torch.device("cpu"):  # real even where weights are on the meta device: no file has them
+            rope = rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
+            two_d = torch.tensor([m.two_d for m in cfg.modalities.values()], dtype=torch.bool)
         self.register_buffer("rope", rope, persistent=False)
         self.register_buffer("two_d", two_d, persistent=False)
         self.rope: Tensor
         self.two_d: Tensor
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.norm.weight.device
+
     def new_cache(self, batch: int, max_len: int) -> KVCache:
         """An empty cache on the weights' device and in their dtype."""
         weight = self.norm.weight
-        return KVCache(self.cfg, batch, max_len, weight.device, weight.dtype)
+        return KVCache(self.cfg, batch, max_len, self.device, weight.dtype)
 
     def adapter(self, modality: str) -> ModalityAdapter:
         """The modality's own part of the decoder."""
@@ -114,12 +129,8 @@ class Decoder(nn.Module):
         self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None
     ) -> Places:
         """Positions from the types; grid coordinates only where a token lies on a grid."""
-        valid = types >= 0
-        positions = valid.cumsum(dim=1) - valid.long()
-        if cache is not None and cache.length:
-            positions = positions + cache.next_positions()
-        on_grid = self.two_d[types.clamp(min=0)] & valid & (ids != DELIMITER)
-        positions = positions.clamp(max=self.cfg.max_seq_len - 1)  # padding after a full row
+        positions = positions_of(types, cache, self.cfg.max_seq_len)
+        on_grid = self.two_d[types.clamp(min=0)] & (types >= 0) & (ids != DELIMITER)
         return Places(types, positions, torch.where(on_grid, rows, -1), torch.where(on_grid, cols, -1))
 
     def _context(self, x: Tensor, query: Places, key: Places) -> Context:
@@ -152,15 +163,20 @@ class Decoder(nn.Module):
         two-dimensional modality and ignored elsewhere. With a cache the tokens continue what it
         holds, and it grows by them. Raises ValueError when the cache has no room.
         """
-        query = self._places(ids, types, rows, cols, cache)
+        return self.run(self.embed(ids, types), self._places(ids, types, rows, cols, cache), cache)
+
+    def run(self, x: Tensor, query: Places, cache: KVCache | None = None) -> Tensor:
+        """Hidden states after the final norm of embedded tokens [B, T, D] that stand at `query`, [B, T, D].
+
+        With a cache the tokens continue what it holds. Raises ValueError when the cache has no room.
+        """
         key = query if cache is None else cache.add_places(query)
-        x = self.embed(ids, types)
         context = self._context(x, query, key)
         if self.type_embedding is not None:
             x = x + self.type_embedding(context.onehot)
         for layer in self.layers:
             x = layer(x, context, cache)
         if cache is not None:
-            cache.length += ids.shape[1]
+            cache.length += x.shape[1]
         out: Tensor = self.norm(x)
         return out

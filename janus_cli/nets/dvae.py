@@ -6,11 +6,13 @@ predicted. The decoder adds what the neighbours tell; it is convolutional and lo
 attention, so pixels depend only on codes within a few cells.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import DVAEConfig
+from janus_cli.nets.pixels import to_uint8
 from janus_cli.nets.quantize import Quantizer
 
 
@@ -76,3 +78,7 @@ class DVAE(nn.Module):
         """Codes [B, h, w] -> pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         vectors = self.lookup(codes)
         return F.pixel_shuffle(self.unproject(vectors), self.cfg.patch) + self.context(vectors)
+
+    def picture(self, codes: Tensor) -> np.ndarray:
+        """The picture uint8 [H, W, 3] of codes [1, h, w]."""
+        return to_uint8(self.decode(codes))

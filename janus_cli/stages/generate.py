@@ -16,6 +16,7 @@ from torch import Tensor
 
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.nets.janus_pro import JanusPro
 from janus_cli.records import Record, Segment, check_ids, to_ids
 from janus_cli.stages.sampling import Noise, filters, guide, sample
 
@@ -23,6 +24,8 @@ END = 0  # the text token <|end|>
 CHECK_EVERY = 16  # steps between looks at whether all texts have ended: each look waits for the device
 
 Progress = Callable[[int], None]
+Net = Decoder | JanusPro
+Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Item:
     unconditional: np.ndarray | None  # the same without the text; None without guidance
 
 
-def _check_segment(segment: Segment, decoder: Decoder, identity: Identity, id: str) -> None:
+def _check_segment(segment: Segment, decoder: Net, identity: Identity, id: str) -> None:
     """Raise the error that says why `segment` cannot be a prompt of this model."""
     modality, who = segment.modality, f"record {id!r}: " if id else ""
     if modality not in decoder.type_ids:
@@ -101,7 +104,7 @@ def _check_segment(segment: Segment, decoder: Decoder, identity: Identity, id: s
         raise RecordError(f"{who}{error} (model {identity.name})") from None
 
 
-def layout(segments: Iterable[Segment], to: str, decoder: Decoder, *, drop_text: bool = False) -> np.ndarray:
+def layout(segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False) -> np.ndarray:
     """Decoder input of a prompt: ids, types, rows, cols as int64 [4, T].
 
     Every segment follows its delimiter; the delimiter of `to` comes last. `drop_text` keeps of a text
@@ -123,11 +126,14 @@ def layout(segments: Iterable[Segment], to: str, decoder: Decoder, *, drop_text:
     return np.concatenate(columns, axis=1)
 
 
-def check_prompt(record: Record, decoder: Decoder, options: GenerateOptions, identity: Identity) -> None:
+def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
+                 prompts: Prompts | None = None) -> None:
     """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
     for segment in record.segments:
         _check_segment(segment, decoder, identity, record.id)
     prompt = 1 + sum(1 + segment.data.size for segment in record.segments)
+    if prompts is not None:
+        prompt = prompts(record, False).shape[1]
     if prompt + options.length - 1 > decoder.cfg.max_seq_len:
         raise UsageError(
             f"a prompt of {prompt} tokens and {options.length} new ones are too long: "
@@ -136,17 +142,18 @@ def check_prompt(record: Record, decoder: Decoder, options: GenerateOptions, ide
 
 
 def _items(
-    records: Iterable[Record | None], decoder: Decoder, options: GenerateOptions, identity: Identity
+    records: Iterable[Record | None], decoder: Net, options: GenerateOptions, identity: Identity,
+    prompts: Prompts | None,
 ) -> Iterator[Item]:
     """`options.n` items per prompt, numbered through. Raises what is wrong with a prompt."""
     for number, record in enumerate(records):
         if record is None:
             continue
-        check_prompt(record, decoder, options, identity)
-        tokens = layout(record.segments, options.to, decoder)
-        plain = None
-        if options.cfg_scale != 1:
-            plain = layout(record.segments, options.to, decoder, drop_text=True)
+        check_prompt(record, decoder, options, identity, prompts)
+        rows = [prompts(record, drop) if prompts is not None
+                else layout(record.segments, options.to, decoder, drop_text=drop)
+                for drop in ((False, True) if options.cfg_scale != 1 else (False,))]
+        tokens, plain = rows[0], rows[1] if len(rows) > 1 else None
         for k in range(options.n):
             yield Item(record, number * options.n + k, tokens, plain)
 
@@ -179,9 +186,9 @@ def _pad(prompts: list[np.ndarray], device: torch.device) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def _run(items: list[Item], decoder: Decoder, options: GenerateOptions, progress: Progress | None) -> Tensor:
+def _run(items: list[Item], decoder: Net, options: GenerateOptions, progress: Progress | None) -> Tensor:
     """New ids of a batch, int64 [B, up to options.length], on the CPU; a text may hold an END."""
-    device, count, total = decoder.norm.weight.device, len(items), options.length
+    device, count, total = decoder.device, len(items), options.length
     guided = [i.unconditional for i in items if i.unconditional is not None]
     inputs = _pad([i.tokens for i in items] + guided, device)
     copies = 1 + bool(guided)
@@ -223,17 +230,19 @@ def _segment(ids: np.ndarray, options: GenerateOptions, vocab_size: int, identit
 
 def generate(
     records: Iterable[Record | None],
-    decoder: Decoder,
+    decoder: Net,
     options: GenerateOptions,
     identity: Identity,
     progress: Progress | None = None,
+    prompts: Prompts | None = None,
 ) -> Iterator[Record]:
     """For every prompt `options.n` records of one new segment, in order; lazily, a batch at a time.
 
     Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
-    depend on the batch size; None holds the place of a prompt that failed before. `progress` is called
-    with each number of new tokens. Raises UsageError for a modality that the model lacks or a sequence too
-    long for it, RecordError for ids out of range, ModelError for another tokenizer's tokens.
+    depend on the batch size; None holds the place of a prompt that failed before. `prompts` lays a prompt
+    out, where the net wants another template than delimiters between segments. `progress` is called with
+    each number of new tokens. Raises UsageError for a modality that the model lacks or a sequence too long
+    for it, RecordError for ids out of range, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)
@@ -243,7 +252,7 @@ def generate(
     values = dataclasses.asdict(options)
     note = {word: list(values[word]) if word == "grid" else values[word] for word in words}
     vocab_size = decoder.cfg.modalities[options.to].vocab_size
-    for batch in _batches(_items(records, decoder, options, identity), options.batch_size):
+    for batch in _batches(_items(records, decoder, options, identity, prompts), options.batch_size):
         ids = _run(batch, decoder, options, progress).numpy()
         for item, row in zip(batch, ids, strict=True):
             made = (_segment(row, options, vocab_size, identity),)

@@ -9,13 +9,14 @@ import torch
 from janus_cli.errors import MediaError, RecordError
 from janus_cli.media import cut_to_size
 from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.pixels import to_float, to_uint8
+from janus_cli.nets.pixels import to_float
+from janus_cli.nets.vq16 import VQ16
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
 
 @torch.inference_mode()
 def encode_image(
-    image: np.ndarray, dvae: DVAE, name: str, fingerprint: str, *, id: str = "", source: str = ""
+    image: np.ndarray, dvae: DVAE | VQ16, name: str, fingerprint: str, *, id: str = "", source: str = ""
 ) -> Record:
     """A record with one image segment [H / patch, W / patch] from uint8 [H, W, 3].
 
@@ -38,7 +39,7 @@ def encode_image(
 
 
 @torch.inference_mode()
-def decode_image(segment: Segment, dvae: DVAE) -> np.ndarray:
+def decode_image(segment: Segment, dvae: DVAE | VQ16) -> np.ndarray:
     """The picture uint8 [H, W, 3] of an image segment, cut to its true size.
 
     Raises RecordError for another modality, another patch, or ids beyond the codebook.
@@ -51,4 +52,4 @@ def decode_image(segment: Segment, dvae: DVAE) -> np.ndarray:
     check_ids(segment, dvae.cfg.codebook_size)
     device = next(dvae.parameters()).device
     codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
-    return cut_to_size(to_uint8(dvae.decode(codes)), segment.info.get("size"))
+    return cut_to_size(dvae.picture(codes), segment.info.get("size"))

@@ -30,13 +30,26 @@ class TextTokenizer:
         self.fingerprint = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
-    def encode(self, text: str, id: str = "") -> Record:
-        """A record with one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
+    def ids(self, text: str) -> list[int]:
+        """Ids of `text`, special tokens in it recognised, none added. Raises MediaError as `encode` does."""
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise MediaError(f"the text is not valid UTF-8 at character {error.start}") from None
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def token_id(self, token: str) -> int | None:
+        """The id of one token, None where there is no such token."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
+    def words(self, ids: list[int]) -> str:
+        """The text of ids, special tokens left out."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def encode(self, text: str, id: str = "") -> Record:
+        """A record with one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
+        ids = self.ids(text)
         info = {"tokenizer": self.name, "fingerprint": self.fingerprint}
         segment = Segment("text", to_ids(ids, self.vocab_size), info)
         note = {"text": text} if len(text) <= MAX_NOTE else {"characters": len(text)}

@@ -1,0 +1,124 @@
+"""What `janus info` and `janus models` say of a published checkpoint, and how they check it.
+
+Reads headers where the layout allows it: safetensors need no torch, `.bin` files do.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from janus_cli import hub, layout, zoo
+from janus_cli.errors import ModelError
+
+Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
+
+
+def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
+    """Parts, sizes, dtypes, files with the hub's digests, and what is missing, as plain JSON values."""
+    facts: dict[str, Any] = {
+        "kind": "model", "name": place.name, "path": str(place.path), "parameters": 0, "bytes": 0,
+        "type": layout.read_object(place.path / "config.json").get("model_type"), "components": {}}
+    try:
+        parts = _parts(place.path)
+    except ModelError as error:
+        facts["problem"] = str(error)
+    else:
+        facts |= {"components": parts, "parameters": sum(p["parameters"] for p in parts.values()),
+                  "bytes": sum(p["bytes"] for p in parts.values())}
+    known = hub.digests(place.path)
+    facts["files"] = [{"file": file.name, "bytes": file.stat().st_size}
+                      | ({"digest": known[file.name].hex} if file.name in known else {})
+                      for file in _files(place.path)]
+    facts["missing"] = hub.missing(place.path)
+    return facts
+
+
+def _parts(path: Path) -> dict[str, dict[str, Any]]:
+    """Parameters, bytes and dtypes of each part of the net, by the name that the checkpoint gives it."""
+    parts: dict[str, dict[str, Any]] = {}
+    for name, (dtype, size) in _tensors(path).items():
+        part = parts.setdefault(name.removeprefix("model.").split(".")[0],
+                                {"parameters": 0, "bytes": 0, "dtype": set()})
+        part["parameters"] += size
+        part["bytes"] += size * zoo.WIDTH[dtype]
+        part["dtype"].add(dtype)
+    return {name: part | {"dtype": "+".join(sorted(part["dtype"]))} for name, part in parts.items()}
+
+
+def _tensors(path: Path) -> dict[str, tuple[str, int]]:
+    """Each tensor's dtype, as safetensors calls it, and number of elements. Raises ModelError."""
+    if ".bin" not in layout.weights_file(path).name:
+        headers = layout.read_tensors(path, zoo.read_header)
+        return {name: (tensor.dtype, tensor.size) for name, (_, tensor) in headers.items()}
+    from janus_cli.checkpoint import Checkpoint, dtype_word
+
+    checkpoint = Checkpoint.open(path)
+    return {name: (dtype_word(checkpoint.dtype(name)), math.prod(shape))
+            for name, shape in checkpoint.shapes().items()}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def checks(place: zoo.Place) -> Iterator[Check]:
+    """What can be checked of a published checkpoint, cheapest first; each raises ModelError."""
+    yield "files", partial(_check_files, place)
+    yield "tensors", partial(_check_tensors, place)
+    yield "tokenizer", partial(_check_tokenizer, place.path / "tokenizer.json")
+    known = hub.digests(place.path)
+    for file in _files(place.path):
+        if file.name in known or file.suffix in layout.WEIGHTS:
+            yield file.name, partial(_check_digest, file, known.get(file.name))
+
+
+def _check_files(place: zoo.Place) -> str:
+    if lacking := hub.missing(place.path):
+        raise ModelError(f"{place.path} lacks {', '.join(lacking)}: janus models pull {place.name}")
+    files = _files(place.path)
+    return f"ok, {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:,.1f} MB"
+
+
+def _check_tensors(place: zoo.Place) -> str:
+    parts = _parts(place.path)
+    dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
+    return f"ok, {sum(p['parameters'] for p in parts.values()):,} parameters, {'+'.join(dtypes)}"
+
+
+def _check_tokenizer(path: Path) -> str:
+    """The tokenizer can be read. Raises ModelError."""
+    from tokenizers import Tokenizer
+
+    try:
+        data = path.read_bytes()
+        size = Tokenizer.from_str(data.decode("utf-8")).get_vocab_size()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ModelError(f"{path}: not a readable tokenizer ({error})") from None
+    return f"ok, {size:,} tokens, {hashlib.sha256(data).hexdigest()[:12]}"
+
+
+def _check_digest(path: Path, known: hub.Digest | None) -> str:
+    """The file holds what the hub says; without the hub's word its sha256 is only told."""
+    try:
+        if known is None:
+            with path.open("rb") as file:
+                return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()} (nothing to compare with)"
+        found = known.of(path)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    if found != known.hex:
+        raise ModelError(f"{path}: its {known.kind} is {found[:12]}, the hub's {known.hex[:12]}: "
+                         f"delete {path.resolve()} and pull the model again")
+    return f"ok, {known.kind} {found}"
+
+
+def file_lines(facts: dict[str, Any]) -> list[list[str]]:
+    """Rows of cells that show the files of `facts` to a person, what is missing last."""
+    rows = [[f["file"], f"{f['bytes']:,}", f.get("digest", "")] for f in facts.get("files", [])]
+    return rows + [[name, "missing", ""] for name in facts.get("missing", [])]
+

@@ -1,0 +1,100 @@
+"""How published model folders are laid out: what weight files are called, which shards belong together.
+
+Knows names and indexes only; what a weight file holds is read by whoever asks (zoo without torch,
+checkpoint with it).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from janus_cli.errors import ModelError
+
+H = TypeVar("H")
+
+# What a model folder's weights are called, best first: the names that the hub's libraries write.
+NAMES = ("model.safetensors.index.json", "model.safetensors",
+         "pytorch_model.bin.index.json", "pytorch_model.bin")
+WEIGHTS = (".safetensors", ".bin", ".index.json")  # how such names end
+# What else a model needs: configuration, tokenizer, chat template, card and licence.
+BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+_POINTER = b"version https://git-lfs"
+
+
+def is_published(folder: Path) -> bool:
+    """Whether `folder` holds a published Janus checkpoint's config.json, DeepSeek's or transformers'.
+
+    Raises ModelError where a config.json is not readable.
+    """
+    config = read_object(folder / "config.json")
+    kind = config.get("model_type")
+    return kind == "multi_modality" or (kind == "janus" and "text_config" in config)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`. Raises ModelError for a file that holds none."""
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not readable JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: expected a JSON object")
+    return data
+
+
+def weights_file(path: Path) -> Path:
+    """The file to begin with: `path` itself, or the first of NAMES in the folder `path`.
+
+    Raises ModelError if there is none.
+    """
+    if path.is_dir():
+        found = next((path / name for name in NAMES if (path / name).is_file()), None)
+        if found is None:
+            raise ModelError(f"{path}: holds no weights (none of {', '.join(NAMES)})")
+        return found
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file or folder")
+    return path
+
+
+def read_index(path: Path) -> dict[str, Path]:
+    """Which shard holds which tensor, from a `*.index.json`. Raises ModelError for a file that is none."""
+    names = read_object(path).get("weight_map")
+    if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
+        raise ModelError(f"{path}: not an index of shards (it has no weight_map)")
+    if foreign := [n for n in names.values() if Path(n).name != n]:
+        raise ModelError(f"{path}: not an index of shards ({foreign[0]} does not lie beside it)")
+    return {name: path.parent / shard for name, shard in names.items()}
+
+
+def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[str, tuple[Path, H]]:
+    """Every tensor of the folder, file or index `path`: its file, and what `read` says of it, shard by shard.
+
+    Where two shards hold a tensor the index decides; one that it does not list counts too. Raises
+    ModelError naming the shard that is missing or lacks a tensor, beside what `read` raises.
+    """
+    file = weights_file(path)
+    index = read_index(file) if file.name.endswith(".json") else {}
+    tensors: dict[str, tuple[Path, H]] = {}
+    for shard in sorted(set(index.values())) or [file]:
+        if not shard.is_file():
+            raise ModelError(f"{shard}: missing, but {file.name} names it: pull the model again")
+        _refuse_pointer(shard)
+        held = read(shard)
+        if absent := [name for name, place in index.items() if place == shard and name not in held]:
+            raise ModelError(f"{shard}: lacks tensor {absent[0]}, which {file.name} says is in it")
+        tensors |= {name: (shard, fact) for name, fact in held.items() if index.get(name, shard) == shard}
+    return tensors
+
+
+def _refuse_pointer(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_POINTER))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    if start == _POINTER:
+        raise ModelError(f"{path}: a pointer of git-lfs, not the weights: run git lfs pull")

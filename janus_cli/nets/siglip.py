@@ -1,0 +1,97 @@
+"""Janus-Pro's eyes as published: the SigLIP-L/16-384 vision transformer (2303.15343), without its pooling.
+
+No class token: every patch gives one feature. Part names are those of the published weights (timm's).
+Facts: github deepseek-ai/Janus at 1daa72f, janus/models/siglip_vit.py.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from janus_cli.config import VisionConfig
+
+
+class PatchEmbed(nn.Module):
+    """One linear map of every patch. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
+
+    def __init__(self, cfg: VisionConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, cfg.dim, cfg.patch, stride=cfg.patch)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        out: Tensor = self.proj(pixels)
+        return out.flatten(2).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of all patches to all. [B, N, D] -> [B, N, D]."""
+
+    def __init__(self, dim: int, n_head: int) -> None:
+        super().__init__()
+        self.n_head = n_head
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.n_head, -1)).permute(2, 0, 3, 1, 4)
+        out: Tensor = self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class MLP(nn.Module):
+    """Two layers with GELU between. [B, N, D] -> [B, N, D]."""
+
+    def __init__(self, dim: int, ff_dim: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(dim, ff_dim), nn.Linear(ff_dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.fc2(F.gelu(self.fc1(x)))
+        return out
+
+
+class Block(nn.Module):
+    """Pre-norm attention and MLP, each added to the residual stream. [B, N, D] -> [B, N, D]."""
+
+    def __init__(self, cfg: VisionConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(cfg.dim, cfg.norm_eps)
+        self.attn = SelfAttention(cfg.dim, cfg.n_head)
+        self.norm2 = nn.LayerNorm(cfg.dim, cfg.norm_eps)
+        self.mlp = MLP(cfg.dim, cfg.ff_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm1(x))
+        out: Tensor = x + self.mlp(self.norm2(x))
+        return out
+
+
+class VisionTower(nn.Module):
+    """Normalised pixels [B, 3, S, S] -> features [B, (S / patch)^2, D]."""
+
+    def __init__(self, cfg: VisionConfig) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(cfg)
+        self.pos_embed = nn.Parameter(torch.zeros(1, cfg.n_token, cfg.dim))
+        self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))
+        self.norm = nn.LayerNorm(cfg.dim, cfg.norm_eps)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.patch_embed(pixels.to(self.pos_embed.dtype)) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
+class SigLIP(nn.Module):
+    """The tower under its published name."""
+
+    def __init__(self, cfg: VisionConfig) -> None:
+        super().__init__()
+        self.vision_tower = VisionTower(cfg)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels [B, 3, S, S] -> features [B, N, D]."""
+        out: Tensor = self.vision_tower(pixels)
+        return out

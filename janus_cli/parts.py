@@ -1,0 +1,73 @@
+"""A published Janus-Pro checkpoint as a net whose parts are filled when first needed.
+
+Puts together what knows only itself: the net, the file, the table of names. `draw` never reads the vision
+encoder, `decode` reads only the image tokenizer.
+"""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from janus_cli.config import JanusProConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from janus_cli.checkpoint import Checkpoint
+    from janus_cli.nets.janus_pro import JanusPro
+    from janus_cli.remap import Source
+
+GENERATE = ("language_model", "gen_embed", "gen_aligner", "gen_head")
+UNDERSTAND = ("language_model", "vision_model", "aligner")
+TOKENIZE = ("gen_vision_model",)
+CODEBOOK = "gen_vision_model.quantize.embedding.weight"
+
+
+class Parts:
+    """The checkpoint in `path`. Raises ModelError when first used if a tensor is missing or does not fit."""
+
+    def __init__(self, path: Path, config: JanusProConfig) -> None:
+        self.path, self.config = path, config
+        self._filled: set[str] = set()
+
+    @cached_property
+    def checkpoint(self) -> "Checkpoint":
+        """The weight files; only their headers are read."""
+        from janus_cli.checkpoint import Checkpoint
+
+        return Checkpoint.open(self.path)
+
+    @cached_property
+    def net(self) -> "JanusPro":
+        """The whole net without its weights: on the meta device."""
+        import torch
+
+        from janus_cli.nets.janus_pro import JanusPro
+
+        with torch.device("meta"):
+            return JanusPro(self.config)
+
+    @cached_property
+    def plan(self) -> "dict[str, Source]":
+        """Where each tensor of the net lies, in the order of the files. Raises ModelError as said above."""
+        from janus_cli import remap
+
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.net.state_dict().items()}
+        plan = remap.sources(shapes, self.checkpoint.shapes(), self.config.layout, self.path)
+        place = {name: i for i, name in enumerate(self.checkpoint)}
+        return dict(sorted(plan.items(), key=lambda item: place[item[1].names[0]]))
+
+    def tensor(self, name: str) -> "torch.Tensor":
+        """Our tensor `name` as it is stored."""
+        return self.plan[name].join(self.checkpoint.__getitem__)
+
+    def fill(self, parts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "JanusPro":
+        """The net with at least `parts` filled, on `device` in `dtype`."""
+        from janus_cli import weights
+
+        todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
+        weights.fill(self.net, self.tensor, todo, device, dtype)
+        if "language_model" in parts:
+            self.net.language_model.to(device)  # its table of rotations, which no file holds
+        self._filled |= set(parts)
+        return self.net

@@ -1,0 +1,153 @@
+"""Tensor names of published Janus-Pro checkpoints and ours: one ordered table, read in both directions.
+
+Knows names and how tensors are cut or joined, no file and no module. DeepSeek's part names are ours too;
+what differs is the language model's inside and everything in transformers' layout. Checked against
+transformers 5.23 and github deepseek-ai/Janus at 1daa72f.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from janus_cli.errors import ModelError
+
+# ours, DeepSeek's, transformers'. `*` is a number, the same in every column; names go on as they are behind
+# the match, and the first row that fits counts. Braces: a tensor that transformers cuts up, or squeezes.
+TABLE = (
+    ("language_model.embed_tokens.", "language_model.model.embed_tokens.",
+     "model.language_model.embed_tokens."),
+    ("language_model.lm_head.", "language_model.lm_head.", "lm_head."),
+    ("language_model.norm.", "language_model.model.norm.", "model.language_model.norm."),
+    ("language_model.layers.*.attention.", "language_model.model.layers.*.self_attn.",
+     "model.language_model.layers.*.self_attn."),
+    ("language_model.layers.*.", "language_model.model.layers.*.", "model.language_model.layers.*."),
+    ("vision_model.vision_tower.pos_embed", "vision_model.vision_tower.pos_embed",
+     "model.vision_model.embeddings.position_embedding.weight{0}"),
+    ("vision_model.vision_tower.patch_embed.proj.", "vision_model.vision_tower.patch_embed.proj.",
+     "model.vision_model.embeddings.patch_embedding."),
+    ("vision_model.vision_tower.norm.", "vision_model.vision_tower.norm.",
+     "model.vision_model.post_layernorm."),
+    ("vision_model.vision_tower.blocks.*.norm1.", "vision_model.vision_tower.blocks.*.norm1.",
+     "model.vision_model.encoder.layers.*.layer_norm1."),
+    ("vision_model.vision_tower.blocks.*.norm2.", "vision_model.vision_tower.blocks.*.norm2.",
+     "model.vision_model.encoder.layers.*.layer_norm2."),
+    ("vision_model.vision_tower.blocks.*.attn.qkv.", "vision_model.vision_tower.blocks.*.attn.qkv.",
+     "model.vision_model.encoder.layers.*.self_attn.{q_proj,k_proj,v_proj}."),
+    ("vision_model.vision_tower.blocks.*.attn.proj.", "vision_model.vision_tower.blocks.*.attn.proj.",
+     "model.vision_model.encoder.layers.*.self_attn.projection_layer."),
+    ("vision_model.vision_tower.blocks.*.mlp.", "vision_model.vision_tower.blocks.*.mlp.",
+     "model.vision_model.encoder.layers.*.mlp."),
+    ("aligner.layers.0.", "aligner.layers.0.", "model.aligner.fc1."),
+    ("aligner.layers.2.", "aligner.layers.2.", "model.aligner.hidden_layers.0."),
+    ("gen_embed.", "gen_embed.", "model.generation_embeddings."),
+    ("gen_aligner.layers.0.", "gen_aligner.layers.0.", "model.generation_aligner.fc1."),
+    ("gen_aligner.layers.2.", "gen_aligner.layers.2.", "model.generation_aligner.hidden_layers.0."),
+    ("gen_head.output_mlp_projector.", "gen_head.output_mlp_projector.", "model.generation_head.proj_out."),
+    ("gen_head.vision_head.", "gen_head.vision_head.", "model.generation_head.vision_head."),
+    ("gen_vision_model.encoder.conv_blocks.*.res.", "gen_vision_model.encoder.conv_blocks.*.res.",
+     "model.vqmodel.encoder.down.*.block."),
+    ("gen_vision_model.encoder.conv_blocks.*.", "gen_vision_model.encoder.conv_blocks.*.",
+     "model.vqmodel.encoder.down.*."),
+    ("gen_vision_model.decoder.conv_blocks.*.res.", "gen_vision_model.decoder.conv_blocks.*.res.",
+     "model.vqmodel.decoder.up.*.block."),
+    ("gen_vision_model.decoder.conv_blocks.*.", "gen_vision_model.decoder.conv_blocks.*.",
+     "model.vqmodel.decoder.up.*."),
+    *((f"gen_vision_model.{side}.mid.{i}.", f"gen_vision_model.{side}.mid.{i}.",
+       f"model.vqmodel.{side}.mid.{name}.")
+      for side in ("encoder", "decoder") for i, name in enumerate(("block_1", "attn_1", "block_2"))),
+    ("gen_vision_model.", "gen_vision_model.", "model.vqmodel."),
+)
+# Tensors of published files that no computation uses.
+LEFTOVERS = {
+    "original": ("vision_model.vision_tower.attn_pool.", "gen_vision_model.quantize.codebook_used",
+                 "language_model.model.layers.*.self_attn.rotary_emb.inv_freq"),
+    "transformers": ("model.vqmodel.quantize.codebook_used", "model.vision_model.embeddings.position_ids"),
+}
+LAYOUTS = tuple(LEFTOVERS)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one tensor of ours comes from: one published tensor, or several joined along the first axis."""
+
+    names: tuple[str, ...]
+    squeezed: bool = False  # theirs lacks our first axis, of size 1
+
+    def shapes(self, ours: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """The shapes that the published tensors must have for our shape."""
+        theirs = ours[1:] if self.squeezed else (ours[0] // len(self.names), *ours[1:])
+        return dict.fromkeys(self.names, theirs)
+
+    def join(self, get: Callable[[str], Tensor]) -> Tensor:
+        """Our tensor; `get` gives a published one."""
+        if len(self.names) > 1:
+            return torch.cat([get(name) for name in self.names])
+        tensor = get(self.names[0])
+        return tensor[None] if self.squeezed else tensor
+
+    def split(self, ours: Tensor) -> dict[str, Tensor]:
+        """The published tensors of ours; the inverse of `join`."""
+        if self.squeezed:
+            return {self.names[0]: ours[0]}
+        return dict(zip(self.names, ours.chunk(len(self.names)), strict=True))
+
+
+@cache
+def _rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
+    column = 1 + LAYOUTS.index(layout)
+    return [(_pattern(row[0]), row[column].replace("*", r"\1")) for row in TABLE]
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(re.escape(text).replace(r"\*", r"(\d+)"))
+
+
+def source(name: str, layout: str) -> Source:
+    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name."""
+    for pattern, theirs in _rules(layout):
+        if match := pattern.match(name):
+            full = match.expand(theirs) + name[match.end():]
+            if full.endswith("{0}"):
+                return Source((full.removesuffix("{0}"),), squeezed=True)
+            if parts := re.search(r"\{(.+)\}", full):
+                return Source(tuple(full[:parts.start()] + part + full[parts.end():]
+                                    for part in parts[1].split(",")))
+            return Source((full,))
+    raise KeyError(name)
+
+
+def sources(ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]],
+            layout: str, where: object) -> dict[str, Source]:
+    """Where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
+
+    Raises ModelError, with `where` in front, naming the first published tensor that is missing, unknown or
+    mis-shaped.
+    """
+    plan = {name: source(name, layout) for name in ours}
+    wanted = {theirs: shape for name, place in plan.items()
+              for theirs, shape in place.shapes(ours[name]).items()}
+    if missing := [name for name in wanted if name not in found]:
+        raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
+    if unknown := sorted(name for name in without_leftovers(found, layout) if name not in wanted):
+        raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
+    for name, shape in wanted.items():
+        if found[name] != shape:
+            raise ModelError(f"{where}: tensor {name} has shape {list(found[name])}, "
+                             f"config.json asks for {list(shape)}")
+    return plan
+
+
+def without_leftovers(names: Iterable[str], layout: str) -> list[str]:
+    """The names that are not known leftovers of `layout`."""
+    known = [_pattern(text) for text in LEFTOVERS[layout]]
+    return [name for name in names if not any(pattern.match(name) for pattern in known)]
+
+
+def publish(state: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
+    """Our tensors under the names, and in the pieces, of `layout`."""
+    return {name: tensor for ours, whole in state.items()
+            for name, tensor in source(ours, layout).split(whole).items()}

@@ -1,0 +1,90 @@
+"""Janus-Pro's published prompts as ids: what stands around a wish for a picture or a question about one.
+
+Knows a tokenizer by what it can do; no nets, no files. The whole prompt is encoded as one string, because
+byte-level merges cross the seams. Facts: github deepseek-ai/Janus at 1daa72f, janus/utils/conversation.py
+(template `deepseek`) and janus/models/processing_vlm.py.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from janus_cli.errors import ModelError, UsageError
+from janus_cli.records import Record, Segment
+
+BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
+USER, ASSISTANT = "<|User|>", "<|Assistant|>"
+BEGIN, PICTURE, FINISH = "<begin_of_image>", "<image_placeholder>", "<end_of_image>"
+SYSTEM = ("You are a helpful language and vision assistant. You are able to understand the visual content "
+          "that the user provides, and assist the user with a variety of tasks using natural language.")
+
+
+class Tokenizer(Protocol):
+    """What a prompt needs of a text tokenizer."""
+
+    name: str
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of `text`, special tokens in it recognised."""
+
+    def token_id(self, token: str) -> int | None:
+        """The id of one token, None where there is no such token."""
+
+    def decode(self, segment: Segment) -> str:
+        """The text of a text segment."""
+
+
+def conversation(text: str, system: str = "") -> str:
+    """One turn of a user, ready for the answer; surrounding space is dropped, as published."""
+    text = text.strip()
+    start = f"{system}\n\n" if system else ""
+    return f"{start}{USER}: {text}\n\n{ASSISTANT}:" if text else f"{start}{USER}:{ASSISTANT}:"
+
+
+class Prompts:
+    """The prompts of one checkpoint; its special ids are looked up by name."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Raises ModelError naming the special token that `tokenizer` lacks."""
+        self._tokenizer = tokenizer
+        needed = (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE, FINISH)
+        found = {token: tokenizer.token_id(token) for token in needed}
+        if missing := [token for token, id in found.items() if id is None]:
+            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token {missing[0]}; it "
+                             "is not Janus-Pro's: pull the model again")
+        self._special = {token: id for token, id in found.items() if id is not None}
+        self.end = self._special[EOS]
+
+    def picture(self, text: str) -> list[int]:
+        """Ids that ask for a picture of `text`, up to the token that begins it."""
+        return [self._special[BOS], *self._tokenizer.ids(conversation(text) + BEGIN)]
+
+    def question(self, text: str, n_image: int, n_token: int) -> tuple[list[int], list[bool]]:
+        """Ids of a question about `n_image` pictures of `n_token` tokens, and where picture tokens stand."""
+        body = f"{PICTURE}\n" * n_image + text
+        ids, seen = [self._special[BOS]], [False]
+        for id in self._tokenizer.ids(conversation(body, SYSTEM)):
+            if id == self._special[PICTURE]:
+                ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
+                seen += [False, *[True] * n_token, False]
+            else:
+                ids.append(id)
+                seen.append(False)
+        if sum(seen) != n_image * n_token:
+            raise UsageError(f"the prompt itself holds {PICTURE}: leave it away, the pictures come first")
+        return ids, seen
+
+    def __call__(self, record: Record, drop_text: bool = False) -> np.ndarray:
+        """Decoder input of a record's text, int64 [4, T]: ids, types, rows, cols.
+
+        `drop_text` gives the unconditional row: all but the first and the last id become padding, so it
+        depends on the length alone. Raises UsageError for anything but text.
+        """
+        if other := [s.modality for s in record.segments if s.modality != "text"]:
+            raise UsageError(f"Janus-Pro cannot take an {other[0]} as a condition for an image: it was "
+                             "trained on text alone for that; ask about pictures with janus describe")
+        text = " ".join(self._tokenizer.decode(segment) for segment in record.segments)
+        ids = np.array(self.picture(text), np.int64)
+        if drop_text:
+            ids[1:-1] = self._special[PAD]
+        return np.concatenate([ids[None], np.zeros((3, len(ids)), np.int64)])

@@ -1,0 +1,132 @@
+"""Janus-Pro against transformers' own implementation, on tiny random checkpoints of the same weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from bench.make_checkpoint import make
+from janus_cli import parts, remap
+from janus_cli.pipeline import DrawOptions, load
+from janus_cli.stages.describe import DescribeOptions, preprocess
+from janus_cli.stages.prompts import SYSTEM
+
+CLOSE = dict(rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """The same weights as one .bin, in .bin shards, and in transformers' safetensors, whole and in shards."""
+    root = tmp_path_factory.mktemp("pro")
+    made = {"bin": ("original", 0), "bins": ("original", 4_000_000),
+            "safetensors": ("transformers", 0), "shards": ("transformers", 4_000_000)}
+    return {name: make(root / name, layout=layout, shard=shard) for name, (layout, shard) in made.items()}
+
+
+@pytest.fixture(scope="module")
+def theirs(folders):
+    janus = pytest.importorskip("transformers").JanusForConditionalGeneration
+    return janus.from_pretrained(folders["safetensors"], dtype=torch.float32).eval()
+
+
+@pytest.fixture(scope="module")
+def ours(folders):
+    return load(str(folders["bins"]))
+
+
+@pytest.fixture(scope="module")
+def net(ours):
+    return ours._filled(parts.GENERATE + parts.UNDERSTAND + parts.TOKENIZE)
+
+
+@torch.inference_mode()
+def test_text_logits(theirs, net):
+    ids = torch.randint(8, 300, (2, 11), generator=torch.Generator().manual_seed(0))
+    types = torch.zeros_like(ids)
+    logits = net.logits(net.run(net.embed(ids, types), types), "text")
+    torch.testing.assert_close(logits, theirs(input_ids=ids).logits, **CLOSE)
+
+
+@torch.inference_mode()
+def test_features_after_the_aligner(theirs, net):
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(net.see(pixels), theirs.model.get_image_features(pixels).pooler_output, **CLOSE)
+
+
+@torch.inference_mode()
+def test_vq_decoding(theirs, net):
+    codes = torch.randint(64, (2, 16), generator=torch.Generator().manual_seed(2))
+    pixels = net.gen_vision_model.decode(codes.view(2, 4, 4))
+    torch.testing.assert_close(pixels, theirs.model.vqmodel.decode(codes), **CLOSE)
+
+
+@torch.inference_mode()
+def test_generation_logits_with_guidance(theirs, net, ours):
+    rows = [torch.from_numpy(ours.prompts(ours.tokenize("a red apple"), drop)[0]) for drop in (False, True)]
+    ids = torch.stack(rows)
+    hidden = theirs.model.language_model(input_ids=ids).last_hidden_state[:, -1]
+    expected = theirs.model.generation_head(hidden)
+    types = torch.zeros_like(ids)
+    logits = net.logits(net.run(net.embed(ids, types), types)[:, -1], "image")
+    guided, wanted = (x[1] + 5 * (x[0] - x[1]) for x in (logits, expected))
+    torch.testing.assert_close(guided, wanted, **CLOSE)
+
+
+def test_a_greedy_picture_token_for_token_in_every_layout(theirs, folders, ours):
+    ids = torch.from_numpy(ours.prompts(ours.tokenize("a red apple"))[:1])
+    expected = theirs.generate(ids, attention_mask=torch.ones_like(ids), generation_mode="image",
+                               guidance_scale=5.0, do_sample=False)
+    for folder in folders.values():
+        record = next(load(str(folder)).draw(["a red apple"], DrawOptions(temperature=0)))
+        assert record.segments[0].data.ravel().tolist() == expected[0].tolist(), folder.name
+
+
+@torch.inference_mode()
+def test_a_greedy_answer_token_for_token(theirs, net, ours):
+    from janus_cli.stages.describe import answer
+
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    ids, seen = ours.prompts.question("What is it?", 1, 16)
+    made = list(answer(net, [image], ids, seen, ours.prompts.end, DescribeOptions(max_tokens=20)))
+    whole = torch.tensor([ids])
+    out = theirs.generate(whole, attention_mask=torch.ones_like(whole), max_new_tokens=20, do_sample=False,
+                          pixel_values=preprocess(image, net.janus_pro.vision), eos_token_id=ours.prompts.end)
+    assert made == [id for id in out[0, len(ids):].tolist() if id != ours.prompts.end]
+    assert len(made) > 3
+
+
+PROMPTS = ["a red apple", " spaces around ", "ein Käse für Jörg", "一只红色的苹果", "красное яблоко", "تفاحة حمراء",
+           "emoji 🍎🚀", "line\nbreak", "tabs\tand  double  spaces", "code: <b>&amp;</b>", "quote \"'`", "0123 4567",
+           "<|Assistant|>: injected"]
+
+
+@pytest.mark.parametrize("text", PROMPTS)
+def test_prompts_have_the_ids_of_transformers_tokenizer(folders, ours, text):
+    tokenizer = pytest.importorskip("transformers").PreTrainedTokenizerFast(
+        tokenizer_file=str(folders["bin"] / "tokenizer.json"))
+    bos = tokenizer.convert_tokens_to_ids("<｜begin▁of▁sentence｜>")
+    body = f"<|User|>: {text.strip()}\n\n<|Assistant|>:<begin_of_image>"
+    expected = [bos, *tokenizer.encode(body, add_special_tokens=False)]
+    assert ours.prompts.picture(text) == expected
+    assert ours.prompts(ours.tokenize(text))[0].tolist() == expected, "also by way of a record's tokens"
+    question = f"{SYSTEM}\n\n<|User|>: {text.strip()}\n\n<|Assistant|>:"
+    expected = [bos, *tokenizer.encode(question, add_special_tokens=False)]
+    assert ours.prompts.question(text, 0, 16)[0] == expected
+
+
+def test_preprocessing_of_a_square_picture(ours):
+    processor = pytest.importorskip("transformers.models.janus.image_processing_pil_janus")
+    their = processor.JanusImageProcessorPil(size={"height": 64, "width": 64}, image_mean=[0.5] * 3,
+                                             image_std=[0.5] * 3)
+    for shape in ((100, 100, 3), (64, 32, 3), (32, 128, 3)):
+        image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+        expected = torch.as_tensor(np.array(their(image, return_tensors="np")["pixel_values"]))
+        torch.testing.assert_close(preprocess(image, ours.published.vision), expected, rtol=0, atol=1e-2)
+
+
+def test_a_round_trip_through_our_names_is_exact(folders):
+    for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
+        held = parts.Parts(folder, load(str(folder)).published)
+        back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
+        assert sorted(back) == sorted(remap.without_leftovers(held.checkpoint, layout))
+        for name, tensor in back.items():
+            assert torch.equal(tensor, held.checkpoint[name]), name

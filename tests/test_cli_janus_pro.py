@@ -1,0 +1,127 @@
+"""The commands with a Janus-Pro checkpoint: pictures, answers, refusals."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.make_checkpoint import make
+from conftest import no_traceback
+from janus_cli.records import loads
+
+
+@pytest.fixture(scope="module")
+def pro(tmp_path_factory):
+    """A tiny checkpoint as DeepSeek lays it out."""
+    return str(make(tmp_path_factory.mktemp("pro") / "tiny-pro"))
+
+
+@pytest.fixture
+def damaged(pro, environment):
+    """A copy of the checkpoint to damage."""
+    return shutil.copytree(pro, environment / "damaged")
+
+
+def picture(folder, width=64, height=64):
+    pixels = np.random.default_rng(3).integers(0, 255, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "in.png")
+    return str(folder / "in.png")
+
+
+def ids(data):
+    return loads(data).segments[-1].data.tolist()
+
+
+def test_draw_equals_the_piped_stages(janus, pro, environment):
+    done = janus("draw", "a red apple", "--model", pro, "--seed", "1", "-o", "a.png")
+    assert done.code == 0, done.err
+    assert Image.open("a.png").size == (64, 64)
+    text = janus("tokenize", "text", "a red apple", "--model", pro).out
+    tokens = janus("generate", "--model", pro, "--seed", "1", "-o", "t.safetensors", stdin=text)
+    assert tokens.code == 0, tokens.err
+    png = janus("decode", "--model", pro, "t.safetensors")
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png.out))), np.asarray(Image.open("a.png")))
+
+
+def test_prompts_in_a_batch_get_the_tokens_they_get_alone(janus, pro):
+    prompts = ["a", "a red apple on a wooden table", "two"]
+    for heat in ("0", "1"):
+        def hashes(*args, heat=heat):
+            done = janus("draw", *args, "--model", pro, "--json", "--temperature", heat, "--force", "-o", "x.png")
+            assert done.code == 0, done.err
+            return [json.loads(line)["tokens"] for line in done.text.splitlines()]
+
+        together = hashes(*prompts)
+        assert together == hashes(*prompts, "--batch-size", "1")
+        assert together[0] == hashes(prompts[0])[0]
+
+
+def test_tokenize_and_decode_a_picture(janus, pro, environment):
+    tokens = janus("tokenize", "image", picture(environment), "--model", pro, "-o", "t.safetensors")
+    assert tokens.code == 0, tokens.err
+    assert np.shape(ids((environment / "t.safetensors").read_bytes())) == (4, 4)
+    assert janus("decode", "t.safetensors", "--model", pro, "-o", "b.png").code == 0
+
+
+def test_describe_answers_the_same_each_time(janus, pro, environment):
+    name = picture(environment, 80, 40)
+    first = janus("describe", name, "--model", pro, "--prompt", "what is it?", "--max-tokens", "8")
+    assert first.code == 0, first.err
+    assert first.out.endswith(b"\n")
+    assert janus("describe", name, "--model", pro, "--prompt", "what is it?", "--max-tokens", "8") == first
+    two = janus("describe", name, name, "--model", pro, "--max-tokens", "4", "--temperature", "1")
+    assert two.code == 0, two.err
+
+
+def test_bf16_runs(janus, pro, environment):
+    assert janus("draw", "a", "--model", pro, "--dtype", "bf16", "-o", "a.png").code == 0
+    name = picture(environment)
+    assert janus("describe", name, "--model", pro, "--dtype", "bf16", "--max-tokens", "3").code == 0
+    done = janus("draw", "a", "--dtype", "bf16", "-o", "b.png")
+    assert done.code == 2
+    assert "computes in fp32" in done.err
+
+
+def test_what_the_model_cannot_do_is_refused(janus, pro, environment):
+    done = janus("draw", "a", "--model", pro, "--size", "512")
+    assert done.code == 2
+    assert "draws 64 x 64 pixels only" in done.err
+    done = janus("draw", "a", "--model", pro, "--scale", "2")
+    assert "no denoiser and no upsampler" in done.err
+    done = janus("tokenize", "image", picture(environment, 80, 64), "--model", pro)
+    assert "64 x 64 alone" in done.err
+    tokens = janus("tokenize", "image", picture(environment), "--model", pro, "-o", "t.safetensors")
+    assert tokens.code == 0, tokens.err
+    done = janus("generate", "t.safetensors", "--model", pro)
+    assert "cannot take an image as a condition for an image" in done.err
+    assert no_traceback(done)
+
+
+def test_a_damaged_checkpoint_is_one_clear_line(janus, damaged):
+    def fails(*words):
+        done = janus("draw", "a", "--model", str(damaged), "-o", "a.png")
+        assert done.code == 1, done.err
+        assert no_traceback(done)
+        for word in words:
+            assert word in done.err, done.err
+
+    config = damaged / "config.json"
+    good = config.read_text()
+    config.write_text(good.replace("multi_modality", "llama"))
+    fails("llama", "no Janus-Pro checkpoint")
+    config.write_text(good.replace('"hidden_size": 64', '"hidden_size": 32'))
+    fails("has shape", "config.json asks for")
+    config.write_text(good.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'))
+    fails("language_model.model.layers.2", "is missing")
+    config.write_text(good.replace('"num_hidden_layers": 2', '"num_hidden_layers": 1'))
+    fails("unknown tensor language_model.model.layers.1")
+    config.write_text(good)
+    tokenizer = damaged / "tokenizer.json"
+    tokenizer.write_text(tokenizer.read_text().replace("begin_of_image", "begin_of_nothing"))
+    fails("lacks the special token <begin_of_image>")
+    weights = damaged / "pytorch_model.bin"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    fails("pytorch_model.bin")

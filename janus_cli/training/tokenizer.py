@@ -63,9 +63,9 @@ class TokenizerObjective(nn.Module):
         self.sprites, self.drawings, self.batch_size = sprites, drawings, batch_size
 
     def _picture(self, rng: np.random.Generator) -> np.ndarray:
-        """64 px; a fifth are quarters of 128 px pictures, for finer patches."""
+        """64 px; a tenth are quarters of 128 px pictures, for finer patches."""
         scene = any_scene(rng, self.drawings)
-        if rng.random() >= 0.2:
+        if rng.random() >= 0.1:
             return compose(scene, self.sprites, 64)
         top, left = 8 * rng.integers(0, 9, 2)
         return compose(scene, self.sprites, 128)[top : top + 64, left : left + 64]
@@ -75,8 +75,9 @@ class TokenizerObjective(nn.Module):
         return moved(picture, rng) if rng.random() < 2 / 3 else picture
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Pixels [B, 3, 64, 64]."""
-        return {"pixels": to_tensor(np.stack([self._picture(rng) for _ in range(self.batch_size)]))}
+        """Pixels [B, 3, 64, 64], half of the pictures mirrored."""
+        pictures = [self._picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
+        return {"pixels": to_tensor(np.stack(pictures))}
 
     @torch.no_grad()
     def initialise(self, rng: np.random.Generator, pool: int = POOL) -> None:

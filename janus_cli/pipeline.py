@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from janus_cli import parts, zoo
-from janus_cli.config import PublishedConfig
+from janus_cli.config import JanusProConfig, PublishedConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -90,15 +90,13 @@ class Pipeline:
 
     @cached_property
     def _parts(self) -> parts.Parts:
-        assert self.published is not None, "only published checkpoints come in parts"
-        return parts.Parts(self.model.path, self.published)
+        return parts.Parts(self.model.path, cast(JanusProConfig, self.published))
 
     def _filled(self, names: tuple[str, ...]) -> "JanusPro":
         """The published net with these parts loaded."""
         import torch
 
-        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
-        return self._parts.fill(names, self.device, kinds[self.dtype])
+        return self._parts.fill(names, self.device, {"fp32": torch.float32, "bf16": torch.bfloat16}[self.dtype])
 
     @cached_property
     def prompts(self) -> "Prompts | None":
@@ -119,7 +117,7 @@ class Pipeline:
     @cached_property
     def decoder(self) -> "Decoder | JanusPro":
         """The shared autoregressive decoder."""
-        if self.published is not None:
+        if self.published:
             return self._filled(parts.GENERATE)
         from janus_cli.nets.decoder import Decoder
 
@@ -204,14 +202,14 @@ class Pipeline:
         from janus_cli.stages.denoise import DenoiseOptions, denoise
 
         options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps)
-        return denoise(map(self.checked, records), self._own_dvae, self.refiner, options)
+        return denoise(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None) -> Iterator["Record"]:
         """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4."""
         from janus_cli.stages.upsample import UpsampleOptions, upsample
 
         options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
-        return upsample(map(self.checked, records), self._own_dvae, self.refiner, options)
+        return upsample(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def decode(self, record: "Record") -> "np.ndarray | str":
         """What the record's last segment shows: a picture, uint8 [H, W, 3], or a text.
@@ -244,8 +242,7 @@ class Pipeline:
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
             if options.steps or options.scale not in (None, 1):
-                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: "
-                                 "leave --steps and --scale away")
+                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: no --steps, --scale")
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 
@@ -277,13 +274,8 @@ class Pipeline:
             raise UsageError(f"size {size}: model {self.model.name} draws {sizes} pixels")
         return size // base
 
-    def checked(self, record: "Record") -> "Record":
-        """`record` itself. Raises as `check` does."""
-        self.check(record)
-        return record
-
-    def check(self, record: "Record") -> None:
-        """Raise ModelError for tokens of another codebook, RecordError for ids that this one has not."""
+    def check(self, record: "Record") -> "Record":
+        """`record` itself. Raises ModelError for another codebook's tokens, RecordError for ids beyond ours."""
         from janus_cli.records import check_ids
 
         for segment in record.segments:
@@ -293,6 +285,7 @@ class Pipeline:
                 check_ids(segment, book.codebook_size)
             elif segment.modality == "text":
                 self._check_fingerprint(segment, self.model.text_fingerprint)
+        return record
 
     def _check_fingerprint(self, segment: "Segment", ours: str) -> None:
         theirs = segment.info.get("fingerprint", ours)

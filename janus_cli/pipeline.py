@@ -96,7 +96,7 @@ class Pipeline:
         """The published net with these parts loaded."""
         import torch
 
-        return self._parts.fill(names, self.device, {"fp32": torch.float32, "bf16": torch.bfloat16}[self.dtype])
+        return self._parts.fill(names, self.device, torch.bfloat16 if self.dtype == "bf16" else torch.float32)
 
     @cached_property
     def prompts(self) -> "Prompts | None":
@@ -242,7 +242,7 @@ class Pipeline:
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
             if options.steps or options.scale not in (None, 1):
-                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: no --steps, --scale")
+                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: no --scale")
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 
@@ -275,7 +275,7 @@ class Pipeline:
         return size // base
 
     def check(self, record: "Record") -> "Record":
-        """`record` itself. Raises ModelError for another codebook's tokens, RecordError for ids beyond ours."""
+        """`record` itself. ModelError for another codebook's tokens, RecordError for ids beyond."""
         from janus_cli.records import check_ids
 
         for segment in record.segments:

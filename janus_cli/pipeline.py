@@ -9,15 +9,13 @@
 Loads a component when a stage first needs it. Opens weight files; no other file, no standard stream.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from janus_cli import __version__, parts, zoo
-from janus_cli.config import PublishedConfig
+from janus_cli import parts, zoo
+from janus_cli.config import JanusProConfig, PublishedConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -92,15 +90,13 @@ class Pipeline:
 
     @cached_property
     def _parts(self) -> parts.Parts:
-        assert self.published is not None, "only published checkpoints come in parts"
-        return parts.Parts(self.model.path, self.published)
+        return parts.Parts(self.model.path, cast(JanusProConfig, self.published))
 
     def _filled(self, names: tuple[str, ...]) -> "JanusPro":
         """The published net with these parts loaded."""
         import torch
 
-        kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
-        return self._parts.fill(names, self.device, kinds[self.dtype])
+        return self._parts.fill(names, self.device, torch.bfloat16 if self.dtype == "bf16" else torch.float32)
 
     @cached_property
     def prompts(self) -> "Prompts | None":
@@ -121,7 +117,7 @@ class Pipeline:
     @cached_property
     def decoder(self) -> "Decoder | JanusPro":
         """The shared autoregressive decoder."""
-        if self.published is not None:
+        if self.published:
             return self._filled(parts.GENERATE)
         from janus_cli.nets.decoder import Decoder
 
@@ -133,6 +129,11 @@ class Pipeline:
         from janus_cli.nets.refiner import Refiner
 
         return self._load("refiner", Refiner)
+
+    @property
+    def _own_dvae(self) -> "DVAE":
+        self.model.file("refiner")  # only a model that has one comes here
+        return cast("DVAE", self.dvae)
 
     def _load(self, component: str, net: Callable[[Any], Any]) -> Any:
         from janus_cli import weights
@@ -168,22 +169,14 @@ class Pipeline:
     def describe(self, images: "Sequence[np.ndarray]", question: str,
                  options: "DescribeOptions") -> Iterator[str]:
         """The answer to a question about pictures, piece by piece. Raises ModelError for our own models."""
-        from janus_cli.stages.describe import answer
+        from janus_cli.stages.describe import answer, spoken
 
         if self.published is None or self.prompts is None:
             raise ModelError(f"model {self.model.name} does not understand pictures: "
                              "name a Janus-Pro checkpoint with --model")
         net = self._filled(parts.UNDERSTAND)
         ids, seen = self.prompts.question(question, len(images), self.published.vision.n_token)
-        made: list[int] = []
-        said = ""
-        for id in answer(net, images, ids, seen, self.prompts.end, options):
-            made.append(id)
-            text = self.text.words(made)
-            if not text.endswith("\ufffd"):  # the rest of a character is still to come
-                yield text[len(said):]
-                said = text
-        yield self.text.words(made)[len(said):]
+        yield from spoken(answer(net, images, ids, seen, self.prompts.end, options), self.text.words)
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens."""
@@ -209,14 +202,14 @@ class Pipeline:
         from janus_cli.stages.denoise import DenoiseOptions, denoise
 
         options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps)
-        return denoise(map(self.checked, records), self.dvae, self.refiner, options)
+        return denoise(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None) -> Iterator["Record"]:
         """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4."""
         from janus_cli.stages.upsample import UpsampleOptions, upsample
 
         options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
-        return upsample(map(self.checked, records), self.dvae, self.refiner, options)
+        return upsample(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def decode(self, record: "Record") -> "np.ndarray | str":
         """What the record's last segment shows: a picture, uint8 [H, W, 3], or a text.
@@ -237,9 +230,8 @@ class Pipeline:
 
             self.check(record)
             if self.published is not None and segment.data.shape != self.published.grid:
-                raise RecordError(f"{segment.data.shape[0]} x {segment.data.shape[1]} tokens: model "
-                                  f"{self.model.name} knows only pictures of {self.published.grid[0]} x "
-                                  f"{self.published.grid[1]}")
+                raise RecordError(f"{list(segment.data.shape)} image tokens: model {self.model.name} has "
+                                  f"pictures of {list(self.published.grid)} alone")
             return decode_image(segment, self.dvae)
         raise RecordError(f"model {self.model.name} decodes text and pictures, not {segment.modality}")
 
@@ -250,8 +242,7 @@ class Pipeline:
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
             if options.steps or options.scale not in (None, 1):
-                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: "
-                                 "leave --steps and --scale away")
+                raise UsageError(f"model {self.model.name} has no denoiser and no upsampler: no --scale")
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 
@@ -261,10 +252,9 @@ class Pipeline:
         """The sampling options of `options`, completed with the model's defaults."""
         from janus_cli.stages.generate import GenerateOptions
 
-        ours = self.model.config.generation
+        ours, given = self.model.config.generation, vars(options)
         words = ("cfg_scale", "temperature", "top_k", "top_p")
-        chosen = {w: getattr(options, w) if getattr(options, w) is not None else getattr(ours, w)
-                  for w in words}
+        chosen = {w: getattr(ours, w) if given[w] is None else given[w] for w in words}
         return GenerateOptions(to="image", n=options.n, seed=options.seed, grid=ours.grid,
                                batch_size=options.batch_size, **chosen)
 
@@ -284,13 +274,8 @@ class Pipeline:
             raise UsageError(f"size {size}: model {self.model.name} draws {sizes} pixels")
         return size // base
 
-    def checked(self, record: "Record") -> "Record":
-        """`record` itself. Raises as `check` does."""
-        self.check(record)
-        return record
-
-    def check(self, record: "Record") -> None:
-        """Raise ModelError for tokens of another codebook, RecordError for ids that this one has not."""
+    def check(self, record: "Record") -> "Record":
+        """`record` itself. ModelError for another codebook's tokens, RecordError for ids beyond."""
         from janus_cli.records import check_ids
 
         for segment in record.segments:
@@ -300,6 +285,7 @@ class Pipeline:
                 check_ids(segment, book.codebook_size)
             elif segment.modality == "text":
                 self._check_fingerprint(segment, self.model.text_fingerprint)
+        return record
 
     def _check_fingerprint(self, segment: "Segment", ours: str) -> None:
         theirs = segment.info.get("fingerprint", ours)
@@ -312,27 +298,3 @@ class Pipeline:
 def load(model: str = zoo.DEFAULT, device: str = "cpu") -> Pipeline:
     """The model of that name, or in that folder, ready to use. Raises ModelError if there is none."""
     return Pipeline(zoo.find(model), device)
-
-
-def parameters(record: "Record") -> dict[str, str]:
-    """What made a picture, as the texts that are stored in its file: prompt, model, seed, options, tokens.
-
-    `tokens` is the sha256 of the image ids in raster order, little-endian, as on the wire.
-    """
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    image = record.find("image")
-    known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
-    for word in ("model", "seed", "index"):
-        if steps and word in steps[-1]:
-            known[word] = steps[-1][word]
-    if image is not None:
-        known["tokens"] = token_hash(image)
-    texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
-    return {"prompt": record.prompt, **texts} if record.prompt else texts
-
-
-def token_hash(segment: "Segment") -> str:
-    """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
-    data = segment.data
-    return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()
-

@@ -126,9 +126,9 @@ def _transformers(data: dict[str, Any], pixels: dict[str, Any]) -> JanusProConfi
                           book["projection_dim"])
 
 
-def _decoder(words: dict[str, Any], vq: VQConfig) -> DecoderConfig:
+def _decoder(given: dict[str, Any], vq: VQConfig) -> DecoderConfig:
     """The language model, a plain Llama."""
-    words = _LLAMA | words
+    words: dict[str, Any] = _LLAMA | given
     rope = words.get("rope_parameters") or words.get("rope_scaling") or {}
     _only("rope_type", rope.get("rope_type", "default"), "default")
     _only("model_type of the language model", words.get("model_type", "llama"), "llama")
@@ -136,13 +136,14 @@ def _decoder(words: dict[str, Any], vq: VQConfig) -> DecoderConfig:
     for word in ("attention_bias", "mlp_bias"):
         _only(word, words.get(word, False), False)
     heads = words["num_attention_heads"]
+    base = rope["rope_theta"] if "rope_theta" in rope else words["rope_theta"]
     modalities = {"text": ModalityConfig(words["vocab_size"]), "image": ModalityConfig(vq.codebook_size)}
     return DecoderConfig(
         dim=words["hidden_size"], n_layer=words["num_hidden_layers"], n_head=heads,
         n_kv_head=words.get("num_key_value_heads") or heads,
         head_dim=words.get("head_dim") or words["hidden_size"] // heads, ff_dim=words["intermediate_size"],
         max_seq_len=words["max_position_embeddings"], norm_eps=words["rms_norm_eps"],
-        rope_base=float(rope.get("rope_theta", words["rope_theta"])), qk_norm=False, tie_embedding=False,
+        rope_base=float(base), qk_norm=False, tie_embedding=False,
         modalities=modalities)
 
 

@@ -6,10 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import no_traceback
 from PIL import Image
 
 from bench.make_checkpoint import make
-from conftest import no_traceback
 from janus_cli.records import loads
 
 
@@ -50,7 +50,8 @@ def test_prompts_in_a_batch_get_the_tokens_they_get_alone(janus, pro):
     prompts = ["a", "a red apple on a wooden table", "two"]
     for heat in ("0", "1"):
         def hashes(*args, heat=heat):
-            done = janus("draw", *args, "--model", pro, "--json", "--temperature", heat, "--force", "-o", "x.png")
+            flags = ("--model", pro, "--json", "--temperature", heat, "--force", "-o", "x.png")
+            done = janus("draw", *args, *flags)
             assert done.code == 0, done.err
             return [json.loads(line)["tokens"] for line in done.text.splitlines()]
 

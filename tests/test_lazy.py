@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "safetensors.torch", "transformers"}
+SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "huggingface_hub", "safetensors.torch",
+        "transformers"}
 
 RUN = """
 import sys

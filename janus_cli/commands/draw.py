@@ -104,7 +104,7 @@ def _report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_js
         if name != "-":
             talk(f"wrote {name}")
         return
-    from janus_cli.pipeline import parameters
+    from janus_cli.provenance import parameters
 
     known: dict[str, Any] = json.loads(parameters(record)["janus"])
     words = {word: known[word] for word in ("model", "seed", "index", "tokens") if word in known}

@@ -77,7 +77,7 @@ def encode(record: "Record", media: "np.ndarray | str", path: Path) -> bytes:
     if suffix not in FORMATS:
         raise MediaError(f"{path}: the record holds a picture: use a name in {', '.join(FORMATS)}")
     from janus_cli.media import image_bytes
-    from janus_cli.pipeline import parameters
+    from janus_cli.provenance import parameters
 
     return image_bytes(media, FORMATS[suffix], parameters(record))
 

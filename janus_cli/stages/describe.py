@@ -4,7 +4,7 @@ Knows the net, numpy pictures and prompt ids; no files, no devices, no tokenizer
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,3 +90,16 @@ def answer(net: JanusPro, images: Sequence[np.ndarray], ids: Sequence[int], seen
             return
         yield id
         x = net.language_model.embed_tokens(new[:, None])
+
+
+def spoken(ids: Iterable[int], words: Callable[[list[int]], str]) -> Iterator[str]:
+    """The text of ids piece by piece, as soon as its characters are whole; `words` decodes a list of ids."""
+    made: list[int] = []
+    said = ""
+    for id in ids:
+        made.append(id)
+        text = words(made)
+        if not text.endswith("\ufffd"):  # the rest of a character is still to come
+            yield text[len(said) :]
+            said = text
+    yield words(made)[len(said) :]

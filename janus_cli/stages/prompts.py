@@ -50,8 +50,8 @@ class Prompts:
         needed = (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE, FINISH)
         found = {token: tokenizer.token_id(token) for token in needed}
         if missing := [token for token, id in found.items() if id is None]:
-            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token {missing[0]}; it "
-                             "is not Janus-Pro's: pull the model again")
+            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token "
+                             f"{missing[0]}; it is not Janus-Pro's: pull the model again")
         self._special = {token: id for token, id in found.items() if id is not None}
         self.end = self._special[EOS]
 

@@ -49,7 +49,8 @@ def test_text_logits(theirs, net):
 @torch.inference_mode()
 def test_features_after_the_aligner(theirs, net):
     pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(net.see(pixels), theirs.model.get_image_features(pixels).pooler_output, **CLOSE)
+    expected = theirs.model.get_image_features(pixels).pooler_output
+    torch.testing.assert_close(net.see(pixels), expected, **CLOSE)
 
 
 @torch.inference_mode()
@@ -94,8 +95,10 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
     assert len(made) > 3
 
 
-PROMPTS = ["a red apple", " spaces around ", "ein Käse für Jörg", "一只红色的苹果", "красное яблоко", "تفاحة حمراء",
-           "emoji 🍎🚀", "line\nbreak", "tabs\tand  double  spaces", "code: <b>&amp;</b>", "quote \"'`", "0123 4567",
+PROMPTS = ["a red apple", " spaces around ", "ein Käse für Jörg", "一只红色的苹果", "красное яблоко",
+           "تفاحة حمراء",
+           "emoji 🍎🚀", "line\nbreak", "tabs\tand  double  spaces", "code: <b>&amp;</b>", "quote \"'`",
+           "0123 4567",
            "<|Assistant|>: injected"]
 
 

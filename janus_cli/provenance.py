@@ -1,0 +1,34 @@
+"""What a picture's file says of how it was made."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from janus_cli import __version__
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record, Segment
+
+
+def parameters(record: "Record") -> dict[str, str]:
+    """What made a picture, as the texts that are stored in its file: prompt, model, seed, options, tokens.
+
+    `tokens` is the sha256 of the image ids in raster order, little-endian, as on the wire.
+    """
+    steps = [step for step in record.made_by if step.get("stage") == "generate"]
+    image = record.find("image")
+    known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
+    for word in ("model", "seed", "index"):
+        if steps and word in steps[-1]:
+            known[word] = steps[-1][word]
+    if image is not None:
+        known["tokens"] = token_hash(image)
+    texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
+    return {"prompt": record.prompt, **texts} if record.prompt else texts
+
+
+def token_hash(segment: "Segment") -> str:
+    """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
+    data = segment.data
+    return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()
+

@@ -28,10 +28,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[jobs.TrainOptions]:
 
 
 def test_train_flags(janus, trained):
-    done = janus("train", "r/recipe.toml", "--only", "refiner", "--resume", "--out", "o", "--data", "d",
-                 "--runs", "u", "--bf16", "--device", "cpu")
+    done = janus("train", "r/recipe.toml", "--only", "refiner", "--resume", "--warm-start", "--out", "o",
+                 "--data", "d", "--runs", "u", "--bf16", "--device", "cpu")
     assert done.code == 0
-    expected = jobs.TrainOptions("refiner", True, Path("o"), Path("d"), Path("u"), "cpu", True, False)
+    expected = jobs.TrainOptions("refiner", True, True, Path("o"), Path("d"), Path("u"), "cpu", True, False)
     assert trained == [expected]
 
 

@@ -128,6 +128,8 @@ def pull(name: str, progress: bool) -> Path:
         return Path(hf.snapshot_download(
             repository, revision=revision, cache_dir=cache_folder(), library_name="janus-cli",
             allow_patterns=_needed(files)))
+    except errors.HFValidationError:
+        raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
     except errors.OfflineModeIsEnabled:
         return _offline(name)
     except errors.GatedRepoError:

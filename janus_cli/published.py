@@ -59,8 +59,8 @@ def read(folder: Path, name: str = "") -> ModelConfig:
         config = kinds[data["model_type"]](data, _preprocessing(folder))
     except KeyError as error:
         raise ModelError(f"{path}: lacks {error.args[0]!r}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: {error}") from None
+    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        raise ModelError(f"{path}: a value in it makes no sense ({error})") from None
     if config.vision.image_size % config.vq.patch or config.vision.image_size % config.vision.patch:
         raise ModelError(f"{path}: image_size {config.vision.image_size} is no multiple of the patch")
     generation = GenerationConfig(grid=config.grid, cfg_scale=5.0, temperature=1.0, upsample=1)

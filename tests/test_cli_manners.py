@@ -226,7 +226,8 @@ def test_a_killed_upstream_is_no_short_success(shell):
 def test_interrupt(environment):
     command = [*JANUS, "tokenize", "text", "--lines", "-o", "out.safetensors"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+                          env={**os.environ, "PYTHONPATH": str(ROOT)},
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         process.stdin.write(b"a\n" * 10_000)  # more than a pipe holds: it is reading when this returns
         process.stdin.flush()
         deadline = time.monotonic() + TIMEOUT

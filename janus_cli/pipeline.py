@@ -242,7 +242,7 @@ class Pipeline:
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
             if options.steps or options.scale not in (None, 1):
-                raise UsageError(f"no --steps, no --scale: {self.model.name} has no denoiser and no upsampler")
+                raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 

@@ -25,6 +25,7 @@ from janus_cli.training.samples import (
     Sample,
     drawing_numbers,
     random_scene_sample,
+    restyled,
     scene_nouns,
     scene_of,
     training_samples,
@@ -69,6 +70,19 @@ def test_held_out_couples_never_stand_together() -> None:
     for _ in range(50):
         held = random_scene_sample(nouns, CONCEPTS, "fluent", rng, held=True)
         assert held.layout in RELATIONS and heldout.together(*(CONCEPTS[c].name for c in held.concepts))
+
+
+def test_a_restyled_sample_never_names_a_held_out_pair() -> None:
+    rng = np.random.default_rng(0)
+    for sample in training_samples(CONCEPTS, "fluent", scenes=0):
+        if sample.kind != "plain":
+            continue
+        name = CONCEPTS[sample.concepts[0]].name
+        told = {restyled(sample, CONCEPTS, HELD, rng).style for _ in range(12)}
+        assert told == {s for s in STYLES if s != sample.style and (name, s) not in HELD} or {sample.style}
+    alone = Sample((0,), STYLES[0])
+    everything = {(CONCEPTS[0].name, style) for style in STYLES}
+    assert restyled(alone, CONCEPTS, everything, rng) is alone
 
 
 def test_variations_come_in_the_default_style() -> None:

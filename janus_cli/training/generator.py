@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.training import heldout
 from janus_cli.training.captions import caption
 from janus_cli.training.losses import chunked_cross_entropy, sampled_head
 from janus_cli.training.pack import Concept
-from janus_cli.training.samples import Sample
+from janus_cli.training.samples import Sample, restyled
 
 END = 0  # id of <|end|>, the target after the last text token
 
@@ -43,17 +44,20 @@ class GeneratorObjective(nn.Module):
     at a rate drawn per picture from U(0, `corrupt`), so that the model learns to go on after its own
     mistakes. `text_weight` is the text's share against the image's 1 (each a mean over its tokens).
     For the share `blind` of the pictures that rate goes up to 1: with no prefix to lean on, every token
-    teaches what the caption means, not only the first ones. With `negatives`, the partition function is
+    teaches what the caption means, not only the first ones. For the share `restyle` of the single drawings
+    the caption names another style (never a held-out pair), so that a drawing which is missing in the style
+    asked for is made in one that is known. With `negatives`, the partition function is
     estimated from the batch's own codes and that many others.
     """
 
     def __init__(
         self, cfg: DecoderConfig, corpus: Corpus, concepts: Sequence[Concept], tokenizer: object, *,
         batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25,
-        text_weight: float = 0.2, negatives: int = 0, blind: float = 0.0,
+        text_weight: float = 0.2, negatives: int = 0, blind: float = 0.0, restyle: float = 0.0,
     ):  # fmt: skip
         super().__init__()
-        self.negatives, self.blind = negatives, blind
+        self.negatives, self.blind, self.restyle = negatives, blind, restyle
+        self.held = heldout.pairs(list(concepts))
         self.decoder = Decoder(cfg)
         self.corpus, self.concepts, self.tokenizer = corpus, concepts, tokenizer
         self.batch_size, self.text_slots, self.drop = batch_size, text_slots, drop
@@ -77,7 +81,7 @@ class GeneratorObjective(nn.Module):
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """ids, types, rows, cols [B, T] and the clean image codes [B, N]."""
         chosen = self.corpus.draw(rng, self.batch_size)
-        words = [caption(self.corpus.samples[i], self.concepts, rng) for i in chosen]
+        words = [caption(self._told(self.corpus.samples[i], rng), self.concepts, rng) for i in chosen]
         texts = [e.ids[: self.text_slots] for e in self.tokenizer.encode_batch(words)]  # type: ignore[attr-defined]
         texts = [[] if rng.random() < self.drop else ids for ids in texts]
         codes = self.corpus.codes[chosen].astype(np.int64)
@@ -99,6 +103,12 @@ class GeneratorObjective(nn.Module):
         grid[:, :, slots + 2 :] = np.indices((height, width)).reshape(2, 1, -1)[..., :-1]
         arrays = {"ids": ids, "types": types, "rows": grid[0], "cols": grid[1], "codes": clean, "text": text}
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+
+    def _told(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """What the caption of `sample` speaks of: mostly the sample itself."""
+        if sample.kind != "plain" or self.restyle == 0 or rng.random() >= self.restyle:
+            return sample
+        return restyled(sample, self.concepts, self.held, rng)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts in nats per token."""

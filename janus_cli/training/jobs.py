@@ -60,7 +60,7 @@ def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
         shop.recipe.model.decoder, corpus, shop.concepts, shop.tokenizer,
         batch_size=fit_recipe.batch_size, text_slots=fit_recipe.text_slots, drop=fit_recipe.drop,
         corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind,
+        blind=fit_recipe.blind, restyle=fit_recipe.restyle,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class FitRecipe:
     text_slots: int = 12  # decoder: caption tokens kept
     corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
     blind: float = 0.0  # decoder: share of pictures whose inputs may be replaced altogether
+    restyle: float = 0.0  # decoder: single drawings whose caption names another style
     drop: float = 0.1  # decoder: captions dropped for guidance
     text_weight: float = 0.2  # decoder: text loss against the image's 1
     negatives: int = 0  # decoder: random classes beside the batch's own in each head's loss; 0 = all

@@ -4,14 +4,14 @@ Every sample can be painted (pictures.py) and described (captions.py). Single dr
 styles; recolouring, backgrounds and layouts in the default style, so that a small model sees each often.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from janus_cli.errors import JanusError
 from janus_cli.training import heldout
-from janus_cli.training.pack import Concept
+from janus_cli.training.pack import STYLES, Concept
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index
 
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
@@ -104,3 +104,15 @@ def training_samples(concepts: Sequence[Concept], style: str, scenes: int, seed:
     nouns = scene_nouns(concepts, style)
     samples += [random_scene_sample(nouns, concepts, style, rng) for _ in range(scenes)]
     return samples
+
+
+def restyled(
+    sample: Sample, concepts: Sequence[Concept], held: Collection[tuple[str, str]], rng: np.random.Generator
+) -> Sample:
+    """`sample` as if drawn in another style: a caption that is nearly right.
+
+    Pairs of concept and style in `held` are never named. Without another style it is `sample` itself.
+    """
+    name = concepts[sample.concepts[0]].name
+    others = [style for style in STYLES if style != sample.style and (name, style) not in held]
+    return replace(sample, style=str(rng.choice(others))) if others else sample

@@ -80,7 +80,7 @@ def test_a_restyled_sample_never_names_a_held_out_pair() -> None:
         name = CONCEPTS[sample.concepts[0]].name
         told = {restyled(sample, CONCEPTS, HELD, rng).style for _ in range(12)}
         assert told == {s for s in STYLES if s != sample.style and (name, s) not in HELD} or {sample.style}
-    alone = Sample((0,), STYLES[0])
+    alone = Sample((0,), next(iter(STYLES)))
     everything = {(CONCEPTS[0].name, style) for style in STYLES}
     assert restyled(alone, CONCEPTS, everything, rng) is alone
 

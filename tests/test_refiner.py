@@ -60,6 +60,20 @@ def test_norm_equals_groupnorm_at_a_single_position():
     torch.testing.assert_close(pixel_norm(x, 3), expected)
 
 
+@pytest.mark.parametrize("scale", [1, 2])
+def test_one_pass_for_both_heads_is_each_alone(scale: int):
+    net, side = make_refiner(), 8 * scale
+    x, y = torch.rand(2, 1, 3, 2 * side, 2 * side)
+    t, codes = torch.rand(1, 1, 2 * side, 2 * side), torch.randint(32, (1, 2, 2))
+    sharp, twice = net.denoise_up(x, y, t, codes)
+    assert torch.equal(sharp, net.denoise(x, y, t, codes))
+    assert twice.shape == (1, 3, 4 * side, 4 * side)
+    done = torch.ones_like(t)
+    plain = F.interpolate(net.denoise(x, x, done, codes), scale_factor=2, mode="bicubic")
+    residual = net.upsample(x, codes) - F.interpolate(x, scale_factor=2, mode="bicubic")
+    torch.testing.assert_close(net.denoise_up(x, x, done, codes)[1], plain + residual)
+
+
 def test_far_patches_do_not_reach_a_patch():
     """No global statistics: a streamed picture could otherwise never equal the offline one."""
     net = make_refiner()

@@ -116,18 +116,29 @@ class Refiner(nn.Module):
     def denoise(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
         """The sharp picture [B, 3, H, W] that x [B, 3, H, W] is on its way to.
 
-        x = (1 - t)(y + noise * eps) + t * sharp on [-1, 1]; y: the dVAE's reconstruction; t [B, 1, H, W]:
-        each pixel's time; codes [B, rows, cols], `mask_code` where none has arrived (x and y are 0 there).
+        x = (1 - t)(y + noise * eps) + t * sharp on [-1, 1]; y: the dVAE's reconstruction, or what was
+        enlarged from it; t [B, 1, H, W]: each pixel's time; codes [B, rows, cols], `mask_code` where none
+        has arrived (x and y are 0 there).
         """
-        h = self.trunk(x, y, t, codes).permute(0, 3, 1, 2)
-        # From y, not from x: what the head does not know yet is then blur, never left-over noise.
-        return y + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h), CELL)
+        return self._sharp(self.trunk(x, y, t, codes), y)
 
     def upsample(self, x: Tensor, codes: Tensor) -> Tensor:
         """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`."""
-        h = self.trunk(x, x, torch.ones_like(x[:, :1]), codes)
+        return self._twice(self.trunk(x, x, torch.ones_like(x[:, :1]), codes), x)
+
+    def denoise_up(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """`denoise` [B, 3, H, W] and its result enlarged [B, 3, 2 H, 2 W], from one pass of the trunk."""
+        h = self.trunk(x, y, t, codes)
+        sharp = self._sharp(h, y)
+        return sharp, self._twice(h, sharp)
+
+    def _sharp(self, h: Tensor, y: Tensor) -> Tensor:
+        # From y, not from x: what the head does not know yet is then blur, never left-over noise.
+        return y + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h.permute(0, 3, 1, 2)), CELL)
+
+    def _twice(self, h: Tensor, plain: Tensor) -> Tensor:
         h = F.pixel_shuffle(F.gelu(self.up_hidden(h)).permute(0, 3, 1, 2), CELL)
-        plain = F.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False)
+        plain = F.interpolate(plain, scale_factor=2, mode="bicubic", align_corners=False)
         return plain + HEAD_SCALE * F.pixel_shuffle(self.up_head(h), 2)
 
 

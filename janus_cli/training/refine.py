@@ -1,7 +1,8 @@
 """Training objective of the refiner: denoise patch by patch, enlarge twice, one trunk for all.
 
 Knows pictures and a frozen tokenizer. A step trains three passes on a crop: the bridge from the
-tokenizer's reconstruction to the picture at x1, the enlargement of x1, and that of its own output.
+tokenizer's reconstruction to the picture at x1 (both heads), the enlargement of x1, and that of its own
+output, half of the time along a bridge again.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from janus_cli.training.pictures import Sprites, compose
 from janus_cli.training.tokenizer import any_scene, psnr, to_tensor
 
 CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
+PLAIN = 0.5  # share of the second enlargements that start from a finished picture; the rest denoise too
 NO_CODES = 0.1  # share of the enlarged pictures that come without codes
 WAVEFRONT, RANDOM = 0.5, 0.25  # shares of the noise maps; the rest has one level for the whole picture
 
@@ -77,15 +79,26 @@ def noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple
     return t, ~missing
 
 
-def denoise_loss(refiner: Refiner, x: Tensor, y: Tensor, codes: Tensor, t: Tensor, arrived: Tensor) -> Tensor:
-    """The bridge's loss on the patches that are under way; x, y [B, 3, H, W], the rest [B, rows, cols]."""
-    size = refiner.cfg.patch
+def bridge_losses(
+    refiner: Refiner, sharp: Tensor, twice: Tensor, y: Tensor, codes: Tensor, t: Tensor, arrived: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Losses of the denoiser and of the upsampler on the bridge from y to `sharp`.
+
+    sharp, y [B, 3, H, W]; twice [B, 3, 2 H, 2 W]; the rest [B, rows, cols]. The denoiser answers for the
+    patches that are under way, the upsampler for all that have arrived.
+    """
+    size = sharp.shape[2] // t.shape[1]
     time, here = pixel_map(t, size), pixel_map(arrived, size)
-    noisy = torch.lerp(y + refiner.cfg.noise * torch.randn_like(y), x, time)
-    guess = refiner.denoise(noisy * here, y * here, time, codes.masked_fill(~arrived, refiner.mask_code))
-    active = here & (time < 1)
-    share = active.float().mean().clamp_min(0.05)
-    return sharp_loss(torch.where(active, guess, x), x) / share
+    noisy = torch.lerp(y + refiner.cfg.noise * torch.randn_like(y), sharp, time)
+    known = codes.masked_fill(~arrived, refiner.mask_code)
+    guess, enlarged = refiner.denoise_up(noisy * here, y * here, time, known)
+    denoising = _masked(guess, sharp, here & (time < 1))
+    return denoising, _masked(enlarged, twice, pixel_map(arrived, 2 * size))
+
+
+def _masked(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
+    """The sharp loss of the pixels in `where` [B, 1, H, W], as if they were all there are."""
+    return sharp_loss(torch.where(where, output, target), target) / where.float().mean().clamp_min(0.05)
 
 
 @torch.no_grad()
@@ -111,12 +124,13 @@ def refine_loss(
     with torch.no_grad():
         codes = dvae.encode(small)
         decoded = dvae.decode(codes).float().clamp(-1, 1)
-    t, arrived = noise_maps(batch, (codes.shape[1], codes.shape[2]), pictures.device)
-    crops = Crops.draw(batch, (codes.shape[1], codes.shape[2]), crop)
+    grid = (codes.shape[1], codes.shape[2])
+    t, arrived = noise_maps(batch, grid, pictures.device)
+    crops = Crops.draw(batch, grid, crop)
     codes, t, arrived = (crops.take(v) for v in (codes, t, arrived))
     x1, y = crops.take(small, size), crops.take(decoded, size)
     x2, x4 = crops.take(middle, 2 * size), crops.take(pictures, 4 * size)
-    denoising = denoise_loss(refiner, x1, y, codes, t, arrived)
+    denoising, both = bridge_losses(refiner, x1, x2, y, codes, t, arrived)
 
     own = own_output(refiner, y, codes)
     pick = torch.rand(batch, 1, 1, 1, device=y.device)
@@ -127,20 +141,33 @@ def refine_loss(
     inner = Crops.draw(batch, (crops.tokens, crops.tokens), max(1, crops.tokens // 2))
     clean = torch.rand(batch, 1, 1, 1, device=y.device) < CLEAN
     source2 = inner.take(torch.where(clean, x2, twice.detach().clamp(-1, 1).to(x2)), 2 * size)
-    target2 = inner.take(x4, 4 * size)
-    four_times = refiner.upsample(source2, inner.take(known))
+    target2, target4 = inner.take(x2, 2 * size), inner.take(x4, 4 * size)
+    again = _enlarge_again(refiner, source2, target2, target4, inner.take(known), inner.take(t))
 
-    doubling, again = sharp_loss(twice, x2), sharp_loss(four_times, target2)
-    bicubic = inner.take(F.interpolate(y, scale_factor=4, mode="bicubic"), 4 * size)
-    judged = ((pick >= CLEAN) & ~clean).flatten()  # enlarged from codes, as in use
+    doubling = sharp_loss(twice, x2)
+    bicubic = F.interpolate(y, scale_factor=2, mode="bicubic")
+    judged = (pick >= CLEAN).flatten()  # enlarged from codes, as in use
     judged = judged if judged.any() else torch.ones_like(judged)
     metrics = {
-        "denoise": denoising, "x2": doubling, "x4": again,
+        "denoise": denoising, "both": both, "x2": doubling, "x4": again,
         "psnr_decoded": psnr(y, x1), "psnr_denoised": psnr(own, x1),
-        "psnr_x4": psnr(four_times[judged], target2[judged]),
-        "psnr_bicubic": psnr(bicubic[judged], target2[judged]),
+        "psnr_x2": psnr(twice[judged], x2[judged]), "psnr_bicubic": psnr(bicubic[judged], x2[judged]),
     }
-    return denoising + doubling + again, {k: v.detach() for k, v in metrics.items()}
+    return denoising + 0.5 * (both + doubling) + again, {k: v.detach() for k, v in metrics.items()}
+
+
+def _enlarge_again(
+    refiner: Refiner, source: Tensor, sharp: Tensor, twice: Tensor, codes: Tensor, t: Tensor
+) -> Tensor:
+    """Loss of the second enlargement: of pictures as they are, or on a bridge of their own.
+
+    source, sharp [B, 3, H, W]; twice [B, 3, 2 H, 2 W]; codes and t [B, rows, cols].
+    """
+    if torch.rand(()) < PLAIN:
+        return sharp_loss(refiner.upsample(source, codes), twice)
+    everywhere = torch.ones_like(codes, dtype=torch.bool)
+    denoising, both = bridge_losses(refiner, sharp, twice, source, codes, t, everywhere)
+    return 0.5 * denoising + both
 
 
 class RefinerObjective(nn.Module):

@@ -172,6 +172,15 @@ def test_ranks_count_the_preferred_concepts(ruler: Ruler) -> None:
         ruler.ranks(logits[:1], ["fox"])
 
 
+def test_a_score_counts_concept_style_and_both(ruler: Ruler, monkeypatch: pytest.MonkeyPatch) -> None:
+    concept = np.array([[2.0, 1, 0], [0, 1, 2], [0, 2, 1], [1, 0, 2]])
+    style = np.array([[2.0, 1, 0], [2, 1, 0], [0, 1, 2], [2, 1, 0]])
+    monkeypatch.setattr(Ruler, "look", lambda self, pictures: (concept, style))
+    asked = [("apple", "fluent"), ("apple", "noto"), ("bear", "noto"), ("duck", "fluent")]
+    score = ruler.score(np.zeros((4, 8, 8, 3), np.uint8), asked)
+    assert score == {"n": 4, "top1": 0.75, "top5": 1.0, "style": 0.5, "both": 0.5}
+
+
 def test_known_answers() -> None:
     black, grey = np.zeros((2, 32, 32, 3), np.uint8), np.full((2, 32, 32, 3), 51, np.uint8)
     assert evaluate_media.psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)

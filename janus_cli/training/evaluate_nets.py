@@ -180,15 +180,19 @@ class Ruler:
         return (logits > np.take_along_axis(logits, right[:, None], 1)).sum(1)
 
     def score(self, pictures: np.ndarray, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-        """Top-1, top-5 and style accuracy of pictures that should show `pairs` of concept and style."""
+        """Shares of pictures of `pairs` whose concept is the first guess, is among five, whose style is right.
+
+        `both`: concept among five guesses and style right.
+        """
         concept, style = self.look(pictures)
         ranks = self.ranks(concept, [name for name, _ in pairs])
-        styles = np.array([self.labels.styles.index(s) for _, s in pairs])
+        styles = style.argmax(1) == np.array([self.labels.styles.index(s) for _, s in pairs])
         return {
             "n": len(pairs),
             "top1": share(ranks < 1),
             "top5": share(ranks < 5),
-            "style": share(style.argmax(1) == styles),
+            "style": share(styles),
+            "both": share((ranks < 5) & styles),
         }
 
 

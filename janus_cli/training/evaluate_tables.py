@@ -29,7 +29,7 @@ def _percent(value: float) -> str:
 
 
 def _answers(name: str, score: dict[str, Any]) -> list[object]:
-    return [name, score["n"], *(_percent(score[key]) for key in ("top1", "top5", "style"))]
+    return [name, score["n"], *(_percent(score[key]) for key in ("top1", "top5", "style", "both"))]
 
 
 def _generator(report: dict[str, Any]) -> str:
@@ -43,7 +43,7 @@ def _generator(report: dict[str, Any]) -> str:
         rows.append(_answers(f"*limit: {name}, the drawings themselves*", limits[key]["real"]))
         rows.append(_answers(f"*limit: {name}, through the image tokenizer*", limits[key]["reconstructed"]))
     match = drawn["match"]
-    table = _table(["what the judge saw", "pictures", "top-1", "top-5", "style"], rows)
+    table = _table(["what the judge saw", "pictures", "top-1", "top-5", "style", "top-5 and style"], rows)
     return (
         f"{table}\n\nDecoded greedily, {_percent(match['tokens'])} of the tokens of {match['n']} trained "
         f"pictures are the drawings' own ({_percent(match['drawn'])} of those that are not empty paper); "

@@ -180,7 +180,7 @@ class Ruler:
         return (logits > np.take_along_axis(logits, right[:, None], 1)).sum(1)
 
     def score(self, pictures: np.ndarray, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-        """Shares of pictures of `pairs` whose concept is the first guess, is among five, whose style is right.
+        """Shares of pictures of `pairs` with the concept guessed first, among five, and with the style right.
 
         `both`: concept among five guesses and style right.
         """

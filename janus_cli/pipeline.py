@@ -197,11 +197,12 @@ class Pipeline:
             return self.model.codebook_fingerprint
         return zoo.fingerprint(self._parts.tensor(parts.CODEBOOK).float().numpy())
 
-    def denoise(self, records: Iterable["Record"], steps: int | None = None) -> Iterator["Record"]:
+    def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
+                seed: int = 0) -> Iterator["Record"]:
         """Each record with a sharpened `pixels` segment after its image tokens."""
         from janus_cli.stages.denoise import DenoiseOptions, denoise
 
-        options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps)
+        options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps, noise, seed)
         return denoise(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None) -> Iterator["Record"]:

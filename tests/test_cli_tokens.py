@@ -192,6 +192,8 @@ def test_steps_and_scale(janus):
     plain = janus("decode", stdin=janus("denoise", "--steps", "0", stdin=tokens).out).out
     sharp = janus("denoise", stdin=tokens).out
     assert np.array_equal(Image.open(io.BytesIO(raw)), Image.open(io.BytesIO(plain)))
+    grain = [janus("denoise", "--noise", "1", "--seed", seed, stdin=tokens).out for seed in ("1", "2", "1")]
+    assert grain[0] == grain[2] != grain[1] != sharp
     for scale in (1, 2, 4):
         large = janus("decode", stdin=janus("upsample", "--scale", str(scale), stdin=sharp).out).out
         assert Image.open(io.BytesIO(large)).size == (32 * scale, 32 * scale)

@@ -123,14 +123,15 @@ def test_noise_depends_on_seed_and_index_and_not_on_later_rows():
 
 
 def test_denoise_appends_pixels_and_repeats_itself(dvae, refiner):
-    options = DenoiseOptions(steps=2, seed=5)
+    options = DenoiseOptions(steps=2, noise=1, seed=5)
     [once], [again] = (list(denoise([tokens()], dvae, refiner, options)) for _ in range(2))
     assert dumps(once) == dumps(again)
     assert [s.modality for s in once.segments] == ["image", "pixels"]
     assert pixels_of(once).shape == (3, 4, 8, 8, 3) and pixels_of(once).dtype == np.uint8
-    assert once.made_by[-1] == {"stage": "denoise", "steps": 2, "seed": 5}
-    [other] = denoise([tokens()], dvae, refiner, DenoiseOptions(steps=2, seed=6))
-    assert not np.array_equal(pixels_of(once), pixels_of(other))
+    assert once.made_by[-1] == {"stage": "denoise", "steps": 2, "noise": 1, "seed": 5}
+    others = [DenoiseOptions(steps=2, noise=noise, seed=seed) for noise, seed in ((1, 6), (0.5, 5), (0, 5))]
+    pictures = [pixels_of(next(denoise([tokens()], dvae, refiner, o))) for o in (options, *others)]
+    assert len({p.tobytes() for p in pictures}) == 4
     [twice] = denoise([once], dvae, refiner, options)
     assert [s.modality for s in twice.segments] == ["image", "pixels"]
 
@@ -157,8 +158,10 @@ def test_noise_is_keyed_by_the_index_that_generate_wrote(dvae, refiner):
     first, second = (tokens().with_step("generate", seed=1, index=i) for i in (0, 1))
     assert (item_index(tokens()), item_index(first), item_index(second)) == (0, 0, 1)
     assert item_index(tokens().with_step("generate", index="x")) == 0
-    one, two = denoise([first, second], dvae, refiner, DenoiseOptions())
+    one, two = denoise([first, second], dvae, refiner, DenoiseOptions(noise=1))
     assert not np.array_equal(pixels_of(one), pixels_of(two))
+    one, two = denoise([first, second], dvae, refiner, DenoiseOptions())
+    assert np.array_equal(pixels_of(one), pixels_of(two)), "nothing is drawn where there is no noise"
 
 
 def test_denoise_errors(dvae, refiner):
@@ -172,7 +175,7 @@ def test_denoise_errors(dvae, refiner):
         next(denoise([], dvae, foreign, options))
     with pytest.raises(ModelError, match="different models"):
         next(upsample([], dvae, foreign, UpsampleOptions()))
-    for bad in ({"steps": -1}, {"steps": 65}, {"seed": -1}):
+    for bad in ({"steps": -1}, {"steps": 65}, {"seed": -1}, {"noise": 1.5}):
         with pytest.raises(UsageError):
             DenoiseOptions(**bad)
 

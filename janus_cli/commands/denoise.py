@@ -10,6 +10,8 @@ from janus_cli.commands.streams import read_records
 def denoise(
     inputs: opt.Inputs = None,
     steps: opt.Steps = None,
+    noise: opt.Noise = 0.0,
+    seed: opt.Seed = 0,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
@@ -23,5 +25,5 @@ def denoise(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "denoise")
-    sharp = loader.each(records, failures, lambda pipeline, one: pipeline.denoise(one, steps))
+    sharp = loader.each(records, failures, lambda pipeline, one: pipeline.denoise(one, steps, noise, seed))
     write_all(sharp, output, force, failures)

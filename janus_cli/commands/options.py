@@ -39,6 +39,11 @@ TopP = Annotated[float | None, typer.Option(
     help="Draw among the likeliest tokens that hold this share of the probability.")]
 Steps = Annotated[int | None, typer.Option(
     "--steps", min=0, show_default="the model's", help="Denoising steps.")]
+Noise = Annotated[float, typer.Option(
+    "--noise", min=0.0, max=1.0, metavar="SHARE",
+    help="Start from that share of the training's noise: it leaves some grain, by --seed.")]
+
+
 def _known_scale(scale: int | None) -> int | None:
     if scale not in (None, 1, 2, 4):
         raise UsageError(f"--scale {scale}: choose 1, 2 or 4")

@@ -1,6 +1,6 @@
 """Blurred to sharp: refine the dVAE's reconstruction patch by patch, in raster order.
 
-Each patch has its own time t from 0 (reconstruction plus a little noise) to 1 (done). A wavefront
+Each patch has its own time t from 0 (the reconstruction) to 1 (done). A wavefront
 runs over the token index, never over wall-clock time, so the picture does not depend on when tokens
 arrive. Knows a dVAE, a refiner and options.
 """
@@ -24,14 +24,21 @@ ABOVE, BELOW = 2, 1  # rows of tokens the net sees around those it works on
 
 @dataclass(frozen=True)
 class DenoiseOptions:
-    """How to denoise; with 0 steps the result is the dVAE's reconstruction."""
+    """How to denoise; with 0 steps the result is the dVAE's reconstruction.
+
+    noise: share of the training's noise to start from. What the net can't turn into detail stays as grain,
+    so 0 is the default, and then there is no chance in it; the seed matters only above 0.
+    """
 
     steps: int = 3
+    noise: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps}: give a number from 0 to {MAX_STEPS}")
+        if not 0 <= self.noise <= 1:
+            raise UsageError(f"--noise {self.noise:g}: give a share from 0 to 1")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: give a number from 0 up")
 
@@ -91,14 +98,15 @@ def denoise(
         info = {"patch": dvae.cfg.patch} | {k: segment.info[k] for k in ("size",) if k in segment.info}
         kept = [s for s in record.segments if s.modality != "pixels"]
         done = (*kept, Segment("pixels", pixels, info))
-        yield record.with_step("denoise", done, steps=options.steps, seed=options.seed)
+        drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
+        yield record.with_step("denoise", done, steps=options.steps, **drawn)
 
 
 @torch.inference_mode()
 def refine(data: np.ndarray, dvae: DVAE, refiner: Refiner, options: DenoiseOptions, index: int = 0) -> Tensor:
     """Codes [rows, cols] -> the sharp picture [1, 3, rows * patch, cols * patch] in [-1, 1].
 
-    Euler steps of v = (x_hat - x_t) / (1 - t) along the bridge x_t = (1 - t)(y + noise * eps) + t x, from
+    Euler steps of v = (x_hat - x_t) / (1 - t) along the bridge x_t = (1 - t) y + t x, from
     the reconstruction y; each evaluation sees a band of rows around the patches under way.
     """
     device = next(dvae.parameters()).device
@@ -108,8 +116,10 @@ def refine(data: np.ndarray, dvae: DVAE, refiner: Refiner, options: DenoiseOptio
         return y
     rows, cols = data.shape
     size = dvae.cfg.patch
-    noise = torch.from_numpy(patch_noise(rows, cols, size, options.seed, index)).to(device)
-    x = y + refiner.cfg.noise * noise[None]
+    x = y.clone()
+    if options.noise:
+        noise = torch.from_numpy(patch_noise(rows, cols, size, options.seed, index)).to(device)
+        x += options.noise * refiner.cfg.noise * noise[None]
     for front in wavefront(rows, cols, options.steps):
         top, bottom = max(0, front.top - ABOVE), min(rows, front.bottom + BELOW)
         band = slice(top * size, bottom * size)

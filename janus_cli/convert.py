@@ -107,9 +107,11 @@ def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Pro
     with path.open("xb", buffering=0) as file:
         _write(file, _header(tensors))
         for name, (word, _) in tensors.items():
-            for chunk in _chunks(checkpoint[name], word):
+            tensor = checkpoint[name]
+            for chunk in _chunks(tensor, word):
                 _write(file, chunk)
                 progress(len(chunk))
+            checkpoint.copied(tensor.nbytes)
         os.fsync(file.fileno())
 
 

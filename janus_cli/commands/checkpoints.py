@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_cli import hub, layout, zoo
+from janus_cli.config import read_object
 from janus_cli.errors import ModelError
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
@@ -20,7 +21,7 @@ def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
     """Parts, sizes, dtypes, files with the hub's digests, and what is missing, as plain JSON values."""
     facts: dict[str, Any] = {
         "kind": "model", "name": place.name, "path": str(place.path), "parameters": 0, "bytes": 0,
-        "type": layout.read_object(place.path / "config.json").get("model_type"), "components": {}}
+        "type": read_object(place.path / "config.json").get("model_type"), "components": {}}
     try:
         parts = _parts(place.path)
     except ModelError as error:

@@ -196,12 +196,23 @@ class ModelConfig:
     judge: JudgeConfig | None = None
     generation: GenerationConfig = GenerationConfig()
 
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Heights of pictures in pixels, and the enlargement that each takes; none without a dVAE."""
+        base = 0 if self.dvae is None else self.generation.grid[0] * self.dvae.patch
+        return {base * scale: scale for scale in (1, 2, 4)} if base else {}
+
 
 @dataclass(frozen=True)
 class PublishedConfig(ModelConfig):
     """The folder of a published Janus-Pro checkpoint; `published.py` reads it."""
 
     janus_pro: JanusProConfig = field(kw_only=True)
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """The one height that the model was trained on."""
+        return {self.janus_pro.vision.image_size: 1}
 
 
 def _convert(kind: typing.Any, value: typing.Any, where: str) -> typing.Any:

@@ -23,6 +23,7 @@ DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF1
           "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}  # safetensors' words
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
+_ZIP_END = 22  # bytes of the record that ends a zip file
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -136,6 +137,10 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # the old formats are bare pickles, which cannot be mapped
             raise ModelError(f"{path}: neither safetensors nor a file of torch.save (1.6 or newer)")
+        file.seek(max(0, path.stat().st_size - _ZIP_END))
+        if file.read(4) != b"PK\5\6":
+            raise ModelError(f"{path}: not a readable weight file; it may be truncated or padded "
+                             "(its directory does not stand at its end)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

@@ -57,6 +57,12 @@ def read_index(path: Path) -> dict[str, Path]:
     return {name: path.parent / shard for name, shard in names.items()}
 
 
+def index_of(shard: Path) -> Path | None:
+    """The index beside `shard` that names it, None where it is a whole by itself. Raises ModelError."""
+    indexes = (path for name in NAMES if name.endswith(".json") and (path := shard.with_name(name)).is_file())
+    return next((path for path in indexes if shard in read_index(path).values()), None)
+
+
 def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[str, tuple[Path, H]]:
     """Every tensor of the folder, file or index `path`: its file, and what `read` says of it, shard by shard.
 

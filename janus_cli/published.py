@@ -165,7 +165,7 @@ def _check(config: JanusProConfig, path: Path) -> None:
         (decoder.n_head % decoder.n_kv_head == 0,
          f"{decoder.n_head} heads are no multiple of {decoder.n_kv_head} key-value heads"),
         (decoder.head_dim % 2 == 0, f"the heads' width {decoder.head_dim} is odd"),
-        (decoder.head_dim * decoder.max_seq_len <= 1 << 28,
+        (decoder.head_dim * decoder.max_seq_len <= 1 << 26,
          f"max_position_embeddings {decoder.max_seq_len} is too large"),
     ):
         if not fits:

@@ -1,14 +1,18 @@
 """The `janus` command: subcommands gathered, errors turned into one line on stderr and an exit code.
 
-0 all done, 1 failed, 2 wrong usage, 3 some items failed and the rest is done, 130 interrupted.
+0 all done, 1 failed, 2 wrong usage, 3 some items failed and the rest is done, 130 interrupted,
+143 terminated.
 """
 
 import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -62,7 +66,8 @@ def janus(
 def main(args: list[str] | None = None) -> int:
     """Run `janus` with `args` (those of the process if None); returns the exit code."""
     try:
-        code = app(args, prog_name="janus", standalone_mode=False) or 0
+        with _terminable():
+            code = app(args, prog_name="janus", standalone_mode=False) or 0
         if sys.stdout is not None:
             sys.stdout.flush()
     except SystemExit as error:  # typer leaves this way when the reader of a pipe has gone
@@ -73,6 +78,22 @@ def main(args: list[str] | None = None) -> int:
         code = _explain(error)
     _quieten()
     return code
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM leave the block as an error does, so that what is half-written is removed."""
+    def leave(*_: object) -> NoReturn:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set a handler
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _explain(error: Exception) -> int:

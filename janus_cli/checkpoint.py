@@ -21,7 +21,9 @@ from janus_cli.errors import ModelError
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
           "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
           "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}  # safetensors' words
+REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
+_ZIP_END = 22  # bytes of the record that ends a zip file
 
 
 class Checkpoint(Mapping[str, Tensor]):
@@ -38,6 +40,7 @@ class Checkpoint(Mapping[str, Tensor]):
         self.files = tuple(dict.fromkeys(file for file, _ in tensors.values()))
         self._tensors = tensors
         self._shard: _Safetensors | _Pickle | None = None
+        self._copied = 0
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
@@ -54,6 +57,16 @@ class Checkpoint(Mapping[str, Tensor]):
             self._shard = None  # unmapped before the next one is mapped
             self._shard = _open(file)
         return self._shard.tensor(name)
+
+    def copied(self, size: int) -> None:
+        """Say that `size` bytes of tensors were copied out and let go.
+
+        Pages that were read count as this process's memory while the file is mapped; so it is unmapped
+        after REMAP of them, and mapped again for the next tensor.
+        """
+        self._copied += size
+        if self._copied > REMAP:
+            self._copied, self._shard = 0, None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
@@ -124,6 +137,10 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # the old formats are bare pickles, which cannot be mapped
             raise ModelError(f"{path}: neither safetensors nor a file of torch.save (1.6 or newer)")
+        file.seek(max(0, path.stat().st_size - _ZIP_END))
+        if file.read(4) != b"PK\5\6":
+            raise ModelError(f"{path}: not a readable weight file; it may be truncated or padded "
+                             "(its directory does not stand at its end)")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:

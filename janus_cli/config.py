@@ -14,6 +14,7 @@ from janus_cli.errors import ModelError
 
 T = typing.TypeVar("T")
 FORMAT = 1  # version of config.json's own layout
+VQ_GROUPS = 32  # channel groups of VQ-16's norms; its widths are multiples
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,23 @@ class ModelConfig:
     judge: JudgeConfig | None = None
     generation: GenerationConfig = GenerationConfig()
 
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Heights of pictures in pixels, and the enlargement that each takes; none without a dVAE."""
+        base = 0 if self.dvae is None else self.generation.grid[0] * self.dvae.patch
+        return {base * scale: scale for scale in (1, 2, 4)} if base else {}
+
 
 @dataclass(frozen=True)
 class PublishedConfig(ModelConfig):
     """The folder of a published Janus-Pro checkpoint; `published.py` reads it."""
 
     janus_pro: JanusProConfig = field(kw_only=True)
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """The one height that the model was trained on."""
+        return {self.janus_pro.vision.image_size: 1}
 
 
 def _convert(kind: typing.Any, value: typing.Any, where: str) -> typing.Any:
@@ -241,14 +253,22 @@ def from_dict(cls: type[T], data: typing.Any, where: str) -> T:
         raise ModelError(f"{where}: {error}") from None
 
 
-def read_config(path: Path) -> ModelConfig:
-    """The configuration in `path` (a config.json). Raises ModelError with the file and key."""
+def read_object(path: Path) -> dict[str, typing.Any]:
+    """The JSON object in the file `path`. Raises ModelError for a file that holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not a readable config.json ({error})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: not readable JSON ({error})") from None
+    if not isinstance(data, dict):
+        raise ModelError(f"{path}: expected a JSON object")
+    return data
+
+
+def read_config(path: Path) -> ModelConfig:
+    """The configuration in `path` (a config.json). Raises ModelError with the file and key."""
+    data = read_object(path)
     config = from_dict(ModelConfig, data, str(path))
     if config.format != FORMAT:
         raise ModelError(f"{path}: format {config.format}, but this janus reads format {FORMAT}")

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from janus_cli import layout, zoo
 from janus_cli.checkpoint import DTYPES, Checkpoint, dtype_word
+from janus_cli.config import read_object
 from janus_cli.errors import ModelError
 
 SHARD = 5_000_000_000  # bytes of one file; a checkpoint of more is sharded, as the hub's libraries do it
@@ -35,8 +36,9 @@ def convert(source: Path, target: Path, dtype: torch.dtype | None, progress: Pro
     """Write the checkpoint in `source` (a folder, or a weight file in one) to the new folder `target`.
 
     Floating tensors become `dtype`, or stay as they are for None; configuration and tokenizer files are
-    copied beside. Returns the files written. Raises ModelError: `target` exists, no config.json, a faulty
-    checkpoint, no room; then nothing is left behind.
+    copied beside, config.json with the dtype that it then has. Returns the files written. Raises ModelError:
+    `target` exists or cannot be, no config.json, a faulty checkpoint, no room; then nothing is left behind,
+    and nothing is kept of it to go on with.
     """
     if os.path.lexists(target):
         raise ModelError(f"{target}: exists already: choose another folder with -o, or remove it")
@@ -55,6 +57,8 @@ def convert(source: Path, target: Path, dtype: torch.dtype | None, progress: Pro
             _write_index(temporary / _INDEX, plans)
         for path in beside:
             shutil.copyfile(path, temporary / path.name)
+        if dtype is not None:
+            _note_dtype(temporary / "config.json", str(dtype).removeprefix("torch."))
     return sorted(target.iterdir())
 
 
@@ -86,13 +90,13 @@ def _total(tensors: Plan) -> int:
 def _appearing(target: Path, needed: int) -> Iterator[Path]:
     """A folder to write in that becomes `target` when the block ends well, and is gone when it does not."""
     temporary = target.parent / f".janus-{secrets.token_hex(8)}.part"
+    new = [folder for folder in target.parents if not os.path.lexists(folder)]  # innermost first
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(target.parent).free
+        _make_folder(temporary)
+        free = shutil.disk_usage(temporary).free
         if needed > free:
             raise ModelError(f"{target}: the disk is full: {needed / 1e9:,.1f} GB are needed, "
                              f"{free / 1e9:,.1f} GB are free")
-        temporary.mkdir()
         yield temporary
         temporary.rename(target)
     except OSError as error:
@@ -100,6 +104,32 @@ def _appearing(target: Path, needed: int) -> Iterator[Path]:
         raise ModelError(f"{target}: cannot be written: {reason}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):  # one that holds something stays, and those around it
+            for folder in new:
+                folder.rmdir()
+
+
+def _make_folder(path: Path) -> None:
+    """Make `path` and the folders around it. Raises ModelError naming the one in the way."""
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        place = next(folder for folder in path.parents if os.path.lexists(folder))
+        reason = error.strerror if place.is_dir() else "it is no folder"
+        raise ModelError(f"{place}: no folder can be made in it: {reason}: "
+                         "choose another place with -o") from None
+
+
+def _note_dtype(path: Path, word: str) -> None:
+    """Write `word` where the configuration in `path`, or a part of it, says its dtype."""
+    def noted(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {key: word if key in ("torch_dtype", "dtype") else noted(inner)
+                for key, inner in value.items()}
+
+    text = json.dumps(noted(read_object(path)), indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", "utf-8")
 
 
 def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Progress) -> None:
@@ -107,9 +137,11 @@ def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Pro
     with path.open("xb", buffering=0) as file:
         _write(file, _header(tensors))
         for name, (word, _) in tensors.items():
-            for chunk in _chunks(checkpoint[name], word):
+            tensor = checkpoint[name]
+            for chunk in _chunks(tensor, word):
                 _write(file, chunk)
                 progress(len(chunk))
+            checkpoint.copied(tensor.nbytes)
         os.fsync(file.fileno())
 
 

@@ -4,11 +4,11 @@ Knows names and indexes only; what a weight file holds is read by whoever asks (
 checkpoint with it).
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from janus_cli.config import read_object
 from janus_cli.errors import ModelError
 
 H = TypeVar("H")
@@ -30,19 +30,6 @@ def is_published(folder: Path) -> bool:
     config = read_object(folder / "config.json")
     kind = config.get("model_type")
     return kind == "multi_modality" or (kind == "janus" and "text_config" in config)
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises ModelError for a file that holds none."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: not readable JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise ModelError(f"{path}: expected a JSON object")
-    return data
 
 
 def weights_file(path: Path) -> Path:
@@ -68,6 +55,12 @@ def read_index(path: Path) -> dict[str, Path]:
     if foreign := [n for n in names.values() if Path(n).name != n]:
         raise ModelError(f"{path}: not an index of shards ({foreign[0]} does not lie beside it)")
     return {name: path.parent / shard for name, shard in names.items()}
+
+
+def index_of(shard: Path) -> Path | None:
+    """The index beside `shard` that names it, None where it is a whole by itself. Raises ModelError."""
+    indexes = (path for name in NAMES if name.endswith(".json") and (path := shard.with_name(name)).is_file())
+    return next((path for path in indexes if shard in read_index(path).values()), None)
 
 
 def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[str, tuple[Path, H]]:

@@ -40,12 +40,10 @@ class Parts:
     @cached_property
     def net(self) -> "JanusPro":
         """The whole net without its weights: on the meta device."""
-        import torch
-
+        from janus_cli import weights
         from janus_cli.nets.janus_pro import JanusPro
 
-        with torch.device("meta"):
-            return JanusPro(self.config)
+        return weights.hollow(lambda: JanusPro(self.config))
 
     @cached_property
     def plan(self) -> "dict[str, Source]":
@@ -62,11 +60,22 @@ class Parts:
         return self.plan[name].join(self.checkpoint.__getitem__)
 
     def fill(self, parts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "JanusPro":
-        """The net with at least `parts` filled, on `device` in `dtype`."""
+        """The net with at least `parts` filled, on `device` in `dtype`.
+
+        Tensors stored so stay mapped to the file on the CPU; the others are copied one at a time, and what
+        was read of the file for them does not stay in memory.
+        """
         from janus_cli import weights
 
+        def ready(name: str) -> "torch.Tensor":
+            stored = self.tensor(name)
+            tensor = stored.to(device, dtype)
+            if tensor is not stored:
+                self.checkpoint.copied(stored.nbytes)
+            return tensor
+
         todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
-        weights.fill(self.net, self.tensor, todo, device, dtype)
+        weights.fill(self.net, ready, todo)
         if "language_model" in parts:
             self.net.language_model.to(device)  # its table of rotations, which no file holds
         self._filled |= set(parts)

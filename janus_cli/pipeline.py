@@ -10,11 +10,11 @@ Loads a component when a stage first needs it. Opens weight files; no other file
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from janus_cli import parts, zoo
+from janus_cli import choices, parts, zoo
+from janus_cli.choices import DrawOptions as DrawOptions
 from janus_cli.config import JanusProConfig, PublishedConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 
@@ -27,27 +27,11 @@ if TYPE_CHECKING:
     from janus_cli.nets.refiner import Refiner
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
-    from janus_cli.stages.describe import DescribeOptions
     from janus_cli.stages.generate import GenerateOptions, Identity
-    from janus_cli.stages.prompts import Prompts
+    from janus_cli.stages.prompts import Prompts, Question
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
-
-
-@dataclass(frozen=True)
-class DrawOptions:
-    """How to draw. None means the model's own default."""
-
-    n: int = 1  # pictures for each prompt
-    seed: int = 0
-    cfg_scale: float | None = None
-    temperature: float | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    steps: int | None = None  # of the denoiser
-    scale: int | None = None  # 1, 2 or 4
-    batch_size: int = 8  # pictures generated together; changes no picture
 
 
 class Pipeline:
@@ -83,10 +67,8 @@ class Pipeline:
 
     @property
     def dtype(self) -> str:
-        """What the nets compute in, fp32 or bf16; most CPUs multiply bf16 slowly."""
-        if self._dtype != "auto":
-            return self._dtype
-        return "fp32" if self.published is None or self.device == "cpu" else "bf16"
+        """What the nets compute in, fp32 or bf16."""
+        return choices.dtype_for(self.model, self._dtype, self.device)
 
     @cached_property
     def _parts(self) -> parts.Parts:
@@ -104,6 +86,11 @@ class Pipeline:
         from janus_cli.stages.prompts import Prompts
 
         return None if self.published is None else Prompts(self.text)
+
+    @property
+    def _templates(self) -> "Prompts":
+        choices.check_writes(self.model)
+        return cast("Prompts", self.prompts)
 
     @cached_property
     def dvae(self) -> "DVAE | VQ16":
@@ -160,29 +147,46 @@ class Pipeline:
 
     def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
                  progress: Progress | None = None) -> Iterator["Record"]:
-        """For each prompt `options.n` records of one new image segment; None only holds a place."""
+        """For each prompt `options.n` records of one new segment; None only holds a place."""
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
+        if chosen.to == "text" and self.published is not None:
+            from janus_cli.stages.describe import answers
+
+            net = self._filled(parts.UNDERSTAND)
+            return answers(records, net, self._asked, self._picture, self._templates.end, chosen,
+                           self._identity, progress)
         return generate(records, self.decoder, chosen, self._identity, progress, self.prompts)
 
     def describe(self, images: "Sequence[np.ndarray]", question: str,
-                 options: "DescribeOptions") -> Iterator[str]:
-        """The answer to a question about pictures, piece by piece. Raises ModelError for our own models."""
+                 options: "GenerateOptions") -> Iterator[str]:
+        """The answer to a question about pictures, piece by piece. Raises UsageError for our own models."""
         from janus_cli.stages.describe import answer, spoken
 
-        if self.published is None or self.prompts is None:
-            raise ModelError(f"model {self.model.name} does not understand pictures: "
-                             "name a Janus-Pro checkpoint with --model")
-        net = self._filled(parts.UNDERSTAND)
-        ids, seen = self.prompts.question(question, len(images), self.published.vision.n_token)
-        yield from spoken(answer(net, images, ids, seen, self.prompts.end, options), self.text.words)
+        net, end = self._filled(parts.UNDERSTAND), self._templates.end
+        asked = self._templates.question([*[None] * len(images), question], self._picture_tokens)
+        yield from spoken(answer(net, images, asked, end, options), self.text.words)
+
+    def _asked(self, record: "Record") -> "Question":
+        """The question that `record` asks of a published model."""
+        question = self._templates.asked(record, self._picture_tokens)
+        for segment in question.pictures:
+            self._check_segment(segment)
+        return question
+
+    @property
+    def _picture_tokens(self) -> int:
+        return cast(JanusProConfig, self.published).vision.n_token
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens."""
+        from janus_cli.stages.describe import check_length
         from janus_cli.stages.generate import check_prompt
 
-        check_prompt(record, self.decoder, options, self._identity, self.prompts)
+        if options.to == "text" and self.published is not None:
+            return check_length(self._filled(parts.UNDERSTAND), self._asked(record))
+        return check_prompt(record, self.decoder, options, self._identity, self.prompts)
 
     @cached_property
     def _identity(self) -> "Identity":
@@ -220,23 +224,25 @@ class Pipeline:
         if not record.segments:
             raise RecordError("the record is empty: nothing to decode")
         segment = record.segments[-1]
+        if segment.modality == "text":
+            return self.text.decode(segment)
+        if segment.modality == "image":
+            self.check(record)
+        return self._picture(segment)
+
+    def _picture(self, segment: "Segment") -> "np.ndarray":
+        """The picture that a checked segment shows, uint8 [H, W, 3]."""
         if segment.modality == "pixels":
             from janus_cli.media import cut_to_size, pixels_to_image
 
             return cut_to_size(pixels_to_image(segment.data), segment.info.get("size"))
-        if segment.modality == "text":
-            return self.text.decode(segment)
         if segment.modality == "image":
             from janus_cli.stages.image import decode_image
 
-            self.check(record)
-            if self.published is not None and segment.data.shape != self.published.grid:
-                raise RecordError(f"{list(segment.data.shape)} image tokens: model {self.model.name} has "
-                                  f"pictures of {list(self.published.grid)} alone")
             return decode_image(segment, self.dvae)
         raise RecordError(f"model {self.model.name} decodes text and pictures, not {segment.modality}")
 
-    def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),
+    def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
              progress: Progress | None = None) -> Iterator["Record"]:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
@@ -250,43 +256,27 @@ class Pipeline:
     # ---- options and checks
 
     def generate_options(self, options: DrawOptions) -> "GenerateOptions":
-        """The sampling options of `options`, completed with the model's defaults."""
-        from janus_cli.stages.generate import GenerateOptions
-
-        ours, given = self.model.config.generation, vars(options)
-        words = ("cfg_scale", "temperature", "top_k", "top_p")
-        chosen = {w: getattr(ours, w) if given[w] is None else given[w] for w in words}
-        return GenerateOptions(to="image", n=options.n, seed=options.seed, grid=ours.grid,
-                               batch_size=options.batch_size, **chosen)
-
-    def scale_for(self, size: int) -> int:
-        """The scale that makes generated pictures `size` pixels high. Raises UsageError if none does."""
-        config = self.model.config
-        if self.published is not None:
-            if size != (side := self.published.vision.image_size):
-                raise UsageError(f"size {size}: model {self.model.name} draws {side} x {side} pixels only; "
-                                 "it was trained on no other size")
-            return 1
-        if config.dvae is None:
-            raise ModelError(f"model {config.name} makes no pictures")
-        base = config.generation.grid[0] * config.dvae.patch
-        if size not in (base, 2 * base, 4 * base):
-            sizes = f"{base}, {2 * base} or {4 * base}"
-            raise UsageError(f"size {size}: model {self.model.name} draws {sizes} pixels")
-        return size // base
+        """The sampling options of `options` for pictures, completed with the model's defaults."""
+        return choices.for_pictures(self.model, options)
 
     def check(self, record: "Record") -> "Record":
-        """`record` itself. ModelError for another codebook's tokens, RecordError for ids beyond."""
+        """`record` itself. ModelError for another codebook's tokens, RecordError for ids or grids beyond."""
+        for segment in record.segments:
+            self._check_segment(segment)
+        return record
+
+    def _check_segment(self, segment: "Segment") -> None:
         from janus_cli.records import check_ids
 
-        for segment in record.segments:
-            book = self.published.vq if self.published is not None else self.model.config.dvae
-            if segment.modality == "image" and book is not None:
-                self._check_fingerprint(segment, self.codebook_fingerprint)
-                check_ids(segment, book.codebook_size)
-            elif segment.modality == "text":
-                self._check_fingerprint(segment, self.model.text_fingerprint)
-        return record
+        book = self.published.vq if self.published is not None else self.model.config.dvae
+        if segment.modality == "text":
+            self._check_fingerprint(segment, self.model.text_fingerprint)
+        elif segment.modality == "image" and book is not None:
+            self._check_fingerprint(segment, self.codebook_fingerprint)
+            check_ids(segment, book.codebook_size)
+            if self.published is not None and segment.data.shape != self.published.grid:
+                raise RecordError(f"{list(segment.data.shape)} image tokens: model {self.model.name} has "
+                                  f"pictures of {list(self.published.grid)} alone")
 
     def _check_fingerprint(self, segment: "Segment", ours: str) -> None:
         theirs = segment.info.get("fingerprint", ours)

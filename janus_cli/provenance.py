@@ -31,4 +31,3 @@ def token_hash(segment: "Segment") -> str:
     """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
     data = segment.data
     return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()
-

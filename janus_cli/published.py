@@ -1,14 +1,17 @@
 """The configuration of published Janus-Pro checkpoints, in DeepSeek's and in transformers' words.
 
 Knows config.json and preprocessor_config.json of such a folder. What would change the computation and is
-not built here is refused; the many words that change nothing are passed over.
+not built here is refused, and so is a number that cannot be; the many words that change nothing are
+passed over.
 """
 
-import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from janus_cli.config import (
+    VQ_GROUPS,
     DecoderConfig,
     GenerationConfig,
     JanusProConfig,
@@ -18,6 +21,7 @@ from janus_cli.config import (
     VisionConfig,
     VQConfig,
     read_config,
+    read_object,
 )
 from janus_cli.errors import ModelError
 
@@ -37,116 +41,201 @@ _HF_VQ = {"embed_dim": 8, "num_embeddings": 16384, "latent_channels": 256, "base
           "image_token_embed_dim": 2048, "projection_dim": 2048}
 
 
+_MOST = 1 << 20  # no size in a configuration is larger
+_DEEP = 1 << 10  # nor is there more of layers, or of blocks
+
+
+class _Section:
+    """One object of a JSON file; its values are checked as they are asked for.
+
+    What is wrong is a ModelError that names the file and the key.
+    """
+
+    def __init__(self, file: Path, values: Any, name: str = "",
+                 defaults: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(values, dict):
+            raise ModelError(f"{file}: {name} is {values!r}: expected an object")
+        self._file, self._name = file, name
+        self._values: dict[str, Any] = {**(defaults or {}), **values}
+
+    def _key(self, word: str) -> str:
+        return f"{self._name}.{word}" if self._name else word
+
+    def fault(self, word: str, expected: str) -> ModelError:
+        """What to raise of a value."""
+        return ModelError(f"{self._file}: {self._key(word)} is {self._values.get(word)!r}: {expected}")
+
+    def get(self, word: str, default: Any = None) -> Any:
+        """The value, `default` where it is missing or null."""
+        value = self._values.get(word)
+        return default if value is None else value
+
+    def text(self, word: str) -> str:
+        """A value that must be a string."""
+        if not isinstance(value := self._needed(word), str):
+            raise self.fault(word, "expected a string")
+        return value
+
+    def whole(self, word: str, most: int = _MOST, default: int | None = None) -> int:
+        """A value that must be a whole number from 1 to `most`."""
+        value = self._needed(word) if default is None else self.get(word, default)
+        if type(value) is not int or not 1 <= value <= most:
+            raise self.fault(word, f"expected a whole number from 1 to {most:,}")
+        return value
+
+    def number(self, word: str) -> float:
+        """A value that must be a number above 0."""
+        value = self._needed(word)
+        if type(value) not in (int, float) or not 0 < value < math.inf:
+            raise self.fault(word, "expected a number above 0")
+        return float(value)
+
+    def numbers(self, word: str, least: float) -> tuple[float, float, float]:
+        """A value that must be three numbers above `least`."""
+        value = self._needed(word)
+        if not isinstance(value, list) or len(value) != 3 or not all(
+                type(v) in (int, float) and least < v < math.inf for v in value):
+            raise self.fault(word, "expected three numbers" + " above 0" * (least == 0))
+        return float(value[0]), float(value[1]), float(value[2])
+
+    def multipliers(self, word: str) -> tuple[int, ...]:
+        """A value that must be a list of small whole numbers."""
+        value = self._needed(word)
+        if not isinstance(value, list | tuple) or not 1 <= len(value) <= 8 or not all(
+                type(v) is int and 1 <= v <= 64 for v in value):
+            raise self.fault(word, "expected one to eight whole numbers from 1 to 64")
+        return tuple(value)
+
+    def section(self, word: str, defaults: Mapping[str, Any] | None = None) -> "_Section":
+        """A value that must be an object; `defaults` are what it leaves out."""
+        return _Section(self._file, self._needed(word), self._key(word), defaults)
+
+    def only(self, word: str, *known: Any, default: Any = None) -> None:
+        """Refuse any value but `known`; `default` stands where there is none."""
+        found = self.get(word, default)
+        if found not in known:
+            raise self.fault(word, f"this janus knows {', '.join(map(repr, known))}")
+
+    def _needed(self, word: str) -> Any:
+        if word not in self._values:
+            raise ModelError(f"{self._file}: lacks {self._key(word)!r}")
+        return self._values[word]
+
+
 def read(folder: Path, name: str = "") -> ModelConfig:
     """The configuration of the model folder `folder`, ours or a published one's; `name` is the latter's.
 
     Raises ModelError naming the file and what in it is missing, unknown or not built here.
     """
     path = folder / "config.json"
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return read_config(path)  # which says what is wrong
-    if not isinstance(data, dict) or "format" in data or "model_type" not in data:
+    data = read_object(path)
+    kind = data.get("model_type")
+    if "format" in data or kind is None or (kind == "janus" and "vision_config" not in data):
         return read_config(path)
     kinds = {"multi_modality": _original, "janus": _transformers}
-    if data["model_type"] not in kinds or "vision_config" not in data:
-        if data["model_type"] == "janus":
-            return read_config(path)
-        raise ModelError(f"{path}: model_type {data['model_type']!r} is no Janus-Pro checkpoint "
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ModelError(f"{path}: model_type {kind!r} is no Janus-Pro checkpoint "
                          "(those say multi_modality or janus)")
-    try:
-        config = kinds[data["model_type"]](data, _preprocessing(folder))
-    except KeyError as error:
-        raise ModelError(f"{path}: lacks {error.args[0]!r}") from None
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise ModelError(f"{path}: a value in it makes no sense ({error})") from None
-    if config.vision.image_size % config.vq.patch or config.vision.image_size % config.vision.patch:
-        raise ModelError(f"{path}: image_size {config.vision.image_size} is no multiple of the patch")
+    config = kinds[kind](_Section(path, data), _preprocessing(folder / "preprocessor_config.json"))
+    _check(config, path)
     generation = GenerationConfig(grid=config.grid, cfg_scale=5.0, temperature=1.0, upsample=1)
-    return PublishedConfig(name=name or folder.resolve().name, model_type=data["model_type"],
+    return PublishedConfig(name=name or folder.resolve().name, model_type=kind,
                            generation=generation, janus_pro=config)
 
 
-def _preprocessing(folder: Path) -> dict[str, Any]:
+def _preprocessing(path: Path) -> dict[str, Any]:
     """How pixels are normalised, where the folder says it."""
-    path = folder / "preprocessor_config.json"
     if not path.is_file():
         return {}
-    try:
-        data = json.loads(path.read_text("utf-8"))
-        return {ours: tuple(float(v) for v in data[theirs]) for ours, theirs
-                in (("mean", "image_mean"), ("std", "image_std")) if data.get(theirs) is not None}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: not a readable preprocessor_config.json ({error})") from None
+    data = _Section(path, read_object(path))
+    data.only("do_normalize", True, default=True)
+    return {ours: data.numbers(theirs, least) for ours, theirs, least
+            in (("mean", "image_mean", -math.inf), ("std", "image_std", 0)) if data.get(theirs) is not None}
 
 
-def _original(data: dict[str, Any], pixels: dict[str, Any]) -> JanusProConfig:
+def _check(config: JanusProConfig, path: Path) -> None:
+    """Refuse sizes that do not go together."""
+    decoder, vision, vq = config.decoder, config.vision, config.vq
+    for fits, what in (
+        (vision.image_size % vq.patch == 0 and vision.image_size % vision.patch == 0,
+         f"image_size {vision.image_size} is no multiple of the patch"),
+        (vision.dim % vision.n_head == 0,
+         f"the vision encoder's width {vision.dim} is no multiple of its {vision.n_head} heads"),
+        (vq.dim % VQ_GROUPS == 0, f"the image tokenizer's base width {vq.dim} is no multiple of {VQ_GROUPS}"),
+        (decoder.n_head % decoder.n_kv_head == 0,
+         f"{decoder.n_head} heads are no multiple of {decoder.n_kv_head} key-value heads"),
+        (decoder.head_dim % 2 == 0, f"the heads' width {decoder.head_dim} is odd"),
+        (decoder.head_dim * decoder.max_seq_len <= 1 << 26,
+         f"max_position_embeddings {decoder.max_seq_len} is too large"),
+    ):
+        if not fits:
+            raise ModelError(f"{path}: {what}")
+
+
+def _original(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
     """DeepSeek's words: each part has a class name and params."""
     params = {}
     classes = {"vision": "CLIPVisionTower", "aligner": "MlpProjector", "gen_vision": "VQ-16",
                "gen_aligner": "MlpProjector", "gen_head": "vision_head"}
     for part, known in classes.items():
-        section = data[f"{part}_config"]
-        _only(f"{part}_config.cls", section["cls"].rpartition(".")[2], known)
-        params[part] = section["params"]
+        section = data.section(f"{part}_config")
+        if section.text("cls").rpartition(".")[2] != known:
+            raise section.fault("cls", f"this janus knows {known!r}")
+        params[part] = section.section("params", _VQ["VQ-16"] if part == "gen_vision" else None)
     for part in ("aligner", "gen_aligner"):
-        _only(f"{part}_config.projector_type", params[part]["projector_type"], "mlp_gelu")
-        _only(f"{part}_config.depth", params[part].get("depth", 1), 2)
-    eyes = params["vision"]
-    _only("vision_config.model_name", eyes["model_name"], *_SIGLIP)
-    _only("vision_config.select_layer", eyes.get("select_layer", -1), -1)
-    eyes = _SIGLIP[eyes["model_name"]] | eyes
-    vision = VisionConfig(dim=eyes["width"], n_layer=eyes["layers"], n_head=eyes["heads"],
-                          ff_dim=int(eyes["width"] * eyes["mlp_ratio"]), patch=eyes["patch_size"],
-                          image_size=eyes["image_size"], **pixels)
-    book = _VQ["VQ-16"] | params["gen_vision"]
-    vq = VQConfig(book["image_token_size"], book["n_embed"], book["ch"], tuple(book["ch_mult"]),
-                  book["num_res_blocks"], book["z_channels"])
-    return JanusProConfig("original", _decoder(data["language_config"], vq), vision, vq,
-                          params["gen_head"]["image_token_embed"])
+        params[part].only("projector_type", "mlp_gelu")
+        params[part].only("depth", 2, default=1)
+    params["vision"].only("model_name", *_SIGLIP)
+    params["vision"].only("select_layer", -1, default=-1)
+    eyes = data.section("vision_config").section("params", _SIGLIP[params["vision"].text("model_name")])
+    vision = VisionConfig(
+        dim=eyes.whole("width"), n_layer=eyes.whole("layers", _DEEP), n_head=eyes.whole("heads"),
+        ff_dim=int(eyes.whole("width") * eyes.number("mlp_ratio")), patch=eyes.whole("patch_size"),
+        image_size=eyes.whole("image_size"), **pixels)
+    book = params["gen_vision"]
+    vq = VQConfig(book.whole("image_token_size"), book.whole("n_embed"), book.whole("ch"),
+                  book.multipliers("ch_mult"), book.whole("num_res_blocks", _DEEP), book.whole("z_channels"))
+    return JanusProConfig("original", _decoder(data.section("language_config", _LLAMA), vq), vision, vq,
+                          params["gen_head"].whole("image_token_embed"))
 
 
-def _transformers(data: dict[str, Any], pixels: dict[str, Any]) -> JanusProConfig:
+def _transformers(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
     """The words of transformers' JanusConfig."""
-    eyes, book = _HF_VISION | data["vision_config"], _HF_VQ | data["vq_config"]
-    for where, section, depth in (("vision_config", eyes, "depth"), ("vq_config", book, "num_hidden_layers")):
-        _only(f"{where}.{depth}", section[depth], 2)
-        _only(f"{where}.hidden_act", section.get("hidden_act", "gelu"), "gelu")
-    _only("vision_config.use_qk_norm", eyes.get("use_qk_norm", False), False)
-    _only("vision_config.attention_bias", eyes.get("attention_bias", True), True)
-    _only("vq_config.double_latent", book.get("double_latent", False), False)
-    vision = VisionConfig(dim=eyes["hidden_size"], n_layer=eyes["num_hidden_layers"],
-                          n_head=eyes["num_attention_heads"], patch=eyes["patch_size"],
-                          ff_dim=int(eyes["hidden_size"] * eyes["mlp_ratio"]), image_size=eyes["image_size"],
-                          norm_eps=eyes["layer_norm_eps"], **pixels)
-    vq = VQConfig(book["num_embeddings"], book["embed_dim"], book["base_channels"],
-                  tuple(book["channel_multiplier"]), book["num_res_blocks"], book["latent_channels"])
-    return JanusProConfig("transformers", _decoder(data["text_config"], vq), vision, vq,
-                          book["projection_dim"])
+    eyes, book = data.section("vision_config", _HF_VISION), data.section("vq_config", _HF_VQ)
+    for section, depth in ((eyes, "depth"), (book, "num_hidden_layers")):
+        section.only(depth, 2)
+        section.only("hidden_act", "gelu", default="gelu")
+    eyes.only("use_qk_norm", False, default=False)
+    eyes.only("attention_bias", True, default=True)
+    book.only("double_latent", False, default=False)
+    vision = VisionConfig(
+        dim=eyes.whole("hidden_size"), n_layer=eyes.whole("num_hidden_layers", _DEEP),
+        n_head=eyes.whole("num_attention_heads"), patch=eyes.whole("patch_size"),
+        ff_dim=int(eyes.whole("hidden_size") * eyes.number("mlp_ratio")), image_size=eyes.whole("image_size"),
+        norm_eps=eyes.number("layer_norm_eps"), **pixels)
+    vq = VQConfig(book.whole("num_embeddings"), book.whole("embed_dim"), book.whole("base_channels"),
+                  book.multipliers("channel_multiplier"), book.whole("num_res_blocks", _DEEP),
+                  book.whole("latent_channels"))
+    return JanusProConfig("transformers", _decoder(data.section("text_config", _LLAMA), vq), vision, vq,
+                          book.whole("projection_dim"))
 
 
-def _decoder(given: dict[str, Any], vq: VQConfig) -> DecoderConfig:
+def _decoder(words: _Section, vq: VQConfig) -> DecoderConfig:
     """The language model, a plain Llama."""
-    words: dict[str, Any] = _LLAMA | given
-    rope = words.get("rope_parameters") or words.get("rope_scaling") or {}
-    _only("rope_type", rope.get("rope_type", "default"), "default")
-    _only("model_type of the language model", words.get("model_type", "llama"), "llama")
-    _only("hidden_act", words.get("hidden_act", "silu"), "silu")
+    where = next((w for w in ("rope_parameters", "rope_scaling") if words.get(w)), None)
+    rope = words if where is None else words.section(where, {"rope_theta": words.get("rope_theta")})
+    rope.only("rope_type", "default", default="default")
+    words.only("model_type", "llama", default="llama")
+    words.only("hidden_act", "silu", default="silu")
     for word in ("attention_bias", "mlp_bias"):
-        _only(word, words.get(word, False), False)
-    heads = words["num_attention_heads"]
-    base = rope["rope_theta"] if "rope_theta" in rope else words["rope_theta"]
-    modalities = {"text": ModalityConfig(words["vocab_size"]), "image": ModalityConfig(vq.codebook_size)}
+        words.only(word, False, default=False)
+    dim, heads = words.whole("hidden_size"), words.whole("num_attention_heads")
+    modalities = {"text": ModalityConfig(words.whole("vocab_size")),
+                  "image": ModalityConfig(vq.codebook_size)}
     return DecoderConfig(
-        dim=words["hidden_size"], n_layer=words["num_hidden_layers"], n_head=heads,
-        n_kv_head=words.get("num_key_value_heads") or heads,
-        head_dim=words.get("head_dim") or words["hidden_size"] // heads, ff_dim=words["intermediate_size"],
-        max_seq_len=words["max_position_embeddings"], norm_eps=words["rms_norm_eps"],
-        rope_base=float(base), qk_norm=False, tie_embedding=False,
-        modalities=modalities)
-
-
-def _only(word: str, found: Any, *known: Any) -> None:
-    if found not in known:
-        raise ValueError(f"{word} is {found!r}; this janus knows {', '.join(map(repr, known))}")
+        dim=dim, n_layer=words.whole("num_hidden_layers", _DEEP), n_head=heads,
+        n_kv_head=words.whole("num_key_value_heads", default=heads),
+        head_dim=words.whole("head_dim", default=max(1, dim // heads)),
+        ff_dim=words.whole("intermediate_size"), max_seq_len=words.whole("max_position_embeddings"),
+        norm_eps=words.number("rms_norm_eps"), rope_base=rope.number("rope_theta"),
+        qk_norm=False, tie_embedding=False, modalities=modalities)

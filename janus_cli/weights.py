@@ -6,11 +6,12 @@ Knows one file and one module. Which file belongs to which net is zoo's business
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from janus_cli.errors import ModelError
 
@@ -83,16 +84,27 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
         temporary.unlink(missing_ok=True)
 
 
-def fill(module: M, source: Callable[[str], Tensor], names: Iterable[str], device: torch.device | str = "cpu",
-         dtype: torch.dtype = torch.float32) -> M:
-    """`module`, built on the meta device, with the tensors `names` that `source` gives, and nothing else.
+class _NoInitialValues(TorchFunctionMode):
+    """Passes over torch.nn.init: on the meta device it has nothing to do, but imports for two seconds."""
 
-    One tensor at a time becomes `dtype` on `device`; those that already are stay as `source` gave them, so
-    that a mapped file is not copied. The module is left in eval mode and without gradients.
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def hollow(build: Callable[[], M]) -> M:
+    """The module that `build` makes, without memory for weights: they are on the meta device."""
+    with torch.device("meta"), _NoInitialValues():
+        return build()
+
+
+def fill(module: M, source: Callable[[str], Tensor], names: Iterable[str]) -> M:
+    """The hollow `module` with the tensors `names` as `source` gives them, one at a time, and nothing else.
+
+    It is left in eval mode and without gradients.
     """
     for name in names:
         part, _, own = name.rpartition(".")
-        holder = module.get_submodule(part)
-        tensor = source(name).to(device, dtype)
-        setattr(holder, own, nn.Parameter(tensor, requires_grad=False))
+        setattr(module.get_submodule(part), own, nn.Parameter(source(name), requires_grad=False))
     return module.eval().requires_grad_(False)

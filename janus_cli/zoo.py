@@ -105,14 +105,21 @@ def read_header(path: Path) -> dict[str, Tensor]:
             entries = json.loads(file.read(length))
         tensors = {name: _tensor(name, entry, 8 + length, size)
                    for name, entry in entries.items() if name != "__metadata__"}
+        end = max((t.start + t.size * WIDTH[t.dtype] for t in tensors.values()), default=8 + length)
+        if end != size:
+            raise ValueError(f"{size - end:,} bytes stand behind its tensors")
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except KeyError as error:
+        raise ModelError(f"{path}: not a safetensors weight file (a tensor lacks {error})") from None
+    except (ValueError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ModelError(f"{path}: not a safetensors weight file ({error})") from None
     return tensors
 
 
 def _tensor(name: str, entry: dict[str, Any], base: int, size: int) -> Tensor:
+    if entry["dtype"] not in WIDTH:
+        raise ValueError(f"{name} is stored as {entry['dtype']}; this janus reads {', '.join(WIDTH)}")
     start, end = entry["data_offsets"]
     tensor = Tensor(name, entry["dtype"], tuple(entry["shape"]), base + start)
     if end - start != tensor.size * WIDTH[tensor.dtype] or start < 0 or base + end > size:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli import pipeline
+from janus_cli import choices, pipeline
 from janus_cli.commands.outputs import fill, slug
 from janus_cli.errors import MediaError, ModelError, UsageError
 from janus_cli.records import Record, Segment
@@ -165,8 +165,8 @@ def test_the_pipeline_refuses_other_models_tokens(tiny_model):
 
 def test_the_pipeline_refuses_impossible_options(tiny_model):
     draw = pipeline.load(str(tiny_model))
-    with pytest.raises(UsageError, match="32, 64 or 128"):
-        draw.scale_for(100)
+    with pytest.raises(UsageError, match="32, 64, 128 pixels only"):
+        choices.scale_for(draw.model, 100)
     with pytest.raises(UsageError, match="scale 3"):
         draw.draw(["a"], pipeline.DrawOptions(scale=3))
 

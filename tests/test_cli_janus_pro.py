@@ -89,7 +89,7 @@ def test_bf16_runs(janus, pro, environment):
 def test_what_the_model_cannot_do_is_refused(janus, pro, environment):
     done = janus("draw", "a", "--model", pro, "--size", "512")
     assert done.code == 2
-    assert "draws 64 x 64 pixels only" in done.err
+    assert "draws pictures of 64 pixels only" in done.err
     done = janus("draw", "a", "--model", pro, "--scale", "2")
     assert "no denoiser and no upsampler" in done.err
     done = janus("tokenize", "image", picture(environment, 80, 64), "--model", pro)

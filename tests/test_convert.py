@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import no_traceback
-from safetensors.torch import load_file
+from conftest import ROOT, no_traceback
+from safetensors.torch import load_file, save_file
 
 from janus_cli import convert, zoo
 from janus_cli.checkpoint import Checkpoint
@@ -52,7 +55,8 @@ def test_the_same_tensors(source, tmp_path, dtype, shard, monkeypatch):
 def test_import_and_what_it_prints(janus, source):
     done = janus("models", "import", str(source), "--dtype", "bf16")
     assert done.code == 0 and done.text == "Tiny-safetensors\n" and "use them with --model" in done.err
-    assert "BF16+I64" in janus("models", "verify", "Tiny-safetensors").text
+    shown = janus("models", "show", "Tiny-safetensors").text
+    assert "BF16" in shown and "I64" in shown and "F32" not in shown.replace("BF16", "")
     again = janus("models", "import", str(source))
     assert again.code == 1 and "exists already" in again.err and no_traceback(again)
     file = str(source / "pytorch_model.bin")
@@ -67,6 +71,75 @@ def test_what_cannot_be_imported(janus, source, tiny_model):
     for place in (source, source / "pytorch_model.bin"):
         done = janus("models", "import", str(place), "-o", "out")
         assert done.code == 1 and "no config.json beside" in done.err and not Path("out").exists()
+
+
+def test_our_own_weights_and_single_shards_are_refused(janus, tiny_model, source):
+    done = janus("models", "import", str(tiny_model / "dvae.safetensors"))
+    assert done.code == 1 and "pocket is no published checkpoint: there is nothing to import" in done.err
+    convert.convert(source, source.parent / "shards", None, lambda _: None, shard=100)
+    shutil.copyfile(source / "config.json", source.parent / "shards" / "config.json")
+    shard = next((source.parent / "shards").glob("model-00002-of-*"))
+    done = janus("models", "import", str(shard), "-o", "out")
+    assert done.code == 1 and "one shard of model.safetensors.index.json: name the folder" in done.err
+
+
+def test_the_configuration_says_the_new_dtype(source, tmp_path):
+    given = {"model_type": "multi_modality", "torch_dtype": "float16", "n": [1, {"dtype": "x"}],
+             "language_config": {"torch_dtype": "float16", "word": "Ä"}}
+    (source / "config.json").write_text(json.dumps(given))
+    convert.convert(source, tmp_path / "out", torch.bfloat16, lambda _: None)
+    assert json.loads((tmp_path / "out" / "config.json").read_text("utf-8")) == given | {
+        "torch_dtype": "bfloat16", "language_config": {"torch_dtype": "bfloat16", "word": "Ä"}}
+    convert.convert(source, tmp_path / "same", None, lambda _: None)
+    assert (tmp_path / "same" / "config.json").read_bytes() == (source / "config.json").read_bytes()
+
+
+def test_places_that_cannot_be_written(janus, source):
+    Path("file").write_text("x")
+    for target, message in (("/proc/out", "/proc: no folder can be made in it"),
+                            ("/proc/1/new/out", "no folder can be made in it"),
+                            ("file/out", "file: no folder can be made in it: it is no folder"),
+                            ("file/deep/out", "file: no folder can be made in it: it is no folder")):
+        done = janus("models", "import", str(source), "-o", target)
+        assert done.code == 1 and message in done.err and "disk" not in done.err and no_traceback(done)
+
+
+def test_folders_made_on_the_way_go_again(source, tmp_path, monkeypatch):
+    before = left(tmp_path)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: Full())
+    for target in (tmp_path / "a" / "b" / "out", tmp_path / "mine" / "c" / "out"):
+        with pytest.raises(ModelError, match="the disk is full"):
+            convert.convert(source, target, None, lambda _: None)
+    assert left(tmp_path) == sorted([*before, "mine"]) and left(tmp_path / "mine") == []
+
+
+def test_a_terminated_import_leaves_nothing(source, environment):
+    slow = ("import time, janus_cli.convert as c, janus_cli.app as a; write = c._write_file\n"
+            "def stop(*args): write(*args); print('writing', flush=True); time.sleep(60)\n"
+            "c._write_file = stop; raise SystemExit(a.main())")
+    before = left(environment)
+    command = [sys.executable, "-c", slow, "models", "import", str(source), "-o", "new/out"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+        assert process.stdout.readline() == "writing\n"
+        assert list(Path("new").glob(".janus-*.part/model.safetensors"))
+        process.terminate()
+        assert process.wait(30) == 143
+    assert left(environment) == before
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_types_that_are_not_stored_are_named(janus, source, kind):
+    tensors = {"a": torch.ones(3).to(torch.float8_e4m3fn)}
+    (source / "pytorch_model.bin").unlink()
+    if kind == "bin":
+        torch.save(tensors, source / "pytorch_model.bin")
+    else:
+        save_file(tensors, source / "model.safetensors")
+    done = janus("models", "import", str(source), "-o", "out")
+    assert done.code == 1 and no_traceback(done) and not Path("out").exists()
+    assert "float8_e4m3fn" in done.err or "a is stored as F8_E4M3; this janus reads F64, F32" in done.err
 
 
 def left(folder: Path) -> list[str]:

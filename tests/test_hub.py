@@ -9,6 +9,7 @@ from conftest import no_traceback
 from hubs import COMMIT, NAME, digest, serve, write_cache
 from safetensors.torch import save
 
+from bench.make_checkpoint import make
 from janus_cli import hub, zoo
 from janus_cli.errors import ModelError
 
@@ -64,32 +65,46 @@ def test_other_models_of_the_cache_are_passed_over(cache, files):
     assert not list(hub.snapshots())
 
 
-def test_list_show_and_verify(janus, cache, files):
+def test_list_and_show(janus, cache, files):
     folder = write_cache(cache, files)
     listed = [json.loads(line) for line in janus("models", "list", "--json").text.splitlines()]
     shown = json.loads(janus("models", "show", NAME, "--json").text)
     assert shown == listed[-1] and shown["parameters"] == 40_005 and shown["missing"] == []
     assert shown["components"]["gen_head"] == {"parameters": 5, "bytes": 10, "dtype": "BF16"}
     assert digest(files["model.safetensors"], True) in janus("models", "show", NAME).text
-    done = janus("models", "verify", NAME)
-    assert done.code == 0 and "tensors: ok, 40,005 parameters, BF16+F32" in done.text
-    assert "config.json: ok, git sha1" in done.text and "model.safetensors: ok, sha256" in done.text
     assert janus("info", str(folder)).text.splitlines()[1:] == janus("info", NAME).text.splitlines()[1:]
 
 
-def test_verify_names_what_is_damaged_or_missing(janus, cache, files):
-    folder = write_cache(cache, files)
-    blob = (folder / "model.safetensors").resolve()
-    blob.write_bytes(blob.read_bytes()[:-1] + b"\1")
+@pytest.fixture
+def whole(tmp_path):
+    """The files of a checkpoint that loads."""
+    return {p.name: p.read_bytes() for p in make(tmp_path / "whole", layout="transformers").iterdir()}
+
+
+def test_verify_says_a_line_for_each_thing_checked(janus, cache, whole):
+    write_cache(cache, whole)
+    done = janus("models", "verify", NAME)
+    assert done.code == 0 and not done.err
+    lines = [line.removeprefix(f"{NAME} ") for line in done.text.splitlines()]
+    assert len(lines) == 4 and lines[0].startswith(f"files: ok, {len(whole)} files")
+    assert " as config.json asks, " in lines[1] and lines[1].endswith("parameters, F32")
+    assert lines[3] == f"digests: ok, {len(whole)} files are the hub's"
+
+
+def test_verify_names_what_is_damaged_or_missing(janus, cache, whole):
+    folder = write_cache(cache, whole | {"README.md": b"card"})
+    for name in ("model.safetensors", "generation_config.json"):
+        blob = (folder / name).resolve()
+        blob.write_bytes(blob.read_bytes()[:-1] + b"\1")
     (folder / "README.md").unlink()
     done = janus("models", "verify", NAME)
     assert done.code == 3 and no_traceback(done)
     assert "lacks README.md: janus models pull" in done.err
-    assert f"delete {blob} and pull" in done.err
+    assert f"delete {blob} and pull" in done.err and "model.safetensors: its sha256 is" in done.err
     (folder / "model.safetensors").unlink()
     assert "(incomplete)" in janus("models", "list").text
     facts = [json.loads(line) for line in janus("models", "verify", NAME, "--json").text.splitlines()]
-    assert [f["check"] for f in facts if not f["ok"]] == ["files", "tensors"]
+    assert [f["check"] for f in facts if not f["ok"]] == ["files", "tensors", "digests"]
     assert "holds no weights" in janus("models", "show", NAME).text
 
 

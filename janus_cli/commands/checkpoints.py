@@ -3,15 +3,16 @@
 Reads headers where the layout allows it: safetensors need no torch, `.bin` files do.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from janus_cli import hub, layout, zoo
+from janus_cli import hub, layout, published, zoo
+from janus_cli.config import PublishedConfig, read_object
 from janus_cli.errors import ModelError
+from janus_cli.parts import Parts
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
 
@@ -20,7 +21,7 @@ def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
     """Parts, sizes, dtypes, files with the hub's digests, and what is missing, as plain JSON values."""
     facts: dict[str, Any] = {
         "kind": "model", "name": place.name, "path": str(place.path), "parameters": 0, "bytes": 0,
-        "type": layout.read_object(place.path / "config.json").get("model_type"), "components": {}}
+        "type": read_object(place.path / "config.json").get("model_type"), "components": {}}
     try:
         parts = _parts(place.path)
     except ModelError as error:
@@ -65,14 +66,11 @@ def _files(path: Path) -> list[Path]:
 
 
 def checks(place: zoo.Place) -> Iterator[Check]:
-    """What can be checked of a published checkpoint, cheapest first; each raises ModelError."""
+    """What loading needs of a published checkpoint, cheapest first; each raises ModelError."""
     yield "files", partial(_check_files, place)
     yield "tensors", partial(_check_tensors, place)
-    yield "tokenizer", partial(_check_tokenizer, place.path / "tokenizer.json")
-    known = hub.digests(place.path)
-    for file in _files(place.path):
-        if file.name in known or file.suffix in layout.WEIGHTS:
-            yield file.name, partial(_check_digest, file, known.get(file.name))
+    yield "tokenizer", partial(_check_tokenizer, place)
+    yield "digests", partial(_check_digests, place)
 
 
 def _check_files(place: zoo.Place) -> str:
@@ -83,42 +81,48 @@ def _check_files(place: zoo.Place) -> str:
 
 
 def _check_tensors(place: zoo.Place) -> str:
+    """Exactly the tensors that the configuration asks for are there, in their shapes."""
+    config = published.read(place.path)
+    assert isinstance(config, PublishedConfig)  # or it would be one of ours
+    names = len(Parts(place.path, config.janus_pro).plan)
     parts = _parts(place.path)
     dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
-    return f"ok, {sum(p['parameters'] for p in parts.values()):,} parameters, {'+'.join(dtypes)}"
+    return (f"ok, {names} as config.json asks, {sum(p['parameters'] for p in parts.values()):,} parameters, "
+            f"{'+'.join(dtypes)}")
 
 
-def _check_tokenizer(path: Path) -> str:
-    """The tokenizer can be read. Raises ModelError."""
-    from tokenizers import Tokenizer
+def _check_tokenizer(place: zoo.Place) -> str:
+    """The tokenizer can be read and has the tokens that prompts need."""
+    from janus_cli.stages.prompts import Prompts
+    from janus_cli.stages.text import TextTokenizer
 
+    tokenizer = TextTokenizer(place.path / "tokenizer.json", place.name)
+    Prompts(tokenizer)
+    return f"ok, {tokenizer.vocab_size:,} tokens, {tokenizer.fingerprint[:12]}"
+
+
+def _check_digests(place: zoo.Place) -> str:
+    """Every file holds what the hub says, where the hub says anything."""
+    known = hub.digests(place.path)
+    files = [file for file in _files(place.path) if file.name in known]
+    if wrong := [fault for file in files if (fault := _digest_fault(file, known[file.name]))]:
+        raise ModelError("; ".join(wrong))
+    return f"ok, {len(files)} files are the hub's" if files else "none to compare the files with"
+
+
+def _digest_fault(path: Path, known: hub.Digest) -> str:
+    """What is wrong with the file, empty if it is the hub's."""
     try:
-        data = path.read_bytes()
-        size = Tokenizer.from_str(data.decode("utf-8")).get_vocab_size()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from None
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise ModelError(f"{path}: not a readable tokenizer ({error})") from None
-    return f"ok, {size:,} tokens, {hashlib.sha256(data).hexdigest()[:12]}"
-
-
-def _check_digest(path: Path, known: hub.Digest | None) -> str:
-    """The file holds what the hub says; without the hub's word its sha256 is only told."""
-    try:
-        if known is None:
-            with path.open("rb") as file:
-                return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()} (nothing to compare with)"
         found = known.of(path)
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from None
-    if found != known.hex:
-        raise ModelError(f"{path}: its {known.kind} is {found[:12]}, the hub's {known.hex[:12]}: "
-                         f"delete {path.resolve()} and pull the model again")
-    return f"ok, {known.kind} {found}"
+        return f"{path}: {error.strerror}"
+    if found == known.hex:
+        return ""
+    return (f"{path}: its {known.kind} is {found[:12]}, the hub's {known.hex[:12]}: "
+            f"delete {path.resolve()} and pull the model again")
 
 
 def file_lines(facts: dict[str, Any]) -> list[list[str]]:
     """Rows of cells that show the files of `facts` to a person, what is missing last."""
     rows = [[f["file"], f"{f['bytes']:,}", f.get("digest", "")] for f in facts.get("files", [])]
     return rows + [[name, "missing", ""] for name in facts.get("missing", [])]
-

@@ -75,6 +75,13 @@ class Failures:
         except JanusError as error:
             self.add(error, name)
 
+    def passed(self, name: str, check: Callable[..., object], *args: object) -> bool:
+        """Whether `check(*args)` raises no JanusError; one that it raises is counted."""
+        with self.item(name):
+            check(*args)
+            return True
+        return False
+
     def stop_if_all(self, done: int) -> None:
         """Leave with exit code 1 when all there was failed, so that no output is completed."""
         if self.count == 1 and not done:

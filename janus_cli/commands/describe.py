@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from janus_cli.choices import check_writes
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Talk
 from janus_cli.commands.loading import Loader
@@ -38,12 +39,13 @@ def describe(
     janus describe cat.png --model deepseek-ai/Janus-Pro-1B --prompt "what is it?"
     """
     from janus_cli.media import read_image
-    from janus_cli.stages.describe import DescribeOptions
+    if not prompt.strip():
+        raise UsageError("an empty prompt: ask something, or leave --prompt away")
+    from janus_cli.stages.generate import GenerateOptions
 
-    options = DescribeOptions(max_tokens, temperature, top_p, seed)
+    options = GenerateOptions("text", seed=seed, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     pipeline = Loader(model, device, Talk(quiet), dtype).named()
-    if pipeline.published is None:
-        raise UsageError(f"model {model} does not understand pictures: name a Janus-Pro checkpoint")
+    check_writes(pipeline.model)
     pictures = [read_image(stdin_bytes("name a picture, or pipe one in") if name == "-" else Path(name),
                            "stdin" if name == "-" else name) for name in expand(images, PICTURES)]
     for piece in pipeline.describe(pictures, prompt, options):

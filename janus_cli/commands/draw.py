@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from janus_cli import zoo
+from janus_cli.choices import DrawOptions, scale_for
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, shortened, token_bar
 from janus_cli.commands.loading import Loader
@@ -17,7 +18,7 @@ from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import DrawOptions, Pipeline
+    from janus_cli.pipeline import Pipeline
     from janus_cli.records import Record
 
 
@@ -51,8 +52,6 @@ def draw(
 
     janus draw "a red apple" --seed 7 -o apple.png
     """
-    from janus_cli.pipeline import DrawOptions
-
     if any(not prompt.strip() for prompt in prompts or []):
         raise UsageError("an empty prompt: say what to draw")
     if not prompts and not stdin:
@@ -65,7 +64,7 @@ def draw(
     if size is not None:
         if scale is not None:
             raise UsageError("give --size or --scale, not both")
-        scale = pipeline.scale_for(size)
+        scale = scale_for(pipeline.model, size)
     if stdin and sys.stdin is not None and sys.stdin.isatty():
         batch_size = 1  # someone is typing: answer each line
     options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
@@ -84,18 +83,19 @@ def draw(
     failures.finish(done)
 
 
-def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: "DrawOptions",
+def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: DrawOptions,
             failures: Failures) -> Iterator[str | None]:
     """The prompts that the model takes, None for others, which are counted; empty lines are passed over."""
     chosen = pipeline.generate_options(options)
+
+    def check(prompt: str) -> None:
+        pipeline.check_prompt(pipeline.tokenize(prompt), chosen)
+
     for prompt in prompts:
-        good = False
-        if prompt and prompt.strip():
-            with failures.item(shortened(prompt)):
-                pipeline.check_prompt(pipeline.tokenize(prompt), chosen)
-                good = True
-        if good or prompt is None or prompt.strip():
-            yield prompt if good else None
+        if prompt is None:
+            yield None
+        elif prompt.strip():
+            yield prompt if failures.passed(shortened(prompt), check, prompt) else None
 
 
 def _report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:

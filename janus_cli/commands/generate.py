@@ -6,22 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from janus_cli.choices import DrawOptions, for_pictures, for_text
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import read_records
+from janus_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import DrawOptions, Pipeline
+    from janus_cli.pipeline import Pipeline
     from janus_cli.records import Record
     from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.zoo import Model
+
+    Complete = Callable[[Model], GenerateOptions]
 
 
 class Target(StrEnum):
     """The modality to generate."""
 
     image = "image"
+    text = "text"
 
 
 def generate(
@@ -33,6 +39,8 @@ def generate(
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
+    max_tokens: Annotated[int | None, typer.Option(
+        "--max-tokens", min=1, metavar="N", show_default="512", help="At most, of a text.")] = None,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.ModelName = None,
@@ -42,20 +50,27 @@ def generate(
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Prompts to image tokens.
+    """Prompts to image tokens, or with a Janus-Pro model to words about pictures.
 
     janus tokenize text "a red apple" | janus generate -o apple.safetensors
     """
-    from janus_cli.pipeline import DrawOptions
 
-    chosen = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
+    if to is Target.image and max_tokens is not None:
+        raise UsageError("--max-tokens is for --to text: a picture has a fixed number")
+    if to is Target.text and cfg_scale is not None:
+        raise UsageError("--cfg-scale is for pictures: a text is generated without guidance")
+    given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
+
+    def complete(model: "Model") -> "GenerateOptions":
+        return for_pictures(model, given) if to is Target.image else for_text(model, given, max_tokens)
+
     talk, failures = Talk(quiet), Failures()
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
     if join:
         records = _joined(records)
     with token_bar(quiet) as (rate, count):
-        write_all(_generated(loader, records, chosen, failures, count), output, force, failures)
+        write_all(_generated(loader, records, complete, failures, count), output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
@@ -68,10 +83,10 @@ def _joined(records: Iterator["Record"]) -> Iterator["Record"]:
                  tuple(step for r in parts for step in r.made_by))
 
 
-def _generated(loader: Loader, records: Iterator["Record"], options: "DrawOptions", failures: Failures,
+def _generated(loader: Loader, records: Iterator["Record"], complete: "Complete", failures: Failures,
                count: Callable[[int], None]) -> Iterator["Record"]:
     for pipeline, group in loader.grouped(records, failures):
-        chosen = pipeline.generate_options(options)
+        chosen = complete(pipeline.model)
         yield from pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count)
 
 
@@ -79,8 +94,4 @@ def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "Generat
             failures: Failures) -> Iterator["Record | None"]:
     """The records that can be prompts; None, counted as a failure, for each of the others."""
     for record in records:
-        good = False
-        with failures.item():
-            pipeline.check_prompt(record, options)
-            good = True
-        yield record if good else None
+        yield record if failures.passed("", pipeline.check_prompt, record, options) else None

@@ -1,11 +1,13 @@
 """Which model a command uses: the one that --model names, else the one that a record names."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
+from janus_cli.choices import dtype_for
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_device
 from janus_cli.errors import ModelError
 from janus_cli.pipeline import Pipeline
@@ -21,20 +23,30 @@ class Loader:
         self._dtype = dtype
         self._model, self._wanted, self._talk = model, device, talk
         self._device: str | None = None
+        self._said: set[str] = set()
         self._pipelines: dict[str, Pipeline] = {}
 
     def device(self) -> str:
-        """The torch device; chosen, and said on stderr, when the first net is loaded."""
+        """The torch device; chosen when the first net is loaded."""
         if self._device is None:
             self._device = pick_device(self._wanted)
-            self._talk(f"device {self._device}")
         return self._device
+
+    def _device_for(self, model: zoo.Model) -> str:
+        """The device on which `model` is about to be loaded, said on stderr with what it computes in."""
+        device = self.device()
+        said = f"device {device}, {dtype_for(model, self._dtype.value, device)}"
+        if said not in self._said:
+            self._said.add(said)
+            self._talk(said)
+        return device
 
     def named(self, name: str | None = None) -> Pipeline:
         """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
         name = self._model or name or zoo.DEFAULT
         if name not in self._pipelines:
-            self._pipelines[name] = Pipeline(zoo.find(name), self.device, self._dtype.value)
+            model = zoo.find(name)
+            self._pipelines[name] = Pipeline(model, partial(self._device_for, model), self._dtype.value)
         return self._pipelines[name]
 
     def of(self, record: "Record") -> Pipeline:

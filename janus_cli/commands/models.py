@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from janus_cli import zoo
+from janus_cli import layout, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import Check, checks
 from janus_cli.commands.console import Failures, Talk, byte_bar
@@ -164,9 +164,14 @@ def import_model(
 def _importable(model: str) -> zoo.Place:
     """Where the checkpoint `model` is. Raises ModelError for one of our own."""
     path = Path(model)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ModelError(f"{path}: has no config.json beside the weights: copy the whole model folder")
-    place = zoo.Place(path.resolve().parent.name, path) if path.is_file() else zoo.locate(model)
-    if not path.is_file() and not place.is_published:
+    folder = path.parent if path.is_file() else path
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: has no config.json beside the weights: copy the whole model folder")
+    place = zoo.Place(folder.resolve().name, folder) if path.is_file() else zoo.locate(model)
+    if not place.is_published:
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
-    return place
+    if not path.is_file():
+        return place
+    if whole := layout.index_of(path):
+        raise ModelError(f"{path}: one shard of {whole.name}: name the folder, to import all of them")
+    return zoo.Place(place.name, path)

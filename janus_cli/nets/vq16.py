@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janus_cli.config import VQConfig
+from janus_cli.config import VQ_GROUPS, VQConfig
 
 CHUNK = 4096  # latents compared with the whole codebook at a time
 
 
 def norm(width: int) -> nn.GroupNorm:
-    """GroupNorm of 32 groups, as everywhere in VQ-16."""
-    return nn.GroupNorm(32, width, eps=1e-6)
+    """GroupNorm, everywhere of the same number of groups."""
+    return nn.GroupNorm(VQ_GROUPS, width, eps=1e-6)
 
 
 class ResidualBlock(nn.Module):
@@ -76,12 +76,12 @@ class Double(nn.Module):
 class Level(nn.Module):
     """The blocks of one resolution, and the step to the next. Attention only at the lowest one."""
 
-    def __init__(self, width: int, out: int, n_block: int, lowest: bool) -> None:
+    def __init__(self, width: int, out: int, n_block: int, lowest: bool,
+                 downsample: Halve | None = None, upsample: Double | None = None) -> None:
         super().__init__()
         self.res = nn.ModuleList(ResidualBlock(width if i == 0 else out, out) for i in range(n_block))
         self.attn = nn.ModuleList(GridAttention(out) for _ in range(n_block if lowest else 0))
-        self.downsample: Halve | None = None
-        self.upsample: Double | None = None
+        self.downsample, self.upsample = downsample, upsample
 
     def forward(self, x: Tensor) -> Tensor:
         for i, block in enumerate(self.res):
@@ -108,9 +108,8 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(3, cfg.dim, 3, padding=1)
         self.conv_blocks = nn.ModuleList()
         for i in range(last + 1):
-            level = Level(widths[i], widths[i + 1], cfg.n_block, lowest=i == last)
-            level.downsample = Halve(widths[i + 1]) if i < last else None
-            self.conv_blocks.append(level)
+            step = Halve(widths[i + 1]) if i < last else None
+            self.conv_blocks.append(Level(widths[i], widths[i + 1], cfg.n_block, i == last, downsample=step))
         self.mid = middle(widths[-1])
         self.norm_out = norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], cfg.latent_dim, 3, padding=1)
@@ -134,9 +133,9 @@ class Decoder(nn.Module):
         self.mid = middle(widths[0])
         self.conv_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
-            level = Level(widths[max(i - 1, 0)], width, cfg.n_block + 1, lowest=i == 0)
-            level.upsample = Double(width) if i < last else None
-            self.conv_blocks.append(level)
+            step = Double(width) if i < last else None
+            before = widths[max(i - 1, 0)]
+            self.conv_blocks.append(Level(before, width, cfg.n_block + 1, i == 0, upsample=step))
         self.norm_out = norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 

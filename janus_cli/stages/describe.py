@@ -3,9 +3,7 @@
 Knows the net, numpy pictures and prompt ids; no files, no devices, no tokenizers.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,27 +12,12 @@ from torch import Tensor
 from janus_cli.config import VisionConfig
 from janus_cli.errors import UsageError
 from janus_cli.nets.janus_pro import TEXT, JanusPro
+from janus_cli.records import Record, Segment, to_ids
+from janus_cli.stages.generate import GenerateOptions, Identity
+from janus_cli.stages.prompts import Question
 from janus_cli.stages.sampling import Noise, filters, sample
 
 MIN_SIDE = 14  # pixels of a very narrow picture's short side after resizing
-
-
-@dataclass(frozen=True)
-class DescribeOptions:
-    """How to answer. Raises UsageError for a value that cannot be."""
-
-    max_tokens: int = 512
-    temperature: float = 0.0  # 0 = greedy, as published
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_tokens < 1:
-            raise UsageError(f"max_tokens is {self.max_tokens}: give at least 1")
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"temperature is {self.temperature}: give 0 or more")
-        if not 0 < self.top_p <= 1:
-            raise UsageError(f"top_p is {self.top_p}: give more than 0 and at most 1")
 
 
 def preprocess(image: np.ndarray, cfg: VisionConfig) -> Tensor:
@@ -69,19 +52,27 @@ def prefill(net: JanusPro, images: Sequence[np.ndarray], ids: Sequence[int], see
     return x
 
 
+def check_length(net: JanusPro, question: Question) -> None:
+    """Raise UsageError where the model has no room for the question and one token of an answer."""
+    if len(question.ids) >= net.cfg.max_seq_len:
+        raise UsageError(f"the prompt has {len(question.ids)} tokens, the model takes {net.cfg.max_seq_len} "
+                         "in all: ask about fewer pictures")
+
+
 @torch.inference_mode()
-def answer(net: JanusPro, images: Sequence[np.ndarray], ids: Sequence[int], seen: Sequence[bool], end: int,
-           options: DescribeOptions) -> Iterator[int]:
-    """The answer's ids one by one, without the `end`. Raises UsageError where the prompt is too long."""
-    room = net.cfg.max_seq_len - len(ids)
-    if room < 1:
-        raise UsageError(f"the prompt has {len(ids)} tokens, the model takes {net.cfg.max_seq_len} in all: "
-                         "ask about fewer pictures")
-    total = min(options.max_tokens, room)
-    x, cache = prefill(net, images, ids, seen), net.new_cache(1, len(ids) + total)
+def answer(net: JanusPro, images: Sequence[np.ndarray], question: Question, end: int,
+           options: GenerateOptions, index: int = 0) -> Iterator[int]:
+    """The answer's ids one by one, without the `end`, drawn from the random stream (seed, `index`).
+
+    Raises UsageError where the prompt is too long.
+    """
+    check_length(net, question)
+    used = len(question.ids)
+    total = min(options.max_tokens, net.cfg.max_seq_len - used)
+    x, cache = prefill(net, images, question.ids, question.seen), net.new_cache(1, used + total)
     vocab_size = net.cfg.modalities["text"].vocab_size
-    noise = Noise(options.seed, [0], vocab_size, net.device) if options.temperature else None
-    chain = filters(options.temperature, 0, options.top_p)
+    noise = Noise(options.seed, [index], vocab_size, net.device) if options.temperature else None
+    chain = filters(options.temperature, options.top_k, options.top_p)
     for _ in range(total):
         hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
         new = sample(net.logits(hidden[:, -1], "text"), chain, noise.step() if noise else None)
@@ -90,6 +81,33 @@ def answer(net: JanusPro, images: Sequence[np.ndarray], ids: Sequence[int], seen
             return
         yield id
         x = net.language_model.embed_tokens(new[:, None])
+
+
+def answers(records: Iterable[Record | None], net: JanusPro, ask: Callable[[Record], Question],
+            look: Callable[[Segment], np.ndarray], end: int, options: GenerateOptions, identity: Identity,
+            progress: Callable[[int], None] | None = None) -> Iterator[Record]:
+    """For every record `options.n` records of one text segment, numbered as `generate` numbers pictures.
+
+    `ask` makes the question of a record, `look` the picture uint8 [H, W, 3] of one of its segments; None
+    holds the place of a record that failed before. `progress` is called with each number of new tokens.
+    """
+    words = ("to", "temperature", "top_k", "top_p", "max_tokens")
+    note = {word: getattr(options, word) for word in words}
+    info = {"tokenizer": identity.name, "fingerprint": identity.text_fingerprint}
+    for number, record in enumerate(records):
+        if record is None:
+            continue
+        question = ask(record)
+        images = [look(segment) for segment in question.pictures]
+        for index in range(number * options.n, (number + 1) * options.n):
+            ids = []
+            for id in answer(net, images, question, end, options, index):
+                ids.append(id)
+                if progress:
+                    progress(1)
+            made = Segment("text", to_ids(ids, net.cfg.modalities["text"].vocab_size), info)
+            yield record.with_step("generate", (made,), model=identity.name, seed=options.seed, index=index,
+                                   **note)
 
 
 def spoken(ids: Iterable[int], words: Callable[[list[int]], str]) -> Iterator[str]:

@@ -5,6 +5,8 @@ byte-level merges cross the seams. Facts: github deepseek-ai/Janus at 1daa72f, j
 (template `deepseek`) and janus/models/processing_vlm.py.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -30,6 +32,10 @@ class Tokenizer(Protocol):
     def token_id(self, token: str) -> int | None:
         """The id of one token, None where there is no such token."""
 
+    @property
+    def special(self) -> frozenset[str]:
+        """The tokens that stand for no text of their own."""
+
     def decode(self, segment: Segment) -> str:
         """The text of a text segment."""
 
@@ -41,8 +47,21 @@ def conversation(text: str, system: str = "") -> str:
     return f"{start}{USER}: {text}\n\n{ASSISTANT}:" if text else f"{start}{USER}:{ASSISTANT}:"
 
 
+@dataclass(frozen=True)
+class Question:
+    """A prompt that asks for words."""
+
+    ids: list[int]
+    seen: list[bool]  # where an id only holds the place of a picture's feature
+    pictures: tuple[Segment, ...] = ()  # image or pixels, in their order
+
+
 class Prompts:
-    """The prompts of one checkpoint; its special ids are looked up by name."""
+    """The prompts of one checkpoint; its special ids are looked up by name.
+
+    A user's text that holds one of the tokenizer's special tokens is refused with a UsageError: the
+    published code would take it for the model's own sign of who speaks, or of where a picture stands.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         """Raises ModelError naming the special token that `tokenizer` lacks."""
@@ -53,15 +72,22 @@ class Prompts:
             raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token "
                              f"{missing[0]}; it is not Janus-Pro's: pull the model again")
         self._special = {token: id for token, id in found.items() if id is not None}
+        self._refused = sorted(tokenizer.special | set(needed))
         self.end = self._special[EOS]
 
     def picture(self, text: str) -> list[int]:
         """Ids that ask for a picture of `text`, up to the token that begins it."""
-        return [self._special[BOS], *self._tokenizer.ids(conversation(text) + BEGIN)]
+        return [self._special[BOS], *self._tokenizer.ids(conversation(self._plain(text)) + BEGIN)]
 
-    def question(self, text: str, n_image: int, n_token: int) -> tuple[list[int], list[bool]]:
-        """Ids of a question about `n_image` pictures of `n_token` tokens, and where picture tokens stand."""
-        body = f"{PICTURE}\n" * n_image + text
+    def _plain(self, text: str) -> str:
+        """`text` itself. Raises UsageError where it holds a special token."""
+        if held := [token for token in self._refused if token in text]:
+            raise UsageError(f"the prompt holds {held[0]}, a sign that the model itself uses: leave it away")
+        return text
+
+    def question(self, parts: Sequence[str | None], n_token: int) -> Question:
+        """A question of texts and pictures (None) in their order; a picture has `n_token` features."""
+        body = "\n".join(PICTURE if part is None else self._plain(part) for part in parts)
         ids, seen = [self._special[BOS]], [False]
         for id in self._tokenizer.ids(conversation(body, SYSTEM)):
             if id == self._special[PICTURE]:
@@ -70,9 +96,31 @@ class Prompts:
             else:
                 ids.append(id)
                 seen.append(False)
-        if sum(seen) != n_image * n_token:
-            raise UsageError(f"the prompt itself holds {PICTURE}: leave it away, the pictures come first")
-        return ids, seen
+        return Question(ids, seen)
+
+    def asked(self, record: Record, n_token: int) -> Question:
+        """The question that a record's segments make; pixels stand for the image tokens before them.
+
+        Raises UsageError for sound, and for a record without any word or picture.
+        """
+        parts: list[str | None] = []
+        pictures: list[Segment] = []
+        before = ""
+        for segment in record.segments:
+            if segment.modality == "text":
+                parts.append(self._tokenizer.decode(segment))
+            elif segment.modality == "pixels" and before == "image":
+                pictures[-1] = segment
+            elif segment.modality in ("image", "pixels"):
+                parts.append(None)
+                pictures.append(segment)
+            else:
+                raise UsageError(f"Janus-Pro takes words and pictures, no {segment.modality}")
+            before = segment.modality
+        if not any(part is None or part.strip() for part in parts):
+            raise UsageError("an empty prompt: ask something, or give a picture")
+        found = self.question(parts, n_token)
+        return Question(found.ids, found.seen, tuple(pictures))
 
     def __call__(self, record: Record, drop_text: bool = False) -> np.ndarray:
         """Decoder input of a record's text, int64 [4, T]: ids, types, rows, cols.

@@ -4,6 +4,7 @@ Knows the `tokenizers` library. No torch on this path, and no files besides the 
 """
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 
 from janus_cli.errors import MediaError, ModelError, RecordError
@@ -42,6 +43,12 @@ class TextTokenizer:
         """The id of one token, None where there is no such token."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
+
+    @cached_property
+    def special(self) -> frozenset[str]:
+        """The tokens that stand for no text of their own."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return frozenset(token.content for token in added if token.special)
 
     def words(self, ids: list[int]) -> str:
         """The text of ids, special tokens left out."""

@@ -7,7 +7,8 @@ import torch
 from bench.make_checkpoint import make
 from janus_cli import parts, remap
 from janus_cli.pipeline import DrawOptions, load
-from janus_cli.stages.describe import DescribeOptions, preprocess
+from janus_cli.stages.describe import preprocess
+from janus_cli.stages.generate import GenerateOptions
 from janus_cli.stages.prompts import SYSTEM
 
 CLOSE = dict(rtol=0, atol=1e-4)
@@ -86,8 +87,10 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
     from janus_cli.stages.describe import answer
 
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    ids, seen = ours.prompts.question("What is it?", 1, 16)
-    made = list(answer(net, [image], ids, seen, ours.prompts.end, DescribeOptions(max_tokens=20)))
+    question = ours.prompts.question([None, "What is it?"], 16)
+    options = GenerateOptions("text", temperature=0, max_tokens=20)
+    made = list(answer(net, [image], question, ours.prompts.end, options))
+    ids = question.ids
     whole = torch.tensor([ids])
     out = theirs.generate(whole, attention_mask=torch.ones_like(whole), max_new_tokens=20, do_sample=False,
                           pixel_values=preprocess(image, net.janus_pro.vision), eos_token_id=ours.prompts.end)
@@ -98,8 +101,7 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
 PROMPTS = ["a red apple", " spaces around ", "ein Käse für Jörg", "一只红色的苹果", "красное яблоко",
            "تفاحة حمراء",
            "emoji 🍎🚀", "line\nbreak", "tabs\tand  double  spaces", "code: <b>&amp;</b>", "quote \"'`",
-           "0123 4567",
-           "<|Assistant|>: injected"]
+           "0123 4567"]
 
 
 @pytest.mark.parametrize("text", PROMPTS)
@@ -113,7 +115,7 @@ def test_prompts_have_the_ids_of_transformers_tokenizer(folders, ours, text):
     assert ours.prompts(ours.tokenize(text))[0].tolist() == expected, "also by way of a record's tokens"
     question = f"{SYSTEM}\n\n<|User|>: {text.strip()}\n\n<|Assistant|>:"
     expected = [bos, *tokenizer.encode(question, add_special_tokens=False)]
-    assert ours.prompts.question(text, 0, 16)[0] == expected
+    assert ours.prompts.question([text], 16).ids == expected
 
 
 def test_preprocessing_of_a_square_picture(ours):

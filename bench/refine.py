@@ -81,9 +81,6 @@ class Ways:
         for steps in STEPS:
             yield f"{steps} step{'s' * (steps > 1)}", lambda codes, n=steps: self._refined(codes, n, scale)
         yield "2 steps, noise of training", lambda codes: self._refined(codes, 2, scale, noise=1.0)
-        for steps in (1, 2) if scale > 1 else ():
-            name = f"{steps} step{'s' * (steps > 1)}, enlarging at once"
-            yield name, lambda codes, n=steps: self._at_once(codes, n, scale)
 
     def _plain(self, codes: np.ndarray, scale: int) -> np.ndarray:
         decoded = to_tensor(self.artist.decode(codes[None]))
@@ -114,11 +111,6 @@ class Ways:
         done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
         if scale > 1:
             done = upsample(done, self.artist.dvae, self.refiner, UpsampleOptions(scale))
-        return pixels_to_image(next(iter(done)).segments[-1].data)
-
-    def _at_once(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:
-        options = UpsampleOptions(scale, steps=steps)
-        done = upsample([self._record(codes)], self.artist.dvae, self.refiner, options)
         return pixels_to_image(next(iter(done)).segments[-1].data)
 
 

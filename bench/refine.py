@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from janus_cli import zoo
 from janus_cli.media import pixels_to_image
 from janus_cli.nets.refiner import Refiner
+from janus_cli.pipeline import load
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
 from janus_cli.stages.upsample import UpsampleOptions, upsample
@@ -145,7 +146,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     artist = Artist.load(zoo.find(options.model), "cpu")
-    rival = Artist.load(zoo.find(str(options.regressor)), "cpu").refiner if options.regressor else None
+    rival = load(str(options.regressor)).refiner if options.regressor else None
     assert artist.refiner is not None, "only asked of a model that has a refiner"
     sprites, numbers = held_out(options.data, options.limit)
     codes = artist.encode(paint(numbers, sprites, 64))

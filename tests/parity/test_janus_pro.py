@@ -62,6 +62,19 @@ def test_vq_decoding(theirs, net):
 
 
 @torch.inference_mode()
+def test_vq_encoding(theirs, net):
+    """Their encoder; the nearest code by cosine, as in the original (transformers normalises one side)."""
+    pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    vq = theirs.model.vqmodel
+    latents = vq.quant_conv(vq.encoder(pixels)).permute(0, 2, 3, 1)[..., None, :]
+    likeness = torch.cosine_similarity(latents, vq.quantize.embedding.weight, dim=-1)
+    codes = net.gen_vision_model.encode(pixels)
+    assert codes.unique().numel() > 1
+    best = likeness.max(-1).values
+    torch.testing.assert_close(likeness.gather(-1, codes[..., None])[..., 0], best, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
 def test_generation_logits_with_guidance(theirs, net, ours):
     rows = [torch.from_numpy(ours.prompts(ours.tokenize("a red apple"), drop)[0]) for drop in (False, True)]
     ids = torch.stack(rows)

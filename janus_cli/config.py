@@ -5,6 +5,7 @@ Knows the words of config.json and refuses unknown ones. Knows no torch and open
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -29,11 +30,39 @@ class DVAEConfig:
 
 
 @dataclass(frozen=True)
-class ModalityConfig:
-    """One modality in the shared decoder: its own ids, embedding and head."""
+class CodecConfig:
+    """Audio tokenizer: EnCodec's networks around a residual quantizer."""
 
-    vocab_size: int
+    sample_rate: int = 16000  # Hz
+    channels: int = 1
+    ratios: tuple[int, int, int, int] = (8, 5, 4, 2)  # strides, from the latents to the waveform
+    dim: int = 64  # width of the latents and of every codebook
+    n_filter: int = 16  # channels at the waveform's rate; doubled at each stride
+    n_lstm: int = 0
+    codebook_size: int = 1024
+    n_q: int = 4  # codebooks, each for what the ones before left over
+    causal: bool = True  # convolutions look back only
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return math.prod(self.ratios)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+
+@dataclass(frozen=True)
+class ModalityConfig:
+    """One modality in the shared decoder: its own ids, embedding and head; or features and a projection."""
+
+    vocab_size: int = 0  # ids of one codebook; 0 = continuous, nothing to generate
     two_d: bool = False  # tokens form a [rows, cols] grid (images)
+    n_q: int = 1  # codebooks whose codes make one token together (audio frames)
+    feature_dim: int = 0  # width of a continuous token
+    ends: bool = False  # whether a sequence of it closes with an END of its own, one past the first codebook
 
 
 @dataclass(frozen=True)
@@ -119,7 +148,7 @@ class JudgeConfig:
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """Janus-Pro's vision encoder for understanding: SigLIP-L/16-384."""
+    """Vision encoder for understanding: a ViT without class token. Defaults: SigLIP-L/16-384."""
 
     dim: int = 1024
     n_layer: int = 24
@@ -191,6 +220,8 @@ class ModelConfig:
     format: int = FORMAT
     model_type: str = "janus"
     dvae: DVAEConfig | None = None
+    codec: CodecConfig | None = None
+    vision: VisionConfig | None = None
     decoder: DecoderConfig | None = None
     refiner: RefinerConfig | None = None
     judge: JudgeConfig | None = None

@@ -1,0 +1,71 @@
+"""The audio tokenizer: EnCodec's networks (Defossez et al., 2210.13438) from the `encodec` package.
+
+A convolutional encoder turns `hop_length` samples into one latent, a residual quantizer writes each
+latent as one code per codebook, and the decoder is the encoder's mirror image.
+"""
+
+import importlib
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from janus_cli.config import CodecConfig
+from janus_cli.nets.quantize import Quantizer
+
+
+def _seanet() -> Any:
+    """encodec.modules. Importing it imports torchaudio, which only its file functions use.
+
+    Where torchaudio is missing or does not fit torch, an empty module stands in during the import.
+    """
+    try:
+        importlib.import_module("torchaudio")
+        return importlib.import_module("encodec.modules")
+    except (ImportError, OSError):
+        standin = ModuleType("torchaudio")
+        standin.__spec__ = ModuleSpec("torchaudio", None)
+        sys.modules["torchaudio"] = standin
+        try:
+            return importlib.import_module("encodec.modules")
+        finally:
+            del sys.modules["torchaudio"]
+
+
+class Codec(nn.Module):
+    """Waveform [B, C, T] in [-1, 1] <-> codes [B, Q, F], one frame for every `cfg.hop_length` samples."""
+
+    def __init__(self, cfg: CodecConfig) -> None:
+        super().__init__()
+        self.cfg = cfg
+        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter, ratios=list(cfg.ratios),
+                     lstm=cfg.n_lstm, causal=cfg.causal, norm="none")
+        seanet = _seanet()
+        self.encoder = seanet.SEANetEncoder(**shape)
+        self.decoder = seanet.SEANetDecoder(**shape)
+        self.quantizers = nn.ModuleList(Quantizer(cfg.codebook_size, cfg.dim) for _ in range(cfg.n_q))
+
+    def quantize(self, latents: Tensor) -> Tensor:
+        """Codes [B, Q, F] of latents [B, D, F]: each codebook takes what the ones before left over."""
+        rest, codes = latents.transpose(1, 2), []
+        for quantizer in self.quantizers:
+            codes.append(quantizer.encode(rest))  # type: ignore[operator]
+            rest = rest - quantizer.lookup(codes[-1])  # type: ignore[operator]
+        return torch.stack(codes, dim=1)
+
+    def dequantize(self, codes: Tensor) -> Tensor:
+        """Latents [B, D, F] of codes [B, Q, F]; Q may be fewer than all codebooks, from the first on."""
+        total = sum(q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False))  # type: ignore[operator]
+        return total.transpose(1, 2)
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Codes [B, Q, ceil(T / hop_length)]."""
+        return self.quantize(self.encoder(waveform))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Waveform [B, C, F * hop_length] of codes [B, Q, F]."""
+        out: Tensor = self.decoder(self.dequantize(codes))
+        return out

@@ -17,6 +17,8 @@ class Component(StrEnum):
     """What a recipe can train."""
 
     dvae = "dvae"
+    codec = "codec"
+    vision = "vision"
     decoder = "decoder"
     refiner = "refiner"
     judge = "judge"

@@ -41,8 +41,8 @@ class Codec(nn.Module):
     def __init__(self, cfg: CodecConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter, ratios=list(cfg.ratios),
-                     lstm=cfg.n_lstm, causal=cfg.causal, norm="none")
+        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter,
+                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm="none")
         seanet = _seanet()
         self.encoder = seanet.SEANetEncoder(**shape)
         self.decoder = seanet.SEANetDecoder(**shape)
@@ -58,8 +58,8 @@ class Codec(nn.Module):
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """Latents [B, D, F] of codes [B, Q, F]; Q may be fewer than all codebooks, from the first on."""
-        total = sum(q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False))  # type: ignore[operator]
-        return total.transpose(1, 2)
+        vectors = [q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False)]  # type: ignore[operator]
+        return torch.stack(vectors).sum(0).transpose(1, 2)
 
     def encode(self, waveform: Tensor) -> Tensor:
         """Codes [B, Q, ceil(T / hop_length)]."""

@@ -4,34 +4,21 @@ Each modality keeps its own ids, embedding, head and delimiter, so a new modalit
 of the configuration. With `mixin` and `relative` off this is a plain Llama stack.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janus_cli.config import DecoderConfig, ModalityConfig
+from janus_cli.config import DecoderConfig
 from janus_cli.nets.attention import Attention, Context, KVCache, Places, RelativeBias
 from janus_cli.nets.layers import RMSNorm, SwiGLU, rope_table
 from janus_cli.nets.mixin import TypeEmbedding
+from janus_cli.nets.modality import FeatureAdapter, ModalityAdapter
 
 DELIMITER = -1  # id of the token that opens a segment; its type says which modality
 PADDING = -1  # type of a padding position
-
-
-class ModalityAdapter(nn.Module):
-    """What one modality brings to the decoder: embedding, delimiter and head.
-
-    `head` is None when the head is the embedding table itself; `head_bias` [V] is there either way.
-    """
-
-    def __init__(self, cfg: ModalityConfig, dim: int, tied: bool) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(cfg.vocab_size, dim)
-        nn.init.normal_(self.embed.weight, std=0.02)
-        self.delimiter = nn.Parameter(torch.randn(dim) * 0.02)
-        self.head = None if tied else nn.Linear(dim, cfg.vocab_size, bias=False)
-        self.head_bias = nn.Parameter(torch.zeros(cfg.vocab_size))
 
 
 def positions_of(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
@@ -70,9 +57,10 @@ class Decoder(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.type_ids = {name: i for i, name in enumerate(cfg.modalities)}
-        self.modalities = nn.ModuleDict(
-            {name: ModalityAdapter(m, cfg.dim, cfg.tie_embedding) for name, m in cfg.modalities.items()}
-        )
+        self.modalities = nn.ModuleDict({
+            name: (FeatureAdapter if m.feature_dim else ModalityAdapter)(m, cfg.dim, cfg.tie_embedding)
+            for name, m in cfg.modalities.items()
+        })
         n, mixin = len(cfg.modalities), cfg.mixin
         self.type_embedding = TypeEmbedding(n, cfg.dim) if mixin and mixin.type_embedding else None
         self.relative = (
@@ -99,26 +87,41 @@ class Decoder(nn.Module):
         return KVCache(self.cfg, batch, max_len, self.device, weight.dtype)
 
     def adapter(self, modality: str) -> ModalityAdapter:
-        """The modality's own part of the decoder."""
+        """The part of the decoder that is the own of a modality with ids."""
         return cast(ModalityAdapter, self.modalities[modality])
 
-    def head(self, modality: str) -> tuple[Tensor, Tensor]:
-        """Weight [V, D] and bias [V] of the modality's output layer."""
+    def head(self, modality: str, level: int = 0) -> tuple[Tensor, Tensor]:
+        """Weight [V, D] and bias [V] of the output layer of the modality's codebook `level`."""
         adapter = self.adapter(modality)
         weight = adapter.embed.weight if adapter.head is None else adapter.head.weight
-        return weight, adapter.head_bias
+        if adapter.n_q == 1:
+            return weight, adapter.head_bias
+        return weight[adapter.rows(level)], adapter.head_bias[adapter.rows(level)]
 
-    def logits(self, hidden: Tensor, modality: str) -> Tensor:
-        """Scores of the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
-        return F.linear(hidden, *self.head(modality))
+    def logits(self, hidden: Tensor, modality: str, before: Sequence[Tensor] = ()) -> Tensor:
+        """Scores of the next token if it is of `modality`: hidden [.., D] -> [.., V].
 
-    def embed(self, ids: Tensor, types: Tensor) -> Tensor:
-        """Input embeddings of tokens and delimiters, [B, T] -> [B, T, D]; zero at padding."""
+        Where a token has several codes: of the codebook after those whose codes, [..] each, are `before`.
+        """
+        hidden = self.adapter(modality).deepen(hidden, before)
+        return F.linear(hidden, *self.head(modality, len(before)))
+
+    def embed(self, ids: Tensor, types: Tensor, features: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Input embeddings of tokens and delimiters, [B, T] -> [B, T, D]; zero at padding.
+
+        `features` has [N, feature_dim] for each continuous modality that occurs; without, it has none here.
+        """
         x: Tensor | None = None
         for name, type_id in self.type_ids.items():
-            adapter = self.adapter(name)
+            adapter = cast(ModalityAdapter | FeatureAdapter, self.modalities[name])
             mine = types == type_id
-            token = adapter.embed(torch.where(mine, ids, 0).clamp(min=0))
+            rows = torch.where(mine, ids, 0).clamp(min=0)
+            if isinstance(adapter, ModalityAdapter):
+                token = adapter(rows)
+            elif features and name in features:
+                token = adapter(rows, features[name])
+            else:
+                token = adapter.delimiter.expand(*ids.shape, -1)  # none but delimiters here
             token = torch.where((ids == DELIMITER)[..., None], adapter.delimiter.to(token.dtype), token)
             token = token * mine[..., None]
             x = token if x is None else x + token
@@ -154,16 +157,17 @@ class Decoder(nn.Module):
         return Context(rope[..., 0, :], rope[..., 1, :], mask, onehot, own_ranks, differs)
 
     def forward(
-        self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None
+        self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None,
+        features: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Hidden states after the final norm, [B, T, D].
 
         ids, types, rows, cols: int64 [B, T]. `types` is -1 at padding; a delimiter has id -1 and the
         type of the modality that it opens; rows and cols are the grid coordinates of tokens of a
-        two-dimensional modality and ignored elsewhere. With a cache the tokens continue what it
-        holds, and it grows by them. Raises ValueError when the cache has no room.
+        two-dimensional modality and ignored elsewhere; `features` are what `embed` needs. With a cache
+        the tokens continue what it holds, and it grows by them. Raises ValueError when the cache has no room.
         """
-        return self.run(self.embed(ids, types), self._places(ids, types, rows, cols, cache), cache)
+        return self.run(self.embed(ids, types, features), self._places(ids, types, rows, cols, cache), cache)
 
     def run(self, x: Tensor, query: Places, cache: KVCache | None = None) -> Tensor:
         """Hidden states after the final norm of embedded tokens [B, T, D] that stand at `query`, [B, T, D].

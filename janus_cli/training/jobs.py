@@ -22,6 +22,7 @@ from janus_cli.training.optim import Optimizers, adamw, muon
 from janus_cli.training.pictures import Track
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
 from janus_cli.training.refine import RefinerObjective
+from janus_cli.training.sound import CodecObjective
 from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
 
@@ -53,6 +54,12 @@ def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     )
 
 
+def _codec(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
+    if shop.recipe.model.codec is None:
+        raise JanusError("the recipe trains a codec but has no [model.codec]")
+    return CodecObjective(shop.recipe.model.codec, shop.concepts, fit_recipe.batch_size, fit_recipe.plain)
+
+
 def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.decoder is not None
     corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
@@ -78,7 +85,9 @@ def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
 
 
-BUILDERS = {"dvae": _tokenizer, "decoder": _generator, "refiner": _refiner, "judge": _judge}
+BUILDERS = {"dvae": _tokenizer, "codec": _codec, "decoder": _generator, "refiner": _refiner, "judge": _judge}
+
+TOKENIZERS = ("dvae", "codec")
 
 
 def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
@@ -90,7 +99,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
         for parameter, grad in zip(net.parameters(), wanted, strict=True):
             parameter.data = parameter.data.clone()  # off the mapped file
             parameter.requires_grad_(grad)
-    elif isinstance(objective, TokenizerObjective):
+    elif isinstance(objective, TokenizerObjective | CodecObjective):
         objective.initialise(np.random.default_rng(shop.recipe.seed))
     elif isinstance(objective, GeneratorObjective):
         objective.initialise(shop.dvae.quantize.codebook.cpu())
@@ -98,7 +107,8 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
 
 def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
-        return muon(objective, objective.decoder.layers, fit_recipe.muon_lr, fit_recipe.lr)  # type: ignore[arg-type, union-attr]
+        hidden = objective.codec if isinstance(objective, CodecObjective) else objective.decoder.layers  # type: ignore[union-attr]
+        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr)  # type: ignore[arg-type]
     return adamw(objective, fit_recipe.lr)
 
 
@@ -115,16 +125,17 @@ def _file(component: str, shop: Workshop) -> Path:
 
 
 def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
-    """Write the component's weights as fp16 (the tokenizer as fp32: its codes must not move)."""
+    """Write the component's weights as fp16 (a tokenizer as fp32: its codes must not move)."""
     module: nn.Module = getattr(objective, component)
-    path, dtype = _file(component, shop), None if component == "dvae" else torch.float16
+    path = _file(component, shop)
+    dtype = None if component in TOKENIZERS else torch.float16
     path.parent.mkdir(exist_ok=True)
     if component == "judge":
         write_labels(path.parent, shop.concepts)
         weights.save(module, path, dtype)
         return
     weights.save(module, path, dtype)
-    present = {c: getattr(shop.recipe.model, c) for c in ("dvae", "decoder", "refiner")}
+    present = {c: getattr(shop.recipe.model, c) for c in ("dvae", "codec", "vision", "decoder", "refiner")}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
     write_config(dataclasses.replace(shop.recipe.model, **present), shop.model / "config.json")
 
@@ -144,6 +155,7 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
     Raises JanusError for a wrong recipe, missing materials or a foreign checkpoint.
     """
     recipe = read_recipe(recipe_path)
+    torch.set_flush_denormal(True)  # silence fills gradients with numbers that a CPU is ten times slower on
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
     processes = _processes(options.device)
     run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)

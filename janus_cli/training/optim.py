@@ -20,7 +20,7 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: for the two-dimensional weights inside a network."""
+    """Momentum, orthogonalised: for the matrices inside a network, and kernels flattened to such."""
 
     def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "momentum": momentum})
@@ -34,8 +34,8 @@ class Muon(torch.optim.Optimizer):
                     continue
                 buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(buffer, group["momentum"]))
-                p.add_(update, alpha=-group["lr"] * max(1, p.shape[0] / p.shape[1]) ** 0.5)
+                update = orthogonalise(p.grad.lerp(buffer, group["momentum"]).flatten(1))
+                p.add_(update.view_as(p), alpha=-group["lr"] * max(1, update.shape[0] / update.shape[1]) ** 0.5)
 
 
 class Optimizers:
@@ -75,7 +75,7 @@ def adamw(module: nn.Module, lr: float, weight_decay: float = 0.01) -> Optimizer
 
 def muon(module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float) -> Optimizers:
     """Muon on the matrices inside `hidden`, AdamW on all else of `module`."""
-    matrices = [p for p in hidden.parameters() if p.ndim == 2 and min(p.shape) > 16]
+    matrices = [p for p in hidden.parameters() if p.ndim > 1 and min(p.flatten(1).shape) > 16]
     inside = {id(p) for p in matrices}
     others = [p for p in module.parameters() if p.requires_grad and id(p) not in inside]
     return Optimizers(Muon(matrices, lr), _adamw(others, adam_lr, weight_decay=0.0))

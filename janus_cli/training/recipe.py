@@ -37,6 +37,7 @@ class FitRecipe:
     text_weight: float = 0.2  # decoder: text loss against the image's 1
     negatives: int = 0  # decoder: random classes beside the batch's own in each head's loss; 0 = all
     crop: int = 6  # refiner: tokens per side of a training crop
+    plain: int = 0  # codec: steps before there are codes
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Recipe:
     seed: int = 0
     data: DataRecipe = field(default_factory=DataRecipe)
     dvae: FitRecipe | None = None
+    codec: FitRecipe | None = None
+    vision: FitRecipe | None = None
     decoder: FitRecipe | None = None
     refiner: FitRecipe | None = None
     judge: FitRecipe | None = None

@@ -1,0 +1,103 @@
+"""Speech for training: espeak-ng (through the `espeakng-loader` package) in many voices.
+
+Knows one library in this process; texts and what they mean are others' business.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from janus_cli.errors import JanusError
+
+RATE = 16000  # samples per second of everything here
+LANGUAGES = {"en": "en-us", "de": "de", "es": "es", "fr": "fr", "ja": "ja", "ko": "ko"}
+ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbcwmd")
+VARIANTS = (
+    "m1", "m2", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "adam", "Alex", "Alicia", "Andrea",
+    "anika", "announcer", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "Denis",
+    "ed", "edward", "Gene", "grandma", "grandpa", "gustave", "Henrique", "Hugo", "ian", "iven", "Jacky",
+    "john", "Lee", "marcelo", "Marco", "Mario", "max", "Michael", "michel", "miguel", "Mike", "norbert",
+    "pablo", "pedro", "quincy", "Reed", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac",
+)  # fmt: skip
+HELD_VARIANTS = ("m5", "f3", "Andy", "Annie", "Diogo", "linda", "paul", "rob")  # voices of the exam alone
+OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak with
+_SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h
+_EDGE = 0.02  # of the peak: what is quieter at both ends is silence
+_MARGIN = RATE // 50  # samples of silence that stay
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """Words and who says them."""
+
+    text: str
+    language: str = OWN_VOICE[0]  # espeak-ng's voice, an accent
+    variant: str = OWN_VOICE[1]
+    speed: int = OWN_VOICE[2]  # words per minute
+    pitch: int = OWN_VOICE[3]  # 0 to 99
+
+
+class Speaker:
+    """espeak-ng. Raises JanusError where the package is not there."""
+
+    @cached_property
+    def _library(self) -> ctypes.CDLL:
+        try:
+            import espeakng_loader
+        except ImportError:
+            raise JanusError('speech for training needs espeak-ng: pip install "janus-cli[train]"') from None
+        library = ctypes.CDLL(espeakng_loader.get_library_path())
+        path = espeakng_loader.get_data_path().encode()
+        self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, path, 0)
+        if self._rate <= 0:
+            raise JanusError("espeak-ng does not start: install espeakng-loader again")
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        self._callback: Callable[..., int] = kind(self._take)
+        library.espeak_SetSynthCallback(self._callback)
+        return library
+
+    def _take(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
+        """Keep a stretch of samples; 0 tells espeak-ng to go on."""
+        if count:
+            self._stretches.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0
+
+    def say(self, utterance: Utterance) -> np.ndarray:
+        """The waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off.
+
+        Raises JanusError for a voice that espeak-ng lacks, or words that it cannot say.
+        """
+        import soxr
+
+        library = self._library
+        self._stretches: list[np.ndarray] = []
+        voice = f"{utterance.language}+{utterance.variant}".encode()
+        if library.espeak_SetVoiceByName(voice):
+            raise JanusError(f"espeak-ng has no voice {voice.decode()}")
+        library.espeak_SetParameter(_RATE, utterance.speed, 0)
+        library.espeak_SetParameter(_PITCH, utterance.pitch, 0)
+        text = utterance.text.encode()
+        library.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None)
+        library.espeak_Synchronize()
+        if not self._stretches:
+            raise JanusError(f"espeak-ng says nothing for {utterance.text!r}")
+        waveform = np.concatenate(self._stretches).astype(np.float32) / 32768
+        return trimmed(soxr.resample(waveform, self._rate, RATE, "MQ"))
+
+
+def trimmed(waveform: np.ndarray) -> np.ndarray:
+    """`waveform` [T] without the silence at its ends."""
+    loud = np.flatnonzero(np.abs(waveform) > _EDGE * np.abs(waveform).max(initial=0))
+    if not len(loud):
+        return waveform
+    return waveform[max(0, loud[0] - _MARGIN) : loud[-1] + _MARGIN]
+
+
+def any_voice(text: str, rng: np.random.Generator, language: str = "en", held: bool = False) -> Utterance:
+    """`text` in a random voice: one that is trained on, or one of the exam's if `held`."""
+    accent = str(rng.choice(ACCENTS)) if language == "en" else LANGUAGES[language]
+    variant = str(rng.choice(HELD_VARIANTS if held else VARIANTS))
+    return Utterance(text, accent, variant, int(rng.integers(135, 200)), int(rng.integers(30, 70)))

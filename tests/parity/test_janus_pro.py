@@ -9,7 +9,6 @@ from janus_cli import parts, remap
 from janus_cli.pipeline import DrawOptions, load
 from janus_cli.stages.describe import preprocess
 from janus_cli.stages.generate import GenerateOptions
-from janus_cli.stages.prompts import SYSTEM
 
 CLOSE = dict(rtol=0, atol=1e-4)
 
@@ -109,26 +108,6 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
                           pixel_values=preprocess(image, net.janus_pro.vision), eos_token_id=ours.prompts.end)
     assert made == [id for id in out[0, len(ids):].tolist() if id != ours.prompts.end]
     assert len(made) > 3
-
-
-PROMPTS = ["a red apple", " spaces around ", "ein Käse für Jörg", "一只红色的苹果", "красное яблоко",
-           "تفاحة حمراء",
-           "emoji 🍎🚀", "line\nbreak", "tabs\tand  double  spaces", "code: <b>&amp;</b>", "quote \"'`",
-           "0123 4567"]
-
-
-@pytest.mark.parametrize("text", PROMPTS)
-def test_prompts_have_the_ids_of_transformers_tokenizer(folders, ours, text):
-    tokenizer = pytest.importorskip("transformers").PreTrainedTokenizerFast(
-        tokenizer_file=str(folders["bin"] / "tokenizer.json"))
-    bos = tokenizer.convert_tokens_to_ids("<｜begin▁of▁sentence｜>")
-    body = f"<|User|>: {text.strip()}\n\n<|Assistant|>:<begin_of_image>"
-    expected = [bos, *tokenizer.encode(body, add_special_tokens=False)]
-    assert ours.prompts.picture(text) == expected
-    assert ours.prompts(ours.tokenize(text))[0].tolist() == expected, "also by way of a record's tokens"
-    question = f"{SYSTEM}\n\n<|User|>: {text.strip()}\n\n<|Assistant|>:"
-    expected = [bos, *tokenizer.encode(question, add_special_tokens=False)]
-    assert ours.prompts.question([text], 16).ids == expected
 
 
 def test_preprocessing_of_a_square_picture(ours):

@@ -23,8 +23,8 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def theirs(folders):
-    janus = pytest.importorskip("transformers").JanusForConditionalGeneration
+def theirs(folders, transformers):
+    janus = transformers.JanusForConditionalGeneration
     return janus.from_pretrained(folders["safetensors"], dtype=torch.float32).eval()
 
 
@@ -110,10 +110,11 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
     assert len(made) > 3
 
 
-def test_preprocessing_of_a_square_picture(ours):
-    processor = pytest.importorskip("transformers.models.janus.image_processing_pil_janus")
-    their = processor.JanusImageProcessorPil(size={"height": 64, "width": 64}, image_mean=[0.5] * 3,
-                                             image_std=[0.5] * 3)
+def test_preprocessing_as_their_processor_does_it(ours, transformers):
+    from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
+
+    half = [0.5] * 3
+    their = JanusImageProcessorPil(size={"height": 64, "width": 64}, image_mean=half, image_std=half)
     for shape in ((100, 100, 3), (64, 32, 3), (32, 128, 3)):
         image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
         expected = torch.as_tensor(np.array(their(image, return_tensors="np")["pixel_values"]))

@@ -1,15 +1,12 @@
-"""Janus-Pro's prompts against transformers: its tokenizer, its Janus processor, its rendering of chat templates.
+"""Janus-Pro's prompts against transformers: its tokenizer, its Janus processor, its chat templates.
 
-The processor puts the system sentence, the places of pictures and the begin of a picture where they belong. The
-template is published as a file beside the weights: set JANUS_PRO to the folder of a checkpoint in transformers'
-layout, and its own template and tokenizer are compared. Without, a template written for this test stands in.
+The processor puts the system sentence, the places of pictures and the begin of a picture where they belong.
+The template is published as a file beside the weights: set JANUS_PRO to the folder of a checkpoint in
+transformers' layout to use its own template and tokenizer. Without, one written for this test stands in.
 """
 
 import os
-import sys
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -49,7 +46,8 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=list(SPECIAL), show_progress=False,
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    seams = [f"{start}{text}{end}" for text in PROMPTS for start in (": ", "\n") for end in ("\n\n", "\n", " ")]
+    ends = ("\n\n", "\n", " ")
+    seams = [f"{start}{text}{end}" for text in PROMPTS for start in (": ", "\n") for end in ends]
     tokenizer.train_from_iterator(seams * 4, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
 
@@ -66,33 +64,17 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def transformers():
-    """The library; where torchaudio is here but of another torch, without it: it only reads sound files."""
-    with pytest.MonkeyPatch.context() as patch:
-        try:
-            import torchaudio  # noqa: F401
-        except ImportError:
-            pass
-        except OSError:
-            empty = ModuleType("torchaudio")
-            empty.__spec__ = ModuleSpec("torchaudio", None)
-            patch.setitem(sys.modules, "torchaudio", empty)
-        found = pytest.importorskip("transformers")
-        pytest.importorskip("transformers.models.janus.processing_janus")
-        yield found
-
-
-@pytest.fixture(scope="module")
 def theirs(transformers, folder):
     """Their processor, put together as their conversion of the published checkpoints does."""
     from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
+    from transformers.models.janus.processing_janus import JanusProcessor
 
     words = {"image_token": "<image_placeholder>", "boi_token": "<begin_of_image>",
              "eoi_token": "<end_of_image>"}
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"), bos_token="<｜begin▁of▁sentence｜>",
         eos_token="<｜end▁of▁sentence｜>", pad_token="<｜▁pad▁｜>", extra_special_tokens=words)
-    return transformers.models.janus.processing_janus.JanusProcessor(
+    return JanusProcessor(
         JanusImageProcessorPil(size={"height": 64, "width": 64}), tokenizer,
         chat_template=(folder / "chat_template.jinja").read_text("utf-8"), use_default_system_prompt=True,
         num_image_tokens=N_TOKEN)

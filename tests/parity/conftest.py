@@ -1,22 +1,16 @@
-"""transformers for the parity tests, also where torchaudio cannot be loaded."""
+"""transformers for the parity tests."""
 
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 
 import pytest
+
+from bench.peers import stand_in
 
 
 @pytest.fixture(scope="package")
 def transformers():
-    """The library. Beside a torchaudio of another torch, without it: it only reads sound files for them."""
+    """The library, also beside a torchaudio that cannot be loaded."""
     with pytest.MonkeyPatch.context() as patch:
-        try:
-            import torchaudio  # noqa: F401
-        except ImportError:
-            pass
-        except OSError:
-            empty = ModuleType("torchaudio")
-            empty.__spec__ = ModuleSpec("torchaudio", None)
-            patch.setitem(sys.modules, "torchaudio", empty)
+        for name, module in stand_in().items():
+            patch.setitem(sys.modules, name, module)
         yield pytest.importorskip("transformers")

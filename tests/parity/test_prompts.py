@@ -38,8 +38,11 @@ PROMPTS = ["a red apple", " spaces around \n", "ein Käse für Jörg.", "一只�
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A tokenizer whose merges cross every seam of the templates, and with the published special tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A tokenizer whose merges cross every seam of the templates, and with the published special tokens.
+
+    As DeepSeek's it also has letters as added tokens: those whose code point is a byte that UTF-8 never uses.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -49,6 +52,7 @@ def write_tokenizer(folder: Path) -> None:
     ends = ("\n\n", "\n", " ")
     seams = [f"{start}{text}{end}" for text in PROMPTS for start in (": ", "\n") for end in ends]
     tokenizer.train_from_iterator(seams * 4, trainer)
+    tokenizer.add_tokens([AddedToken(letter, normalized=True, special=False) for letter in "øöúÿõ÷ûýÀùÁþü"])
     tokenizer.save(str(folder / "tokenizer.json"))
 
 

@@ -150,4 +150,4 @@ def test_merges_cross_the_seams(theirs, ours):
     """Or a prompt put together from the ids of its pieces would pass as well."""
     pieces = [id for text in (": ", "a red apple", "\n\n") for id in theirs.tokenizer.encode(text)]
     whole = ours.picture("a red apple")
-    assert len(whole) < len(pieces) + 4  # begin of sentence, user, assistant with ":", begin of image
+    assert len(whole) < len(pieces) + 5  # begin of sentence, user, assistant, ":", begin of image

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.peers import stand_in
+
 CASES = (("janus", "original", ("all", "draw", "describe")), ("janus", "transformers", ("all",)),
          ("transformers", "transformers", ("all",)))
 DTYPES = ("bf16", "fp32")
@@ -46,6 +48,7 @@ def measure(who: str, folder: Path, what: str, word: str) -> dict[str, float]:
     import torch
 
     if who == "transformers":  # its imports are no part of loading
+        sys.modules.update(stand_in())
         import transformers.models.janus.modeling_janus  # noqa: F401
     else:
         import janus_cli.checkpoint

@@ -95,8 +95,8 @@ def _appearing(target: Path, needed: int) -> Iterator[Path]:
         _make_folder(temporary)
         free = shutil.disk_usage(temporary).free
         if needed > free:
-            raise ModelError(f"{target}: the disk is full: {needed / 1e9:,.1f} GB are needed, "
-                             f"{free / 1e9:,.1f} GB are free")
+            raise ModelError(f"{target}: the disk is full: {needed / 1e6:,.1f} MB are needed, "
+                             f"{free / 1e6:,.1f} MB are free")
         yield temporary
         temporary.rename(target)
     except OSError as error:

@@ -151,21 +151,23 @@ class Pipeline:
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
-        if chosen.to == "text" and self.published is not None:
+        prompts = self.prompts  # before the weights, which take long: here a tokenizer may prove unfit
+        if chosen.to == "text" and prompts is not None:
             from janus_cli.stages.describe import answers
 
             net = self._filled(parts.UNDERSTAND)
-            return answers(records, net, self._asked, self._picture, self._templates.end, chosen,
-                           self._identity, progress)
-        return generate(records, self.decoder, chosen, self._identity, progress, self.prompts)
+            return answers(records, net, self._asked, self._picture, prompts.end, chosen, self._identity,
+                           progress)
+        return generate(records, self.decoder, chosen, self._identity, progress, prompts)
 
     def describe(self, images: "Sequence[np.ndarray]", question: str,
                  options: "GenerateOptions") -> Iterator[str]:
         """The answer to a question about pictures, piece by piece. Raises UsageError for our own models."""
-        from janus_cli.stages.describe import answer, spoken
+        from janus_cli.stages.describe import answer, check_length, spoken
 
-        net, end = self._filled(parts.UNDERSTAND), self._templates.end
         asked = self._templates.question([*[None] * len(images), question], self._picture_tokens)
+        check_length(self._parts.net, asked)  # before its weights are read
+        net, end = self._filled(parts.UNDERSTAND), self._templates.end
         yield from spoken(answer(net, images, asked, end, options), self.text.words)
 
     def _asked(self, record: "Record") -> "Question":
@@ -180,13 +182,17 @@ class Pipeline:
         return cast(JanusProConfig, self.published).vision.n_token
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
-        """Raise what `generate` would say of this prompt: too long, another model's tokens."""
+        """Raise what `generate` would say of this prompt: too long, another model's tokens.
+
+        A published model's weights are not read for it.
+        """
         from janus_cli.stages.describe import check_length
         from janus_cli.stages.generate import check_prompt
 
         if options.to == "text" and self.published is not None:
-            return check_length(self._filled(parts.UNDERSTAND), self._asked(record))
-        return check_prompt(record, self.decoder, options, self._identity, self.prompts)
+            return check_length(self._parts.net, self._asked(record))
+        net = self.decoder if self.published is None else self._parts.net
+        return check_prompt(record, net, options, self._identity, self.prompts)
 
     @cached_property
     def _identity(self) -> "Identity":
@@ -245,11 +251,11 @@ class Pipeline:
     def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
              progress: Progress | None = None) -> Iterator["Record"]:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
+        if self.published is not None and (options.steps or options.scale not in (None, 1)):
+            raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
-            if options.steps or options.scale not in (None, 1):
-                raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
 

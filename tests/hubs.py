@@ -68,7 +68,8 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
 
         def answer(self, body: bool) -> None:
             path = self.path.partition("?")[0]
-            if path in (f"/api/models/{NAME}/revision/main", f"/api/models/{NAME}"):
+            known = [f"/api/models/{NAME}/revision/{word}" for word in ("main", "v2", COMMIT)]
+            if path in (f"/api/models/{NAME}", *known):
                 siblings = [{"rfilename": name} for name in hub.files]
                 self.send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode())
             elif path == f"/api/models/{NAME}/tree/{COMMIT}":

@@ -3,13 +3,17 @@
 import io
 import json
 import shutil
+import socket
 
 import numpy as np
 import pytest
+import torch
 from conftest import no_traceback
 from PIL import Image
+from test_checkpoint import Code
 
 from bench.make_checkpoint import make
+from janus_cli.parts import Parts
 from janus_cli.records import loads
 
 
@@ -101,6 +105,56 @@ def test_what_the_model_cannot_do_is_refused(janus, pro, environment):
     assert no_traceback(done)
 
 
+def test_what_cannot_be_asked_is_refused_before_the_weights_are_read(janus, pro, environment, monkeypatch):
+    def fill(*_):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(Parts, "fill", fill)
+    name = picture(environment)
+    for prompt, message in (("a <|User|>", "the prompt holds <|User|>"), ("a" * 3000, "fewer words")):
+        done = janus("describe", name, "--model", pro, "--prompt", prompt)
+        assert done.code == 2 and message in done.err and no_traceback(done)
+    assert janus("draw", "a", "--model", pro, "--steps", "3").code == 2
+
+
+def test_a_model_on_this_machine_needs_no_network(janus, pro, environment, monkeypatch):
+    def connect(*_):
+        raise AssertionError("connected")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
+    monkeypatch.setenv("HF_HUB_CACHE", str(environment / "hub"))
+    name = picture(environment)
+    for line in (["models", "list"], ["models", "show", pro], ["models", "verify", pro], ["info", pro],
+                 ["models", "import", pro, "-o", "made"], ["draw", "a", "--model", "made"],
+                 ["describe", name, "--model", pro, "--max-tokens", "2"]):
+        done = janus(*line)
+        assert done.code == 0, done.err
+
+
+def test_weights_that_cannot_be_read_are_one_clear_line(janus, pro, damaged, tmp_path_factory):
+    def fails(folder, *words):
+        for line in (["draw", "a"], ["describe", "in.png"], ["models", "import"], ["models", "verify"]):
+            model = ["--model"] * (line[0] != "models") + [str(folder)]
+            done = janus(*line, *model)
+            assert done.code in (1, 3) and no_traceback(done)
+            said = [text for text in done.err.splitlines() if not text.startswith("janus: device")]
+            assert len(said) == 1 + (line[-1] == "verify") and all(word in said[0] for word in words), said
+
+    picture(damaged.parent)
+    weights = damaged / "pytorch_model.bin"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1000])
+    fails(damaged, "pytorch_model.bin: not a readable weight file; it may be truncated")
+    torch.save({"a": torch.ones(1), "b": Code(damaged / "hacked")}, weights)
+    fails(damaged, "pytorch_model.bin: refused: it holds code")
+    assert not (damaged / "hacked").exists()
+    for layout, name in (("original", "pytorch_model"), ("transformers", "model")):
+        folder = make(damaged.parent / layout, layout=layout, shard=4_000_000)
+        next(folder.glob(f"{name}-00002-of-*")).unlink()
+        fails(folder, f"{name}-00002-of-0000", f"missing, but {name}.", "index.json names it")
+
+
 def test_a_damaged_checkpoint_is_one_clear_line(janus, damaged):
     def fails(*words):
         done = janus("draw", "a", "--model", str(damaged), "-o", "a.png")
@@ -123,6 +177,3 @@ def test_a_damaged_checkpoint_is_one_clear_line(janus, damaged):
     tokenizer = damaged / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text().replace("begin_of_image", "begin_of_nothing"))
     fails("lacks the special token <begin_of_image>")
-    weights = damaged / "pytorch_model.bin"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    fails("pytorch_model.bin")

@@ -152,7 +152,7 @@ def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="out: cannot be written: the disk is full"):
         convert.convert(source, tmp_path / "out", None, lambda _: None)
     monkeypatch.setattr(convert.shutil, "disk_usage", lambda _: Full())
-    with pytest.raises(ModelError, match="the disk is full: 0.0 GB are needed"):
+    with pytest.raises(ModelError, match="the disk is full: 0.0 MB are needed, 0.0 MB are free"):
         convert.convert(source, tmp_path / "out", None, lambda _: None)
     assert left(tmp_path) == before
 

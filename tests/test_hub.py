@@ -65,6 +65,18 @@ def test_other_models_of_the_cache_are_passed_over(cache, files):
     assert not list(hub.snapshots())
 
 
+def test_a_folder_of_another_kind_hides_no_model(janus, cache, environment, monkeypatch):
+    for name, config in (("llama", '{"model_type": "llama"}'), ("broken", "{")):
+        (environment / "own" / name).mkdir(parents=True)
+        (environment / "own" / name / "config.json").write_text(config)
+    monkeypatch.setenv("JANUS_MODELS", str(environment / "own"))
+    done = janus("models", "list")
+    assert done.code == 3 and no_traceback(done) and "pocket" in done.text
+    assert "model_type 'llama' is no Janus-Pro checkpoint" in done.err and "broken/config.json" in done.err
+    done = janus("models", "import", "llama")
+    assert done.code == 1 and "model_type 'llama' is no Janus-Pro checkpoint" in done.err
+
+
 def test_list_and_show(janus, cache, files):
     folder = write_cache(cache, files)
     listed = [json.loads(line) for line in janus("models", "list", "--json").text.splitlines()]
@@ -125,6 +137,18 @@ def test_pull_fetches_what_is_needed_and_goes_on(shell, cache, files):
         (folder / "config.json").unlink()
         assert shell(f"janus models pull {NAME}", env=env).text == done.text
         assert server.asked[asked:] == ["config.json@0"]
+
+
+@pytest.mark.parametrize("revision", ["v2", COMMIT])
+def test_pull_a_revision(shell, cache, files, revision):
+    with serve(files) as server:
+        done = shell(f"janus models pull {NAME} --revision {revision}",
+                     env={"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1"})
+        assert done.code == 0 and f"use it with --model {NAME}@{revision}" in done.err, done.err
+    assert zoo.locate(f"{NAME}@{revision}").path == Path(done.text.strip())
+    assert [s.name for s in hub.snapshots()] == [f"{NAME}@{revision}"]
+    with pytest.raises(ModelError, match=f"janus models pull {NAME} fetches it"):  # main is not here
+        zoo.locate(NAME)
 
 
 def test_what_the_hub_has_not(shell, cache, files):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
 
 from janus_cli.errors import MediaError, ModelError, RecordError
 from janus_cli.records import Segment
@@ -51,3 +52,15 @@ def test_what_is_no_tokenizer(tmp_path):
     (tmp_path / "t.json").write_text('{"model": 3}')
     with pytest.raises(ModelError, match=r"t.json: not a tokenizer.json"):
         TextTokenizer(tmp_path / "t.json", "t")
+
+
+def test_letters_that_are_added_tokens_come_back(tmp_path, tiny_model):
+    """Those of DeepSeek's tokenizers: the library's decoder takes them for the symbols of bytes."""
+    library = Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+    library.add_tokens([AddedToken(letter, normalized=True, special=False) for letter in "öü"])
+    library.save(str(tmp_path / "tokenizer.json"))
+    text = TextTokenizer(tmp_path / "tokenizer.json", "x")
+    words = "Käse für Jörg üü一"
+    [segment] = text.encode(words).segments
+    assert text.decode(segment) == words == text.words([*segment.data.tolist(), text.token_id("<|end|>")])
+    assert "\ufffd" in library.decode(segment.data.tolist())  # or the detour is not needed any more

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from janus_cli import layout, zoo
+from janus_cli import layout, published, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import Check, checks
 from janus_cli.commands.console import Failures, Talk, byte_bar
@@ -26,11 +26,20 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The model z
 @app.command("list")
 def list_models(as_json: opt.Json = False) -> None:
     """The models that are here."""
-    found = [describe_model(place) for place in zoo.places()]
+    failures, found = Failures(), []
+    for place in zoo.places():
+        with failures.item(place.name):  # somebody else's folder, or a damaged one, hides no other
+            found.append(describe_model(place))
     if as_json:
         for facts in found:
             print(json.dumps(facts, ensure_ascii=False))
-        return
+    else:
+        _print_models(found)
+    failures.finish(len(found))
+
+
+def _print_models(found: list[dict[str, Any]]) -> None:
+    """A line for each model."""
     rows = [["name", "parameters", "MB", "components", "folder"]]
     for facts in found:
         have = [name for name, part in facts["components"].items() if "parameters" in part]
@@ -162,13 +171,14 @@ def import_model(
 
 
 def _importable(model: str) -> zoo.Place:
-    """Where the checkpoint `model` is. Raises ModelError for one of our own."""
+    """Where the checkpoint `model` is. Raises ModelError for another kind of model, or one of ours."""
     path = Path(model)
     folder = path.parent if path.is_file() else path
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: has no config.json beside the weights: copy the whole model folder")
     place = zoo.Place(folder.resolve().name, folder) if path.is_file() else zoo.locate(model)
     if not place.is_published:
+        published.read(place.path, place.name)  # says what the folder holds instead, where it is not ours
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place

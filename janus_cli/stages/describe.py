@@ -56,7 +56,7 @@ def check_length(net: JanusPro, question: Question) -> None:
     """Raise UsageError where the model has no room for the question and one token of an answer."""
     if len(question.ids) >= net.cfg.max_seq_len:
         raise UsageError(f"the prompt has {len(question.ids)} tokens, the model takes {net.cfg.max_seq_len} "
-                         "in all: ask about fewer pictures")
+                         "in all: use fewer words or pictures")
 
 
 @torch.inference_mode()

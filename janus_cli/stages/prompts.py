@@ -87,9 +87,8 @@ class Prompts:
 
     def question(self, parts: Sequence[str | None], n_token: int) -> Question:
         """A question of texts and pictures (None) in their order; a picture has `n_token` features."""
-        body = "\n".join(PICTURE if part is None else self._plain(part) for part in parts)
         ids, seen = [self._special[BOS]], [False]
-        for id in self._tokenizer.ids(conversation(body, SYSTEM)):
+        for id in self._tokenizer.ids(conversation(self._body(parts), SYSTEM)):
             if id == self._special[PICTURE]:
                 ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
                 seen += [False, *[True] * n_token, False]
@@ -97,6 +96,16 @@ class Prompts:
                 ids.append(id)
                 seen.append(False)
         return Question(ids, seen)
+
+    def _body(self, parts: Sequence[str | None]) -> str:
+        """What a user says in `parts`: lines of their own for pictures, a space between texts.
+
+        As in the chat template of transformers' checkpoints, so an empty line parts two pictures; DeepSeek's
+        code leaves that to the caller, and shows one picture, a line break, the question.
+        """
+        before = [None, *parts]
+        return "".join(f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._plain(part)
+                       for last, part in zip(before, parts, strict=False))
 
     def asked(self, record: Record, n_token: int) -> Question:
         """The question that a record's segments make; pixels stand for the image tokens before them.

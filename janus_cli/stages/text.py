@@ -5,6 +5,7 @@ Knows the `tokenizers` library. No torch on this path, and no files besides the 
 
 import hashlib
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 from janus_cli.errors import MediaError, ModelError, RecordError
@@ -45,6 +46,11 @@ class TextTokenizer:
         return found
 
     @cached_property
+    def _added(self) -> dict[int, str]:
+        """The texts that are tokens as a whole, whatever the merges say."""
+        return {id: token.content for id, token in self._tokenizer.get_added_tokens_decoder().items()}
+
+    @cached_property
     def special(self) -> frozenset[str]:
         """The tokens that stand for no text of their own."""
         added = self._tokenizer.get_added_tokens_decoder().values()
@@ -52,7 +58,19 @@ class TextTokenizer:
 
     def words(self, ids: list[int]) -> str:
         """The text of ids, special tokens left out."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+        return self._text([id for id in ids if self._added.get(id) not in self.special])
+
+    def _text(self, ids: list[int]) -> str:
+        """The text of ids.
+
+        Added tokens are spelled out here: the library's byte-level decoder takes one such as "ü", which
+        DeepSeek's tokenizers have, for the symbol of a byte, and gives a replacement character.
+        """
+        pieces: list[str] = []
+        for added, group in groupby(ids, self._added.__contains__):
+            run = list(group)
+            pieces += [self._added[id] for id in run] if added else [self._tokenizer.decode(run)]
+        return "".join(pieces)
 
     def encode(self, text: str, id: str = "") -> Record:
         """A record with one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
@@ -76,4 +94,4 @@ class TextTokenizer:
                 f"({theirs[:12]}), but this is {self.name} ({self.fingerprint[:12]}): choose with --tokenizer"
             )
         check_ids(segment, self.vocab_size)
-        return self._tokenizer.decode(segment.data.tolist(), skip_special_tokens=False)
+        return self._text(segment.data.tolist())

@@ -42,6 +42,16 @@ class CodecConfig:
     codebook_size: int = 1024
     n_q: int = 4  # codebooks, each for what the ones before left over
     causal: bool = True  # convolutions look back only
+    norm: str = "none"  # of the convolutions: none (also for weight norms, which are folded) or time_group_norm
+    conv_shortcut: bool = True  # residual blocks' shortcuts are convolutions
+    normalize: bool = False  # each segment is encoded at loudness 1, and its scale kept
+    segment: int = 0  # samples that are encoded on their own; 0 = the whole sound is one
+    overlap: float = 0.01  # share of a segment that the next one covers too
+
+    @property
+    def segment_stride(self) -> int:
+        """Samples from the start of a segment to that of the next."""
+        return max(1, int((1 - self.overlap) * self.segment))
 
     @property
     def hop_length(self) -> int:

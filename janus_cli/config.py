@@ -42,7 +42,7 @@ class CodecConfig:
     codebook_size: int = 1024
     n_q: int = 4  # codebooks, each for what the ones before left over
     causal: bool = True  # convolutions look back only
-    norm: str = "none"  # of the convolutions: none (also for weight norms, which are folded) or time_group_norm
+    norm: str = "none"  # of the convolutions: none (weight norms are folded) or time_group_norm
     conv_shortcut: bool = True  # residual blocks' shortcuts are convolutions
     normalize: bool = False  # each segment is encoded at loudness 1, and its scale kept
     segment: int = 0  # samples that are encoded on their own; 0 = the whole sound is one

@@ -41,12 +41,17 @@ class Codec(nn.Module):
     def __init__(self, cfg: CodecConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter, ratios=list(cfg.ratios),
-                     lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm, true_skip=not cfg.conv_shortcut)
+        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter,
+                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm, true_skip=not cfg.conv_shortcut)
         seanet = _seanet()
         self.encoder = seanet.SEANetEncoder(**shape)
         self.decoder = seanet.SEANetDecoder(**shape)
         self.quantizers = nn.ModuleList(Quantizer(cfg.codebook_size, cfg.dim) for _ in range(cfg.n_q))
+
+    @property
+    def codebooks(self) -> Tensor:
+        """All codebooks, one below the other: [Q * K, D]."""
+        return torch.cat([quantizer.codebook for quantizer in self.quantizers])  # type: ignore[misc]
 
     def quantize(self, latents: Tensor, n_q: int | None = None) -> Tensor:
         """Codes [B, Q, F] of latents [B, D, F]: each codebook takes what the ones before left over.
@@ -61,7 +66,7 @@ class Codec(nn.Module):
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """Latents [B, D, F] of codes [B, Q, F]; Q may be fewer than all codebooks, from the first on."""
-        total = sum(q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False))  # type: ignore[operator]
+        total: Tensor = sum(q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False))  # type: ignore
         return total.transpose(1, 2)
 
     def normalise(self, waveform: Tensor) -> tuple[Tensor, float | None]:
@@ -75,7 +80,7 @@ class Codec(nn.Module):
         return waveform / scale, float(scale)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Codes [B, Q, ceil(T / hop_length)] of the whole at once; `streaming` knows segments and loudness."""
+        """Codes [B, Q, ceil(T / hop_length)] of the whole; `streaming` knows segments and loudness."""
         return self.quantize(self.encoder(waveform))
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
 
-ACTIVATIONS = 1 << 21  # numbers in a window's widest activation: 8 MB of fp32, of which a handful live at once
+ACTIVATIONS = 1 << 21  # numbers in a window's widest activation: 8 MB of fp32; a handful live at once
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,11 @@ def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
     total = math.prod(m.stride[0] for m in convs if isinstance(m, nn.Conv1d))
     for conv in convs:
         rate = down / (total * up)
-        reach += rate * (1 if isinstance(conv, nn.ConvTranspose1d) else (conv.kernel_size[0] - 1) * conv.dilation[0])
-        if isinstance(conv, nn.ConvTranspose1d):
+        if isinstance(conv, nn.ConvTranspose1d):  # its kernel is two strides long
+            reach += rate
             up *= conv.stride[0]
         else:
+            reach += rate * (conv.kernel_size[0] - 1) * conv.dilation[0]
             down *= conv.stride[0]
     assert (down, up) in ((hop, 1), (1, hop), (1, 1))
     steps = math.ceil(reach) + 1
@@ -71,7 +72,7 @@ def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[T
 
 
 def _parts(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """The same signal in pieces of at most `size`: what is kept of a long one is not copied time and again."""
+    """The same signal in pieces of at most `size`, so that a long one is not copied time and again."""
     return (part for piece in pieces for part in piece.split(size, dim=2))
 
 

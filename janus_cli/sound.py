@@ -1,0 +1,304 @@
+"""Sounds in and out, a piece at a time: files and pipes on one side, numpy arrays on the other.
+
+Knows sound formats (libsndfile's, by soundfile), sample rates and channels; no tokens and no nets. Pieces are
+float32 [channels, samples] at full scale ±1, so that hours of sound need no more memory than a second.
+"""
+
+import contextlib
+import io
+import json
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+
+from janus_cli.errors import MediaError
+
+PIECE = 1 << 16  # samples read at a time
+FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}  # that can be written
+_KINDS = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
+UNKNOWN = 0xFFFFFFFF  # a length in a WAV header that was written before the length was known
+_STREAMED = 0x7FFF0000  # what programs write there instead is at least this
+_FIVE_ONE = np.array([[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]],
+                     np.float32) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound that is made, or read, while its pieces are taken; once."""
+
+    sample_rate: int  # Hz
+    channels: int
+    num_samples: int  # per channel
+    pieces: Iterable[np.ndarray] = field(repr=False)  # float32 [channels, any number]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.num_samples / self.sample_rate
+
+    def whole(self) -> np.ndarray:
+        """All of it, float32 [channels, num_samples]."""
+        return np.concatenate([np.zeros((self.channels, 0), np.float32), *self.pieces], axis=1)
+
+
+# ---- in
+
+
+@contextlib.contextmanager
+def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
+    """The sound in a file, or in an open one that may be a pipe (it is then copied to a temporary file).
+
+    Its length is what the file says. Raises MediaError, on opening or while pieces are taken: missing, empty,
+    no sound, truncated, damaged, samples that are no numbers.
+    """
+    import soundfile
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_seekable(source, name))
+        try:
+            opened = stack.enter_context(soundfile.SoundFile(file))
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise _no_sound(file, name, str(error)) from None
+        _refuse_cut_wav(opened.extra_info, name)
+        yield Sound(opened.samplerate, opened.channels, opened.frames, _read(opened, name))
+
+
+@contextlib.contextmanager
+def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """The bytes of `source` as a file that libsndfile can move about in. Raises MediaError."""
+    import shutil
+    import tempfile
+
+    try:
+        with contextlib.ExitStack() as stack:
+            file: Any = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            if not file.seekable():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, copy, 1 << 20)
+                copy.seek(0)
+                file = copy
+            if not file.read(1):
+                raise MediaError(f"{name}: empty")
+            file.seek(0)
+            yield file
+    except OSError as error:
+        raise MediaError(f"{name}: {error.strerror}") from None
+
+
+def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
+    """What to say of a file that libsndfile does not open."""
+    file.seek(0)
+    start = file.read(16)
+    if start[8:9] == b"{":
+        return MediaError(f"{name}: not a sound but a token record: use janus decode")
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or start[8:12] == b"WEBP":
+        return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
+    if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3")):
+        return MediaError(f"{name}: a damaged or unknown sound ({_plain(reason)})")
+    return MediaError(f"{name}: not a sound that can be read; known are WAV, FLAC, OGG, MP3, AIFF")
+
+
+def _plain(reason: str) -> str:
+    """libsndfile's reason in a few words, without the object's address."""
+    return re.sub(r"^Error( opening .*?)? ?:", "", " ".join(reason.split())).strip(" .") or "no reason given"
+
+
+def _refuse_cut_wav(log: str, name: str) -> None:
+    """Raise MediaError where a WAV or AIFF file says that it holds more than is there.
+
+    libsndfile reads what there is, and says so in its log alone.
+    """
+    found = re.search(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found and int(found[2]) < int(found[1]) < _STREAMED:
+        raise MediaError(f"{name}: truncated: {int(found[2]):,} of {int(found[1]):,} bytes of samples")
+
+
+def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
+    """The pieces of an open SoundFile. Raises MediaError for damage and for a FLAC file's missing end."""
+    count = 0
+    while True:
+        try:
+            piece = opened.read(PIECE, dtype="float32", always_2d=True)
+        except RuntimeError as error:
+            raise MediaError(f"{name}: damaged after {count:,} samples ({_plain(str(error))})") from None
+        if not len(piece):
+            break
+        if not np.isfinite(piece).all():
+            raise MediaError(f"{name}: holds samples that are no finite numbers, near {count:,}")
+        count += len(piece)
+        yield np.ascontiguousarray(piece.T)
+    slack = {"FLAC": 0, "MPEG": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
+    if slack is not None and count + slack < opened.frames < 1 << 62:
+        raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
+    if not count and opened.format in ("OGG", "MPEG"):  # what libsndfile makes of an OGG file without its end
+        raise MediaError(f"{name}: holds no samples; it may be truncated")
+
+
+def fitted(sound: Sound, sample_rate: int, channels: int) -> Sound:
+    """`sound` mixed and resampled as it is taken. To one channel the mean; one channel is copied.
+
+    5.1 becomes stereo by ITU-R BS.775's weights, scaled so that nothing is louder than full scale.
+    """
+    pieces: Iterable[np.ndarray] = (_mixed(piece, channels) for piece in sound.pieces)
+    if sound.sample_rate != sample_rate:
+        pieces = _resampled(pieces, sound.sample_rate, sample_rate, channels)
+    length = (2 * sound.num_samples * sample_rate + sound.sample_rate) // (2 * sound.sample_rate)
+    return Sound(sample_rate, channels, length, pieces)
+
+
+def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
+    if len(piece) == channels:
+        return piece
+    if channels == 2 and len(piece) == len(_FIVE_ONE):
+        return np.ascontiguousarray(_FIVE_ONE.T @ piece)
+    mono = piece.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.repeat(mono, channels, axis=0)
+
+
+def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
+    """The pieces at another rate; what comes out does not depend on how they are cut."""
+    import soxr
+
+    stream = soxr.ResampleStream(before, after, channels, dtype="float32")
+    for piece in pieces:
+        yield np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(piece.T)).T)
+    yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
+
+
+def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
+    """What a sound file says of itself: a Sound without pieces, its format, the texts that a Writer put in.
+
+    Raises MediaError for what is no sound.
+    """
+    import soundfile
+
+    with open_sound(path, name) as sound:
+        pass
+    with soundfile.SoundFile(path) as opened:
+        kind, comment = f"{opened.format} {opened.subtype}", opened.comment
+    try:
+        texts = json.loads(comment)
+    except ValueError:
+        texts = {}
+    return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
+        texts if isinstance(texts, dict) else {}
+
+
+# ---- out
+
+
+class Writer:
+    """Writes pieces into an open file as wav (16 bit), flac or ogg; louder than ±1 is cut.
+
+    A wav needs no seeking: into a pipe it can go while it is made. ogg gets a random serial number, so its
+    bytes differ from run to run; those of wav and flac do not. Raises MediaError for what a format cannot
+    hold; OSError passes.
+    """
+
+    def __init__(self, file: BinaryIO, format: str, sample_rate: int, channels: int,
+                 num_samples: int | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        """num_samples: per channel, None where that is not known yet (wav alone).
+
+        metadata goes as JSON into the comment (of a wav, LIST INFO ICMT).
+        """
+        self.format, self.sample_rate, self.channels = format, sample_rate, channels
+        self._file: BinaryIO | _Kept = file
+        self._sound: Any = None
+        comment = json.dumps(dict(metadata)) if metadata else ""
+        if format == "wav":
+            file.write(wav_header(sample_rate, channels, num_samples, comment.encode("ascii")))
+            return
+        if format not in _KINDS:
+            raise MediaError(f"unknown sound format {format!r} (known: wav, {', '.join(_KINDS)})")
+        import soundfile
+
+        kind, subtype = _KINDS[format]
+        self._file = _Kept(file)
+        with self._errors():
+            self._sound = soundfile.SoundFile(self._file, "w", sample_rate, channels, subtype, format=kind)
+            self._sound.comment = comment
+
+    def write(self, piece: np.ndarray) -> None:
+        """Append float32 [channels, any number]."""
+        samples = np.clip(piece, -1, 1).T
+        if self._sound is None:
+            self._file.write(np.ascontiguousarray(np.round(samples * 32767).astype("<i2")).tobytes())
+            return
+        with self._errors():
+            self._sound.write(np.ascontiguousarray(samples))
+
+    def close(self) -> None:
+        """Complete the file; it stays open itself."""
+        if self._sound is not None:
+            with self._errors():
+                self._sound.close()
+            self._sound = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell why libsndfile failed: what the file raised, or what it says itself."""
+        try:
+            yield
+        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+            if isinstance(self._file, _Kept) and self._file.error is not None:
+                raise self._file.error from None
+            what = f"{self.channels} channels at {self.sample_rate} Hz"
+            raise MediaError(f"{what} cannot be written as {self.format} ({_plain(str(error))})") from None
+
+
+class _Kept:
+    """A file that libsndfile writes to: what it raises is kept, for a C function cannot pass it on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+        self.seek, self.tell = file.seek, file.tell
+
+    def write(self, data: bytes) -> int:
+        """Number of bytes written, none after an error."""
+        try:
+            return self._file.write(data) if self.error is None else 0
+        except OSError as error:
+            self.error = error
+            return 0
+
+
+def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment: bytes = b"") -> bytes:
+    """All of a 16-bit RIFF WAVE file that stands before its samples; UNKNOWN lengths for None.
+
+    Raises MediaError for a sound that is too long for the format's 32 bits.
+    """
+    form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
+    head = b"WAVE" + _chunk(b"fmt ", form)
+    if comment:
+        head += _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0"))
+    size = UNKNOWN if num_samples is None else num_samples * channels * 2
+    whole = UNKNOWN if num_samples is None else len(head) + 8 + size
+    if whole > UNKNOWN:
+        raise MediaError("more than 4 GB do not fit into a WAV file; use flac")
+    return b"RIFF" + struct.pack("<I", whole) + head + b"data" + struct.pack("<I", size)
+
+
+def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The sound as a whole file of `format`. Raises MediaError."""
+    file = io.BytesIO()
+    with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
+        for piece in sound.pieces:
+            writer.write(piece)
+    return file.getvalue()
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

@@ -122,7 +122,8 @@ def describe_sound(path: Path) -> dict[str, Any]:
 
     sound, kind, texts = read_comment(path, str(path))
     return {**_made(path, texts), "kind": "sound", "file": str(path), "format": kind,
-            "seconds": sound.seconds, "sample_rate": sound.sample_rate, "channels": sound.channels, "num_samples": sound.num_samples}
+            "seconds": sound.seconds, "sample_rate": sound.sample_rate, "channels": sound.channels,
+            "num_samples": sound.num_samples}
 
 
 def _made(path: Path, texts: dict[str, str]) -> dict[str, Any]:

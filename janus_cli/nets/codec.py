@@ -17,20 +17,20 @@ from janus_cli.config import CodecConfig
 from janus_cli.nets.quantize import Quantizer
 
 
-def _seanet() -> Any:
-    """encodec.modules. Importing it imports torchaudio, which only its file functions use.
+def import_encodec(name: str = "encodec.modules") -> Any:
+    """The module `name`. Importing encodec imports torchaudio, which only its file functions use.
 
     Where torchaudio is missing or does not fit torch, an empty module stands in during the import.
     """
     try:
         importlib.import_module("torchaudio")
-        return importlib.import_module("encodec.modules")
+        return importlib.import_module(name)
     except (ImportError, OSError):
         standin = ModuleType("torchaudio")
         standin.__spec__ = ModuleSpec("torchaudio", None)
         sys.modules["torchaudio"] = standin
         try:
-            return importlib.import_module("encodec.modules")
+            return importlib.import_module(name)
         finally:
             del sys.modules["torchaudio"]
 
@@ -42,8 +42,9 @@ class Codec(nn.Module):
         super().__init__()
         self.cfg = cfg
         shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter,
-                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm, true_skip=not cfg.conv_shortcut)
-        seanet = _seanet()
+                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm,
+                     true_skip=not cfg.conv_shortcut)
+        seanet = import_encodec()
         self.encoder = seanet.SEANetEncoder(**shape)
         self.decoder = seanet.SEANetDecoder(**shape)
         self.quantizers = nn.ModuleList(Quantizer(cfg.codebook_size, cfg.dim) for _ in range(cfg.n_q))

@@ -82,7 +82,8 @@ def _codec(words: Section) -> CodecConfig:
         words.only(word, value, default=value)
     words.only("norm_type", "weight_norm", "time_group_norm", default="weight_norm")
     for word, default in _SWITCHES.items():
-        words.only(word, True, False, default=default)
+        if type(words.get(word, default)) is not bool:
+            raise words.fault(word, "expected true or false")
     rate, dim, size = words.whole("sampling_rate"), words.whole("hidden_size"), words.whole("codebook_size")
     words.only("codebook_dim", dim, default=dim)
     ratios = words.multipliers("upsampling_ratios")

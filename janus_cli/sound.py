@@ -61,6 +61,7 @@ def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
 
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_seekable(source, name))
+        _refuse_cut_ogg(file, name)
         try:
             opened = stack.enter_context(soundfile.SoundFile(file))
         except (RuntimeError, TypeError, ValueError) as error:
@@ -119,6 +120,22 @@ def _refuse_cut_wav(log: str, name: str) -> None:
         raise MediaError(f"{name}: truncated: {int(found[2]):,} of {int(found[1]):,} bytes of samples")
 
 
+def _refuse_cut_ogg(file: BinaryIO, name: str) -> None:
+    """Raise MediaError where the last page of an OGG file is not whole, or not marked as the last.
+
+    libsndfile reads what there is and says nothing. A page's header: RFC 3533, section 6.
+    """
+    is_ogg = file.read(4) == b"OggS"
+    if is_ogg:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - (1 << 17)))  # a page has at most 65,307 bytes
+        end = file.read()
+        head = end[end.rfind(b"OggS"):]
+        sizes = head[27:27 + head[26]] if len(head) > 26 else b""
+        if not sizes or not head[5] & 4 or len(head) < 27 + len(sizes) + sum(sizes):
+            raise MediaError(f"{name}: truncated: its last page is missing")
+    file.seek(0)
+
+
 def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
     """The pieces of an open SoundFile. Raises MediaError for damage and for a FLAC file's missing end."""
     count = 0
@@ -136,8 +153,6 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
     slack = {"FLAC": 0, "MPEG": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
     if slack is not None and count + slack < opened.frames < 1 << 62:
         raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
-    if not count and opened.format in ("OGG", "MPEG"):  # what libsndfile makes of an OGG file without its end
-        raise MediaError(f"{name}: holds no samples; it may be truncated")
 
 
 def fitted(sound: Sound, sample_rate: int, channels: int) -> Sound:
@@ -222,7 +237,8 @@ class Writer:
         self._file = _Kept(file)
         with self._errors():
             self._sound = soundfile.SoundFile(self._file, "w", sample_rate, channels, subtype, format=kind)
-            self._sound.comment = comment
+            if comment:
+                self._sound.comment = comment
 
     def write(self, piece: np.ndarray) -> None:
         """Append float32 [channels, any number]."""

@@ -1,4 +1,4 @@
-"""Published EnCodec checkpoints, random weights: the codes and sounds of the `encodec` package and transformers."""
+"""EnCodec checkpoints of random weights: the codes and sounds of the `encodec` package and transformers."""
 
 import json
 
@@ -12,7 +12,8 @@ from janus_cli.nets.codec import Codec, import_encodec
 from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
 
 CONFIG_32KHZ = {
-    "model_type": "encodec", "architectures": ["EncodecModel"], "audio_channels": 1, "chunk_length_s": None,
+    "model_type": "encodec",
+    "audio_channels": 1, "chunk_length_s": None,
     "codebook_dim": 128, "codebook_size": 2048, "compress": 2, "dilation_growth_rate": 2, "hidden_size": 128,
     "kernel_size": 7, "last_kernel_size": 7, "norm_type": "weight_norm", "normalize": False, "num_filters": 64,
     "num_lstm_layers": 2, "num_residual_layers": 1, "overlap": None, "pad_mode": "reflect",
@@ -64,7 +65,7 @@ def test_codes_and_sounds_of_the_package(package, dtype):
     codec = ours(path, dtype)
     samples = int(1.3 * model.sample_rate) + 77
     sound = torch.from_numpy(tone(2, model.sample_rate, model.channels))[None, ..., :samples].to(dtype)
-    for bandwidth in model.target_bandwidths[:2] if dtype == torch.float64 else model.target_bandwidths[-2:-1]:
+    for bandwidth in model.target_bandwidths[slice(2) if dtype == torch.float64 else slice(-2, -1)]:
         model.set_target_bandwidth(bandwidth)
         with torch.no_grad():
             frames = model.encode(sound)
@@ -74,8 +75,9 @@ def test_codes_and_sounds_of_the_package(package, dtype):
         assert torch.equal(codes, theirs) and len(theirs.unique()) > 50
         if model.normalize:
             assert scales == pytest.approx([float(scale) for _, scale in frames], rel=1e-5)
-        decoded = decode_stream(codec, codes, segment_frames(codec.cfg, samples), scales or None)
-        torch.testing.assert_close(torch.cat(list(decoded), 2)[..., :samples], back[..., :samples], rtol=0, atol=1e-4)
+        decoded = list(decode_stream(codec, codes, segment_frames(codec.cfg, samples), scales or None))
+        found = torch.cat(decoded, 2)[..., :samples]
+        torch.testing.assert_close(found, back[..., :samples], rtol=0, atol=1e-4)
     model.to(torch.float32)
 
 
@@ -106,7 +108,7 @@ def test_a_checkpoint_that_does_not_fit_is_named(package, tmp_path):
 
 
 def test_the_other_model_under_this_name_is_refused(package, tmp_path):
-    model, path = package
+    _, path = package
     other = tmp_path / ("encodec_48khz.th" if "24" in path.name else "encodec_24khz.th")
     other.write_bytes(path.read_bytes())
     with pytest.raises(ModelError, match="tensor .* (is missing|has shape)"):

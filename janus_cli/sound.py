@@ -150,7 +150,7 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
             raise MediaError(f"{name}: holds samples that are no finite numbers, near {count:,}")
         count += len(piece)
         yield np.ascontiguousarray(piece.T)
-    slack = {"FLAC": 0, "MPEG": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
+    slack = {"FLAC": 0, "MP3": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
     if slack is not None and count + slack < opened.frames < 1 << 62:
         raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
 
@@ -265,13 +265,16 @@ class Writer:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Tell why libsndfile failed: what the file raised, or what it says itself."""
+        fault = ""
         try:
             yield
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            if isinstance(self._file, _Kept) and self._file.error is not None:
-                raise self._file.error from None
+            fault = _plain(str(error))
+        if isinstance(self._file, _Kept) and self._file.error is not None:
+            raise self._file.error
+        if fault:
             what = f"{self.channels} channels at {self.sample_rate} Hz"
-            raise MediaError(f"{what} cannot be written as {self.format} ({_plain(str(error))})") from None
+            raise MediaError(f"{what} cannot be written as {self.format} ({fault})")
 
 
 class _Kept:

@@ -24,7 +24,7 @@ def books_for(cfg: CodecConfig, bandwidth: float | None) -> int:
     if bandwidth is None:
         return cfg.n_q
     each = cfg.frame_rate * math.log2(cfg.codebook_size) / 1000
-    count = round(bandwidth / each)
+    count = round(bandwidth / each) if math.isfinite(bandwidth) else 0
     if not 1 <= count <= cfg.n_q or not math.isclose(count * each, bandwidth, rel_tol=1e-6):
         raise UsageError(f"--bandwidth {bandwidth:g}: this codec makes multiples of {each:g} kbit/s "
                          f"up to {each * cfg.n_q:g}")
@@ -85,7 +85,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     length = segment.info.get("num_samples")
     if length is None and not cfg.segment:
         length = frames * cfg.hop_length
-    if type(length) is not int or length < 0 or sum(segment_frames(cfg, length)) != frames:
+    if type(length) is not int or not 0 <= length <= frames * cfg.hop_length or sum(segment_frames(cfg, length)) != frames:
         raise RecordError(f"audio segment: num_samples {length!r} does not fit {frames} frames of "
                           f"{cfg.hop_length} samples")
     if not cfg.normalize:

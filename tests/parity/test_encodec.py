@@ -15,8 +15,8 @@ CONFIG_32KHZ = {
     "model_type": "encodec",
     "audio_channels": 1, "chunk_length_s": None,
     "codebook_dim": 128, "codebook_size": 2048, "compress": 2, "dilation_growth_rate": 2, "hidden_size": 128,
-    "kernel_size": 7, "last_kernel_size": 7, "norm_type": "weight_norm", "normalize": False, "num_filters": 64,
-    "num_lstm_layers": 2, "num_residual_layers": 1, "overlap": None, "pad_mode": "reflect",
+    "kernel_size": 7, "last_kernel_size": 7, "norm_type": "weight_norm", "normalize": False,
+    "num_filters": 64, "num_lstm_layers": 2, "num_residual_layers": 1, "overlap": None, "pad_mode": "reflect",
     "residual_kernel_size": 3, "sampling_rate": 32000, "target_bandwidths": [2.2], "trim_right_ratio": 1.0,
     "upsampling_ratios": [8, 5, 4, 4], "use_causal_conv": False, "use_conv_shortcut": False}
 

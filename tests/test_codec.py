@@ -29,11 +29,11 @@ def test_names_of_the_weights_are_those_of_the_model_files():
 @pytest.fixture(autouse=True)
 def short_windows(monkeypatch):
     """Many windows in a short sound."""
-    monkeypatch.setattr(streaming, "ACTIVATIONS", 4 * 320 * 23)
+    monkeypatch.setattr(streaming, "ACTIVATIONS", 16 * 320 * 23)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-@pytest.mark.parametrize("samples", [1, 319, 321, 23 * 320, 23 * 320 + 1, 31237])
+@pytest.mark.parametrize("samples", [1, 319, 321, 23 * 320, 40 * 320 + 1, 31237])
 def test_pieces_give_the_codes_and_the_sound_of_the_whole(kind, samples):
     codec = lively(Codec(KINDS[kind]).double())
     sound = torch.from_numpy(tone(4, codec.cfg.sample_rate))[None, :, :samples].double()

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
 
-ACTIVATIONS = 1 << 21  # numbers in a window's widest activation: 8 MB of fp32; a handful live at once
+ACTIVATIONS = 1 << 20  # numbers in a window's widest activation: 4 MB of fp32; a dozen or more live at once
+LANES = 16  # channels that the convolutions compute at least, whatever the net has
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
             down *= conv.stride[0]
     assert (down, up) in ((hop, 1), (1, hop), (1, 1))
     steps = math.ceil(reach) + 1
-    return Span(down, up, steps, 0 if causal else steps, max(block, steps))
+    block = max(block, 4 * steps)  # or most of the work would be for the context
+    return Span(down, up, steps, 0 if causal else steps, block)
 
 
 def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
@@ -104,7 +106,7 @@ def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block:
 
 def _block(codec: Codec) -> int:
     """Frames to compute at a time."""
-    return max(1, ACTIVATIONS // (codec.cfg.n_filter * codec.cfg.hop_length))
+    return max(1, ACTIVATIONS // (max(codec.cfg.n_filter, LANES) * codec.cfg.hop_length))
 
 
 @torch.inference_mode()

@@ -85,7 +85,8 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     length = segment.info.get("num_samples")
     if length is None and not cfg.segment:
         length = frames * cfg.hop_length
-    if type(length) is not int or not 0 <= length <= frames * cfg.hop_length or sum(segment_frames(cfg, length)) != frames:
+    most = frames * cfg.hop_length
+    if type(length) is not int or not 0 <= length <= most or sum(segment_frames(cfg, length)) != frames:
         raise RecordError(f"audio segment: num_samples {length!r} does not fit {frames} frames of "
                           f"{cfg.hop_length} samples")
     if not cfg.normalize:

@@ -1,4 +1,4 @@
-"""Sounds in and out, a piece at a time: files and pipes on one side, numpy arrays on the other.
+"""Sounds in, a piece at a time: files and pipes on one side, numpy arrays on the other.
 
 Knows sound formats (libsndfile's, by soundfile), sample rates and channels; no tokens and no nets. Pieces are
 float32 [channels, samples] at full scale ±1, so that hours of sound need no more memory than a second.
@@ -8,22 +8,17 @@ import contextlib
 import io
 import json
 import re
-import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from janus_cli.errors import MediaError
 
 PIECE = 1 << 16  # samples read at a time
-FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}  # that can be written
-_KINDS = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
-UNKNOWN = 0xFFFFFFFF  # a length in a WAV header that was written before the length was known
-_STREAMED = 0x7FFF0000  # what programs write there instead is at least this
+_STREAMED = 0x7FFF0000  # a WAV header that was written before the length was known says at least this
 _FIVE_ONE = np.array([[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]],
                      np.float32) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
 
@@ -45,9 +40,6 @@ class Sound:
     def whole(self) -> np.ndarray:
         """All of it, float32 [channels, num_samples]."""
         return np.concatenate([np.zeros((self.channels, 0), np.float32), *self.pieces], axis=1)
-
-
-# ---- in
 
 
 @contextlib.contextmanager
@@ -101,11 +93,11 @@ def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or start[8:12] == b"WEBP":
         return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
     if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3")):
-        return MediaError(f"{name}: a damaged or unknown sound ({_plain(reason)})")
+        return MediaError(f"{name}: a damaged or unknown sound ({plain(reason)})")
     return MediaError(f"{name}: not a sound that can be read; known are WAV, FLAC, OGG, MP3, AIFF")
 
 
-def _plain(reason: str) -> str:
+def plain(reason: str) -> str:
     """libsndfile's reason in a few words, without the object's address."""
     return re.sub(r"^Error( opening .*?)? ?:", "", " ".join(reason.split())).strip(" .") or "no reason given"
 
@@ -143,7 +135,7 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
         try:
             piece = opened.read(PIECE, dtype="float32", always_2d=True)
         except RuntimeError as error:
-            raise MediaError(f"{name}: damaged after {count:,} samples ({_plain(str(error))})") from None
+            raise MediaError(f"{name}: damaged after {count:,} samples ({plain(str(error))})") from None
         if not len(piece):
             break
         if not np.isfinite(piece).all():
@@ -203,121 +195,3 @@ def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
         texts = {}
     return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
         texts if isinstance(texts, dict) else {}
-
-
-# ---- out
-
-
-class Writer:
-    """Writes pieces into an open file as wav (16 bit), flac or ogg; louder than ±1 is cut.
-
-    A wav needs no seeking: into a pipe it can go while it is made. ogg gets a random serial number, so its
-    bytes differ from run to run; those of wav and flac do not. Raises MediaError for what a format cannot
-    hold; OSError passes.
-    """
-
-    def __init__(self, file: BinaryIO, format: str, sample_rate: int, channels: int,
-                 num_samples: int | None = None, metadata: Mapping[str, str] | None = None) -> None:
-        """num_samples: per channel, None where that is not known yet (wav alone).
-
-        metadata goes as JSON into the comment (of a wav, LIST INFO ICMT).
-        """
-        self.format, self.sample_rate, self.channels = format, sample_rate, channels
-        self._file: BinaryIO | _Kept = file
-        self._sound: Any = None
-        comment = json.dumps(dict(metadata)) if metadata else ""
-        if format == "wav":
-            file.write(wav_header(sample_rate, channels, num_samples, comment.encode("ascii")))
-            return
-        if format not in _KINDS:
-            raise MediaError(f"unknown sound format {format!r} (known: wav, {', '.join(_KINDS)})")
-        import soundfile
-
-        kind, subtype = _KINDS[format]
-        self._file = _Kept(file)
-        with self._errors():
-            self._sound = soundfile.SoundFile(self._file, "w", sample_rate, channels, subtype, format=kind)
-            if comment:
-                self._sound.comment = comment
-
-    def write(self, piece: np.ndarray) -> None:
-        """Append float32 [channels, any number]."""
-        samples = np.clip(piece, -1, 1).T
-        if self._sound is None:
-            self._file.write(np.ascontiguousarray(np.round(samples * 32767).astype("<i2")).tobytes())
-            return
-        with self._errors():
-            self._sound.write(np.ascontiguousarray(samples))
-
-    def close(self) -> None:
-        """Complete the file; it stays open itself."""
-        if self._sound is not None:
-            with self._errors():
-                self._sound.close()
-            self._sound = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        self.close()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Tell why libsndfile failed: what the file raised, or what it says itself."""
-        fault = ""
-        try:
-            yield
-        except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            fault = _plain(str(error))
-        if isinstance(self._file, _Kept) and self._file.error is not None:
-            raise self._file.error
-        if fault:
-            what = f"{self.channels} channels at {self.sample_rate} Hz"
-            raise MediaError(f"{what} cannot be written as {self.format} ({fault})")
-
-
-class _Kept:
-    """A file that libsndfile writes to: what it raises is kept, for a C function cannot pass it on."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-        self.seek, self.tell = file.seek, file.tell
-
-    def write(self, data: bytes) -> int:
-        """Number of bytes written, none after an error."""
-        try:
-            return self._file.write(data) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
-
-
-def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment: bytes = b"") -> bytes:
-    """All of a 16-bit RIFF WAVE file that stands before its samples; UNKNOWN lengths for None.
-
-    Raises MediaError for a sound that is too long for the format's 32 bits.
-    """
-    form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
-    head = b"WAVE" + _chunk(b"fmt ", form)
-    if comment:
-        head += _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0"))
-    size = UNKNOWN if num_samples is None else num_samples * channels * 2
-    whole = UNKNOWN if num_samples is None else len(head) + 8 + size
-    if whole > UNKNOWN:
-        raise MediaError("more than 4 GB do not fit into a WAV file; use flac")
-    return b"RIFF" + struct.pack("<I", whole) + head + b"data" + struct.pack("<I", size)
-
-
-def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The sound as a whole file of `format`. Raises MediaError."""
-    file = io.BytesIO()
-    with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
-        for piece in sound.pieces:
-            writer.write(piece)
-    return file.getvalue()
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

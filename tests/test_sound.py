@@ -14,7 +14,8 @@ import soundfile
 from sounds import cut, file_bytes, tone
 
 from janus_cli.errors import MediaError
-from janus_cli.sound import Sound, Writer, fitted, open_sound, read_comment, sound_bytes, wav_header
+from janus_cli.sound import Sound, fitted, open_sound, read_comment
+from janus_cli.sound_writer import Writer, sound_bytes, wav_header
 
 LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("FLAC", "PCM_16"),
             ("AIFF", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("CAF", "PCM_16"), ("AU", "PCM_16")]

@@ -12,7 +12,8 @@ from janus_cli.files import NewFile, is_special, write_errors
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
-    from janus_cli.sound import Sound, Writer
+    from janus_cli.sound import Sound
+    from janus_cli.sound_writer import Writer
 
 
 def write_sound(record: "Record", sound: "Sound", path: Path, force: bool) -> Path:
@@ -20,7 +21,7 @@ def write_sound(record: "Record", sound: "Sound", path: Path, force: bool) -> Pa
 
     Raises MediaError, also one that comes up while the sound is made, and leaves nothing behind.
     """
-    from janus_cli.sound import FORMATS
+    from janus_cli.sound_writer import FORMATS
 
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -41,7 +42,7 @@ def write_sound(record: "Record", sound: "Sound", path: Path, force: bool) -> Pa
 
 def _write(record: "Record", sound: "Sound", format: str, file: BinaryIO) -> None:
     from janus_cli.provenance import parameters
-    from janus_cli.sound import Writer
+    from janus_cli.sound_writer import Writer
 
     told = parameters(record)
     with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, told) as writer:
@@ -87,7 +88,7 @@ class StandardOutput:
 
     def _begin(self, record: "Record", sound: "Sound", file: BinaryIO) -> None:
         from janus_cli.provenance import parameters
-        from janus_cli.sound import Writer
+        from janus_cli.sound_writer import Writer
 
         if file.seekable() and not _appends(file):
             self._start = file.tell()
@@ -110,7 +111,7 @@ class StandardOutput:
         """Write the header again, now that the length is known."""
         if self._start is None or self._writer is None:
             return
-        from janus_cli.sound import Writer
+        from janus_cli.sound_writer import Writer
 
         end = file.tell()
         file.seek(self._start)

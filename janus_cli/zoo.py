@@ -100,6 +100,8 @@ class Model:
         return codec_fingerprint(self.file("codec"))
 
     def _existing(self, name: str, remedy: str) -> Path:
+        if self.config.model_type == published_audio.MODEL_TYPE:
+            raise ModelError(f"model {self.name} has no {name}: it knows sounds alone")
         file = self.path / name
         if not file.is_file():
             raise ModelError(f"model {self.name} lacks {file}: {remedy}")

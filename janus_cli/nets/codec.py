@@ -67,8 +67,8 @@ class Codec(nn.Module):
 
     def dequantize(self, codes: Tensor) -> Tensor:
         """Latents [B, D, F] of codes [B, Q, F]; Q may be fewer than all codebooks, from the first on."""
-        total: Tensor = sum(q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False))  # type: ignore
-        return total.transpose(1, 2)
+        vectors = [q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False)]  # type: ignore[operator]
+        return torch.stack(vectors).sum(0).transpose(1, 2)
 
     def normalise(self, waveform: Tensor) -> tuple[Tensor, float | None]:
         """The waveform [1, C, T] at its own loudness 1, and what that was: the root mean square of the mix.

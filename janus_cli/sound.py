@@ -169,10 +169,13 @@ def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
 
 
 def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
-    """The pieces at another rate; what comes out does not depend on how they are cut."""
+    """The pieces at another rate; what comes out does not depend on how they are cut. Raises MediaError."""
     import soxr
 
-    stream = soxr.ResampleStream(before, after, channels, dtype="float32")
+    try:
+        stream = soxr.ResampleStream(before, after, channels, dtype="float32")
+    except (RuntimeError, ValueError) as error:
+        raise MediaError(f"a sound of {before} Hz cannot be resampled to {after} Hz ({error})") from None
     for piece in pieces:
         yield np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(piece.T)).T)
     yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)

@@ -221,6 +221,22 @@ def test_decode_starts_before_its_input_ends(janus, environment, speech):
     assert soundfile.info(io.BytesIO(head + rest)).frames == 24000
 
 
+def test_a_bar_on_a_terminal_alone(monkeypatch):
+    """Drawn on stderr where that is a terminal; no character of it anywhere else."""
+    from janus_cli.commands.console import sound_bar
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, quiet, drawn in ((Terminal(), False, True), (Terminal(), True, False),
+                                 (io.StringIO(), False, False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with sound_bar("[a].wav", 10, 8000, quiet) as advance:
+            advance(8000)
+        assert ("janus: [a].wav" in stream.getvalue()) == drawn
+
+
 PEAK = """
 import resource, sys
 from janus_cli.app import main

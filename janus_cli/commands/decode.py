@@ -8,7 +8,8 @@ from janus_cli import zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import Outputs
+from janus_cli.commands.outputs import Outputs, is_sound
+from janus_cli.commands.sound_output import watched
 from janus_cli.commands.streams import read_records
 from janus_cli.commands.tokenize import text_tokenizer
 
@@ -44,7 +45,12 @@ def decode(
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         with failures.item(f"record {record.id or i}"):
-            name = outputs.write(record, _media(record, loader, reader))
+            media = _media(record, loader, reader)
+            if is_sound(media):
+                with watched(media, record.id or "decode", quiet) as sound:
+                    name = outputs.write(record, sound)
+            else:
+                name = outputs.write(record, media)
             done += 1
             if name != "-":
                 talk(f"wrote {name}")

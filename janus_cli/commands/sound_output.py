@@ -1,16 +1,22 @@
 """How a decoded sound is written while it is made: into a file that appears whole, or on standard output."""
 
+import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from janus_cli.commands.console import sound_bar
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError
 from janus_cli.files import NewFile, is_special, write_errors
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from janus_cli.records import Record
     from janus_cli.sound import Sound
     from janus_cli.sound_writer import Writer
@@ -38,6 +44,19 @@ def write_sound(record: "Record", sound: "Sound", path: Path, force: bool) -> Pa
     except BaseException:
         new.abort()
         raise
+
+
+@contextlib.contextmanager
+def watched(sound: "Sound", label: str, quiet: bool) -> "Iterator[Sound]":
+    """`sound`, with a bar on a terminal's stderr that goes on as its pieces are taken."""
+    with sound_bar(label, sound.seconds, sound.sample_rate, quiet) as advance:
+        yield replace(sound, pieces=_counted(sound.pieces, advance))
+
+
+def _counted(pieces: "Iterable[np.ndarray]", advance: Callable[[int], None]) -> "Iterator[np.ndarray]":
+    for piece in pieces:
+        yield piece
+        advance(piece.shape[1])
 
 
 def _write(record: "Record", sound: "Sound", format: str, file: BinaryIO) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from janus_cli import layout
+from janus_cli import layout, published_audio
 from janus_cli.errors import ModelError, UsageError
 
 MAIN = "main"
@@ -75,7 +75,7 @@ def snapshot(name: str) -> Path | None:
 
 
 def snapshots() -> Iterator[Snapshot]:
-    """Every cached revision of every Janus model; other models of the shared cache are passed over."""
+    """Every cached revision of every Janus and EnCodec model; others of the shared cache are passed over."""
     for folder in sorted(cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
@@ -182,7 +182,7 @@ def _refs(repository: Path, commit: str) -> list[str]:
 
 def _is_janus(path: Path) -> bool:
     try:
-        return layout.is_published(path)
+        return layout.is_published(path) or published_audio.is_encodec(path)
     except ModelError:
         return False
 

@@ -1,13 +1,12 @@
-"""Pictures, sounds and texts in and out: bytes and files on one side, numpy arrays on the other.
+"""Pictures and texts in and out: bytes and files on one side, numpy arrays on the other.
 
-Knows media formats (how a file is read and written at all is in files.py), no tokens and no nets.
-Pictures are uint8 [H, W, 3], sounds float32 [channels, samples] at full scale ±1.
+Knows picture formats (how a file is read and written at all is in files.py), no tokens and no nets.
+Pictures are uint8 [H, W, 3].
 """
 
 import contextlib
 import io
 import json
-import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +19,7 @@ from janus_cli.files import atomic_write, free_path, read_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["atomic_write", "audio_bytes", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
+__all__ = ["atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
            "pixels_to_image", "read_bytes", "read_image", "read_image_metadata", "read_text"]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
@@ -35,7 +34,6 @@ _OPTIONS: dict[str, dict[str, int | bool]] = {
     "jpeg": {"quality": 95, "subsampling": 0},
     "webp": {"quality": 95, "method": 4},
 }
-_SOUND = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
 
 
 # ---- in
@@ -195,48 +193,3 @@ def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:
     if not whole or not all(0 < n <= limit for n, limit in zip(size, full, strict=True)):
         raise RecordError(f"size {size!r} does not fit a picture of {list(full)} pixels")
     return image[:size[0], :size[1]]
-
-
-def audio_bytes(waveform: np.ndarray, sample_rate: int, format: str,
-                metadata: Mapping[str, str] | None = None) -> bytes:
-    """float32 [channels, samples] at `sample_rate` Hz as wav (16 bit), flac or ogg; louder than ±1 is cut.
-
-    metadata goes as JSON into the comment. flac and ogg need soundfile; ogg gets a random serial number,
-    so its bytes differ from run to run, those of wav and flac do not. Raises MediaError.
-    """
-    comment = json.dumps(dict(metadata)) if metadata else ""
-    samples = np.clip(np.asarray(waveform, np.float32), -1, 1).T  # [samples, channels]
-    if format == "wav":
-        return _wav(np.round(samples * 32767).astype("<i2"), sample_rate, comment.encode("ascii"))
-    if format not in _SOUND:
-        raise MediaError(f"unknown sound format {format!r} (known: wav, {', '.join(_SOUND)})")
-    try:
-        import soundfile
-    except (ImportError, OSError):  # OSError: the wheel without its libsndfile
-        raise MediaError(f'{format} needs soundfile: pip install "janus-cli[audio]", or write .wav') from None
-    file = io.BytesIO()
-    kind, subtype = _SOUND[format]
-    try:
-        with soundfile.SoundFile(file, "w", sample_rate, samples.shape[1], subtype, format=kind) as sound:
-            sound.comment = comment
-            sound.write(samples)
-    except (RuntimeError, ValueError) as error:
-        raise MediaError(f"the sound cannot be written as {format} ({error})") from None
-    return file.getvalue()
-
-
-def _wav(samples: np.ndarray, sample_rate: int, comment: bytes) -> bytes:
-    """int16 [samples, channels] as RIFF WAVE; the comment in a LIST INFO ICMT chunk."""
-    channels = samples.shape[1]
-    form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
-    chunks = [(b"fmt ", form), (b"data", samples.tobytes())]
-    if comment:
-        chunks.insert(1, (b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0")))
-    body = b"WAVE" + b"".join(_chunk(*chunk) for chunk in chunks)
-    if len(body) >= 1 << 32:
-        raise MediaError("more than 4 GB do not fit into a WAV file; use flac")
-    return _chunk(b"RIFF", body)
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

@@ -1,4 +1,4 @@
-"""A published Janus-Pro checkpoint as a net whose parts are filled when first needed.
+"""A published Janus-Pro checkpoint as a net whose parts are filled when first needed; a codec, whole.
 
 Puts together what knows only itself: the net, the file, the table of names. `draw` never reads the vision
 encoder, `decode` reads only the image tokenizer.
@@ -8,12 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from janus_cli.config import JanusProConfig
+from janus_cli import published_audio
+from janus_cli.config import CodecConfig, JanusProConfig
 
 if TYPE_CHECKING:
     import torch
 
     from janus_cli.checkpoint import Checkpoint
+    from janus_cli.nets.codec import Codec
     from janus_cli.nets.janus_pro import JanusPro
     from janus_cli.remap import Source
 
@@ -80,3 +82,25 @@ class Parts:
             self.net.language_model.to(device)  # its table of rotations, which no file holds
         self._filled |= set(parts)
         return self.net
+
+
+def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
+    """The published EnCodec checkpoint `path`, a .th file or a folder in transformers' layout, on `device`.
+
+    Raises ModelError naming the tensor that is missing, unknown or mis-shaped, or what else does not fit.
+    """
+    import torch
+
+    from janus_cli import remap, weights
+    from janus_cli.checkpoint import Checkpoint
+    from janus_cli.nets.codec import Codec
+
+    net = weights.hollow(lambda: Codec(config))
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    checkpoint = Checkpoint.open(path)
+    layout = published_audio.PACKAGE if path.is_file() else published_audio.TRANSFORMERS
+    plan = remap.sources(shapes, checkpoint.shapes(), layout, path)
+    state = {name: source.join(checkpoint.__getitem__).to(device, torch.float32)
+             for name, source in plan.items()}
+    net.load_state_dict(state, strict=True, assign=True)
+    return net.eval().requires_grad_(False)

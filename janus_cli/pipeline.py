@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from janus_cli import choices, parts, zoo
+from janus_cli.audio_pipeline import AudioPipeline
 from janus_cli.choices import DrawOptions as DrawOptions
 from janus_cli.config import JanusProConfig, PublishedConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from janus_cli.nets.refiner import Refiner
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
+    from janus_cli.sound import Sound
     from janus_cli.stages.generate import GenerateOptions, Identity
     from janus_cli.stages.prompts import Prompts, Question
     from janus_cli.stages.text import TextTokenizer
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
 
 
-class Pipeline:
+class Pipeline(AudioPipeline):
     """One model on one device. Every stage takes records and gives records, lazily."""
 
     def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu",
@@ -222,16 +224,18 @@ class Pipeline:
         options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
         return upsample(map(self.check, records), self._own_dvae, self.refiner, options)
 
-    def decode(self, record: "Record") -> "np.ndarray | str":
-        """What the record's last segment shows: a picture, uint8 [H, W, 3], or a text.
+    def decode(self, record: "Record") -> "np.ndarray | str | Sound":
+        """What the record's last segment holds: a picture, uint8 [H, W, 3], a text, or a sound.
 
-        Raises RecordError for a record that has neither, ModelError for another model's tokens.
+        Raises RecordError for a record without segments, ModelError for another model's tokens.
         """
         if not record.segments:
             raise RecordError("the record is empty: nothing to decode")
         segment = record.segments[-1]
         if segment.modality == "text":
             return self.text.decode(segment)
+        if segment.modality in ("audio", "waveform"):
+            return self._sound(segment)
         if segment.modality == "image":
             self.check(record)
         return self._picture(segment)
@@ -246,7 +250,7 @@ class Pipeline:
             from janus_cli.stages.image import decode_image
 
             return decode_image(segment, self.dvae)
-        raise RecordError(f"model {self.model.name} decodes text and pictures, not {segment.modality}")
+        raise RecordError(f"a {segment.modality} segment is no picture")
 
     def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
              progress: Progress | None = None) -> Iterator["Record"]:
@@ -277,6 +281,8 @@ class Pipeline:
         book = self.published.vq if self.published is not None else self.model.config.dvae
         if segment.modality == "text":
             self._check_fingerprint(segment, self.model.text_fingerprint)
+        elif segment.modality == "audio":
+            self._check_audio(segment)
         elif segment.modality == "image" and book is not None:
             self._check_fingerprint(segment, self.codebook_fingerprint)
             check_ids(segment, book.codebook_size)

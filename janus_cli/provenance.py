@@ -1,4 +1,4 @@
-"""What a picture's file says of how it was made."""
+"""What a picture's or sound's file says of how it was made."""
 
 import hashlib
 import json
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 def parameters(record: "Record") -> dict[str, str]:
-    """What made a picture, as the texts that are stored in its file: prompt, model, seed, options, tokens.
+    """What made a picture or sound, as the texts in its file: prompt, model, seed, options, tokens.
 
-    `tokens` is the sha256 of the image ids in raster order, little-endian, as on the wire.
+    `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
     """
     steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    image = record.find("image")
+    segment = record.find("image") or record.find("audio")
     known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
     for word in ("model", "seed", "index"):
         if steps and word in steps[-1]:
             known[word] = steps[-1][word]
-    if image is not None:
-        known["tokens"] = token_hash(image)
+    if segment is not None:
+        known["tokens"] = token_hash(segment)
     texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
     return {"prompt": record.prompt, **texts} if record.prompt else texts
 

@@ -45,7 +45,7 @@ _MOST = 1 << 20  # no size in a configuration is larger
 _DEEP = 1 << 10  # nor is there more of layers, or of blocks
 
 
-class _Section:
+class Section:
     """One object of a JSON file; its values are checked as they are asked for.
 
     What is wrong is a ModelError that names the file and the key.
@@ -106,9 +106,9 @@ class _Section:
             raise self.fault(word, "expected one to eight whole numbers from 1 to 64")
         return tuple(value)
 
-    def section(self, word: str, defaults: Mapping[str, Any] | None = None) -> "_Section":
+    def section(self, word: str, defaults: Mapping[str, Any] | None = None) -> "Section":
         """A value that must be an object; `defaults` are what it leaves out."""
-        return _Section(self._file, self._needed(word), self._key(word), defaults)
+        return Section(self._file, self._needed(word), self._key(word), defaults)
 
     def only(self, word: str, *known: Any, default: Any = None) -> None:
         """Refuse any value but `known`; `default` stands where there is none."""
@@ -136,7 +136,7 @@ def read(folder: Path, name: str = "") -> ModelConfig:
     if not isinstance(kind, str) or kind not in kinds:
         raise ModelError(f"{path}: model_type {kind!r} is no Janus-Pro checkpoint "
                          "(those say multi_modality or janus)")
-    config = kinds[kind](_Section(path, data), _preprocessing(folder / "preprocessor_config.json"))
+    config = kinds[kind](Section(path, data), _preprocessing(folder / "preprocessor_config.json"))
     _check(config, path)
     generation = GenerationConfig(grid=config.grid, cfg_scale=5.0, temperature=1.0, upsample=1)
     return PublishedConfig(name=name or folder.resolve().name, model_type=kind,
@@ -147,7 +147,7 @@ def _preprocessing(path: Path) -> dict[str, Any]:
     """How pixels are normalised, where the folder says it."""
     if not path.is_file():
         return {}
-    data = _Section(path, read_object(path))
+    data = Section(path, read_object(path))
     data.only("do_normalize", True, default=True)
     return {ours: data.numbers(theirs, least) for ours, theirs, least
             in (("mean", "image_mean", -math.inf), ("std", "image_std", 0)) if data.get(theirs) is not None}
@@ -172,7 +172,7 @@ def _check(config: JanusProConfig, path: Path) -> None:
             raise ModelError(f"{path}: {what}")
 
 
-def _original(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
+def _original(data: Section, pixels: dict[str, Any]) -> JanusProConfig:
     """DeepSeek's words: each part has a class name and params."""
     params = {}
     classes = {"vision": "CLIPVisionTower", "aligner": "MlpProjector", "gen_vision": "VQ-16",
@@ -199,7 +199,7 @@ def _original(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
                           params["gen_head"].whole("image_token_embed"))
 
 
-def _transformers(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
+def _transformers(data: Section, pixels: dict[str, Any]) -> JanusProConfig:
     """The words of transformers' JanusConfig."""
     eyes, book = data.section("vision_config", _HF_VISION), data.section("vq_config", _HF_VQ)
     for section, depth in ((eyes, "depth"), (book, "num_hidden_layers")):
@@ -220,7 +220,7 @@ def _transformers(data: _Section, pixels: dict[str, Any]) -> JanusProConfig:
                           book.whole("projection_dim"))
 
 
-def _decoder(words: _Section, vq: VQConfig) -> DecoderConfig:
+def _decoder(words: Section, vq: VQConfig) -> DecoderConfig:
     """The language model, a plain Llama."""
     where = next((w for w in ("rope_parameters", "rope_scaling") if words.get(w)), None)
     rope = words if where is None else words.section(where, {"rope_theta": words.get("rope_theta")})

@@ -1,8 +1,9 @@
-"""Tensor names of published Janus-Pro checkpoints and ours: one ordered table, read in both directions.
+"""Tensor names of published checkpoints and ours: an ordered table per family, read in both directions.
 
 Knows names and how tensors are cut or joined, no file and no module. DeepSeek's part names are ours too;
-what differs is the language model's inside and everything in transformers' layout. Checked against
-transformers 5.23 and github deepseek-ai/Janus at 1daa72f.
+what differs is the language model's inside and everything in transformers' layout. EnCodec's networks are
+the `encodec` package's; their weight norms are folded. Checked against transformers 5.23, encodec 0.1.1 and
+github deepseek-ai/Janus at 1daa72f.
 """
 
 import re
@@ -61,13 +62,34 @@ TABLE = (
       for side in ("encoder", "decoder") for i, name in enumerate(("block_1", "attn_1", "block_2"))),
     ("gen_vision_model.", "gen_vision_model.", "model.vqmodel."),
 )
+# The same for codecs: ours, the `encodec` package's, transformers'. {g,v}: a weight norm's two tensors, where
+# the codec has weight norms.
+CODEC_TABLE = (
+    ("quantizers.*.codebook", "quantizer.vq.layers.*._codebook.embed", "quantizer.layers.*.codebook.embed"),
+    *((f"{side}.model.*.{inner}{conv}.{conv}.weight", f"{side}.model.*.{inner}{conv}.{conv}.weight{{g,v}}",
+       f"{side}.layers.*.{inner}conv.weight{{g,v}}")
+      for side in ("encoder", "decoder") for inner in ("block.*.", "shortcut.", "")
+      for conv in ("conv", "convtr")),
+    *((f"{side}.model.*.{inner}{conv}.{part}.", f"{side}.model.*.{inner}{conv}.{part}.",
+       f"{side}.layers.*.{inner}{'norm' if part == 'norm' else 'conv'}.")
+      for side in ("encoder", "decoder") for inner in ("block.*.", "shortcut.", "")
+      for conv in ("conv", "convtr") for part in (conv, "norm")),
+    *((f"{side}.model.*.lstm.", f"{side}.model.*.lstm.", f"{side}.layers.*.lstm.")
+      for side in ("encoder", "decoder")),
+)
+NORMS = (("weight_g", "weight_v"),  # what a weight norm's tensors are called, in torch's older and newer way
+         ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+_TRAINING = ("inited", "cluster_size", "embed_avg")
 # Tensors of published files that no computation uses.
 LEFTOVERS = {
     "original": ("vision_model.vision_tower.attn_pool.", "gen_vision_model.quantize.codebook_used",
                  "language_model.model.layers.*.self_attn.rotary_emb.inv_freq"),
     "transformers": ("model.vqmodel.quantize.codebook_used", "model.vision_model.embeddings.position_ids"),
+    "encodec": tuple(f"quantizer.vq.layers.*._codebook.{word}" for word in _TRAINING),
+    "encodec_transformers": tuple(f"quantizer.layers.*.codebook.{word}" for word in _TRAINING),
 }
-LAYOUTS = tuple(LEFTOVERS)
+COLUMNS = {"original": (TABLE, 1), "transformers": (TABLE, 2),
+           "encodec": (CODEC_TABLE, 1), "encodec_transformers": (CODEC_TABLE, 2)}
 
 
 @dataclass(frozen=True)
@@ -76,14 +98,19 @@ class Source:
 
     names: tuple[str, ...]
     squeezed: bool = False  # theirs lacks our first axis, of size 1
+    norm: bool = False  # two tensors, length and direction: ours is their product
 
     def shapes(self, ours: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """The shapes that the published tensors must have for our shape."""
+        if self.norm:
+            return {self.names[0]: (ours[0], *(1 for _ in ours[1:])), self.names[1]: ours}
         theirs = ours[1:] if self.squeezed else (ours[0] // len(self.names), *ours[1:])
         return dict.fromkeys(self.names, theirs)
 
     def join(self, get: Callable[[str], Tensor]) -> Tensor:
         """Our tensor; `get` gives a published one."""
+        if self.norm:
+            return torch._weight_norm(get(self.names[1]), get(self.names[0]), 0)
         if len(self.names) > 1:
             return torch.cat([get(name) for name in self.names])
         tensor = get(self.names[0])
@@ -93,26 +120,42 @@ class Source:
         """The published tensors of ours; the inverse of `join`."""
         if self.squeezed:
             return {self.names[0]: ours[0]}
+        if self.norm:
+            length = torch.linalg.vector_norm(ours, dim=tuple(range(1, ours.dim())), keepdim=True)
+            return {self.names[0]: length, self.names[1]: ours}
         return dict(zip(self.names, ours.chunk(len(self.names)), strict=True))
 
 
 @cache
 def _rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
-    column = 1 + LAYOUTS.index(layout)
-    return [(_pattern(row[0]), row[column].replace("*", r"\1")) for row in TABLE]
+    table, column = COLUMNS[layout]
+    return [(_pattern(row[0]), _numbered(row[column])) for row in table]
+
+
+def _numbered(text: str) -> str:
+    """`text` with each `*` replaced by the number of its group."""
+    pieces = text.split("*")
+    return pieces[0] + "".join(rf"\{i}{piece}" for i, piece in enumerate(pieces[1:], 1))
 
 
 def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(re.escape(text).replace(r"\*", r"(\d+)"))
 
 
-def source(name: str, layout: str) -> Source:
-    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name."""
+def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
+    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
+
+    norm: what the tensors of its weight norms are called, one of NORMS; None if it has none.
+    """
     for pattern, theirs in _rules(layout):
         if match := pattern.match(name):
             full = match.expand(theirs) + name[match.end():]
             if full.endswith("{0}"):
                 return Source((full.removesuffix("{0}"),), squeezed=True)
+            if full.endswith("weight{g,v}"):
+                base = full.removesuffix("weight{g,v}")
+                return Source((base + "weight",)) if norm is None \
+                    else Source((base + norm[0], base + norm[1]), norm=True)
             if parts := re.search(r"\{(.+)\}", full):
                 return Source(tuple(full[:parts.start()] + part + full[parts.end():]
                                     for part in parts[1].split(",")))
@@ -127,7 +170,8 @@ def sources(ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, 
     Raises ModelError, with `where` in front, naming the first published tensor that is missing, unknown or
     mis-shaped.
     """
-    plan = {name: source(name, layout) for name in ours}
+    norm = next((words for words in NORMS if any(name.endswith(words[1]) for name in found)), None)
+    plan = {name: source(name, layout, norm) for name in ours}
     wanted = {theirs: shape for name, place in plan.items()
               for theirs, shape in place.shapes(ours[name]).items()}
     if missing := [name for name in wanted if name not in found]:
@@ -147,7 +191,8 @@ def without_leftovers(names: Iterable[str], layout: str) -> list[str]:
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
 
 
-def publish(state: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
-    """Our tensors under the names, and in the pieces, of `layout`."""
+def publish(state: Mapping[str, Tensor], layout: str,
+            norm: tuple[str, str] | None = None) -> dict[str, Tensor]:
+    """Our tensors under the names, and in the pieces, of `layout`; `norm` as in `source`."""
     return {name: tensor for ours, whole in state.items()
-            for name, tensor in source(ours, layout).split(whole).items()}
+            for name, tensor in source(ours, layout, norm).split(whole).items()}

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from janus_cli import hub, layout, published
+from janus_cli import hub, layout, published, published_audio
 from janus_cli.config import ModelConfig
 from janus_cli.errors import ModelError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT = "pocket"  # the model that ships inside the package
-COMPONENTS = ("dvae", "decoder", "refiner", "judge")
+COMPONENTS = ("dvae", "codec", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,
@@ -55,7 +55,12 @@ class Place:
     @property
     def is_published(self) -> bool:
         """Whether it is a published Janus checkpoint rather than one of our own. Raises ModelError."""
-        return layout.is_published(self.path)
+        return self.path.is_dir() and layout.is_published(self.path)
+
+    @property
+    def is_codec(self) -> bool:
+        """Whether it is a published EnCodec checkpoint. Raises ModelError."""
+        return published_audio.is_encodec(self.path)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class Model:
         """The weights of `component` (one of COMPONENTS). Raises ModelError if the model has none."""
         if getattr(self.config, component) is None:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
+        if self.config.model_type == published_audio.MODEL_TYPE:
+            return layout.weights_file(self.path)
         return self._existing(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
 
     @property
@@ -87,7 +94,14 @@ class Model:
         """sha256 of the image codebook: L2-normalised rows, little-endian fp32, as hex digits."""
         return codebook_fingerprint(self.file("dvae"))
 
+    @cached_property
+    def codec_fingerprint(self) -> str:
+        """The same of the audio codebooks, one below the other. Not for published codecs."""
+        return codec_fingerprint(self.file("codec"))
+
     def _existing(self, name: str, remedy: str) -> Path:
+        if self.config.model_type == published_audio.MODEL_TYPE:
+            raise ModelError(f"model {self.name} has no {name}: it knows sounds alone")
         file = self.path / name
         if not file.is_file():
             raise ModelError(f"model {self.name} lacks {file}: {remedy}")
@@ -138,6 +152,17 @@ def codebook_fingerprint(path: Path) -> str:
     return fingerprint(_read_floats(path, tensor))
 
 
+def codec_fingerprint(path: Path) -> str:
+    """Fingerprint of the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
+    import numpy as np
+
+    found = {t.name.split(".")[1]: t for t in read_header(path).values() if t.name.endswith(".codebook")}
+    books = [found[i] for i in map(str, range(len(found))) if i in found]
+    if not books or len(books) != len(found) or {b.shape for b in books} != {books[0].shape}:
+        raise ModelError(f"{path}: has no tensors quantizers.N.codebook [codes, dim]")
+    return fingerprint(np.concatenate([_read_floats(path, book) for book in books]))
+
+
 def fingerprint(codebook: "np.ndarray") -> str:
     """sha256 of a codebook [K, D] of floats: L2-normalised rows, little-endian fp32, as hex digits.
 
@@ -183,12 +208,14 @@ def _candidates() -> Iterator[Path]:
 
 
 def places() -> list[Place]:
-    """Every model that is here: the zoo's, then the published ones in the hub's cache."""
+    """Every model that is here: the zoo's, then the published ones in the caches."""
     found: dict[str, Place] = {}
     for path in _candidates():
         found.setdefault(path.name, Place(path.name, path))
     for snapshot in hub.snapshots():
         found.setdefault(snapshot.name, Place(snapshot.name, snapshot.path))
+    for name, path in published_audio.here():
+        found.setdefault(name, Place(name, path))
     return list(found.values())
 
 
@@ -200,7 +227,11 @@ def locate(name_or_path: str) -> Place:
     for path in _candidates():
         if path.name == name_or_path:
             return Place(path.name, path)
+    if name_or_path in published_audio.NAMES:
+        return Place(name_or_path, published_audio.cached(name_or_path))
     path = Path(name_or_path)
+    if path.suffix == ".th" and path.is_file():
+        return Place(published_audio.read(path).name, path)
     if (path / "config.json").is_file():
         return Place(path.resolve().name, path)
     if not path.exists() and hub.is_name(name_or_path):
@@ -218,5 +249,6 @@ def find(name_or_path: str) -> Model:
     Raises ModelError if there is none, or its config.json is not one of ours.
     """
     place = locate(name_or_path)
-    config = published.read(place.path, place.name)
+    read = published_audio.read if place.is_codec else published.read
+    config = read(place.path, place.name)
     return Model(place.name if place.name == name_or_path else config.name, place.path, config)

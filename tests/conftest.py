@@ -33,6 +33,7 @@ def build_tiny_model(folder: Path) -> Path:
 
     from janus_cli import weights
     from janus_cli.config import (
+        CodecConfig,
         DecoderConfig,
         DVAEConfig,
         GenerationConfig,
@@ -43,6 +44,7 @@ def build_tiny_model(folder: Path) -> Path:
         RelativeConfig,
         write_config,
     )
+    from janus_cli.nets.codec import Codec
     from janus_cli.nets.decoder import Decoder
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.refiner import Refiner
@@ -52,6 +54,7 @@ def build_tiny_model(folder: Path) -> Path:
     config = ModelConfig(
         name=folder.name,
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
+        codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
         decoder=DecoderConfig(
             dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=64,
             modalities={"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)},
@@ -61,7 +64,7 @@ def build_tiny_model(folder: Path) -> Path:
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )
     torch.manual_seed(7)
-    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
+    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)):
         module = net(getattr(config, name))
         for parameter in module.parameters():  # zero-initialised layers would hide mistakes
             if not parameter.any():

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy
 import pytest
 
 SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "huggingface_hub", "safetensors.torch",
@@ -53,3 +54,12 @@ def test_pictures_that_are_pixels_already_need_no_torch(loaded, janus):
     tokens = janus("denoise", stdin=janus("generate", stdin=janus("tokenize", "text", "a").out).out).out
     assert loaded("decode -o a.png", tokens) == {"numpy", "PIL"}
     assert loaded("info a.png") == {"numpy", "PIL"}
+
+
+def test_sounds_that_are_samples_already_need_no_torch(loaded, environment):
+    from janus_cli.records import Record, Segment, dumps
+
+    sound = Segment("waveform", numpy.zeros((1, 800), numpy.float32), {"sample_rate": 8000})
+    assert loaded("decode -o a.wav", dumps(Record((sound,)))) == {"numpy"}
+    assert loaded("info a.wav") == {"numpy", "soundfile"}
+    assert loaded("tokenize audio --help") == set()

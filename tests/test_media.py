@@ -4,10 +4,7 @@ import io
 import json
 import os
 import struct
-import sys
 import threading
-import types
-import wave
 import zlib
 
 import numpy as np
@@ -209,42 +206,3 @@ def test_patches_and_pictures():
     np.testing.assert_array_equal(media.pixels_to_image(pixels), image)
     with pytest.raises(MediaError, match="6 x 4 pixels is no multiple of the patch, 4"):
         media.image_to_pixels(image, 4)
-
-
-def test_wav_is_read_by_the_standard_library():
-    waveform = np.array([[0, 0.5, -2.0], [1.0, -1.0, 0.25]], np.float32)
-    data = media.audio_bytes(waveform, 24000, "wav", {"janus": "ä"})
-    assert data == media.audio_bytes(waveform, 24000, "wav", {"janus": "ä"})
-    assert struct.unpack("<I", data[4:8])[0] == len(data) - 8
-    with wave.open(io.BytesIO(data)) as sound:
-        assert sound.getparams()[:4] == (2, 2, 24000, 3)  # channels, bytes a sample, Hz, samples
-        found = np.frombuffer(sound.readframes(3), "<i2").reshape(3, 2)
-    assert found.T.tolist() == [[0, 16384, -32767], [32767, -32767, 8192]]
-    assert b'ICMT\x14\0\0\0{"janus": "\\u00e4"}' in data
-
-
-def test_sounds_that_need_soundfile(monkeypatch):
-    monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(MediaError, match=r"flac needs soundfile: pip install"):
-        media.audio_bytes(np.zeros((1, 4), np.float32), 24000, "flac")
-    with pytest.raises(MediaError, match="'mp3'"):
-        media.audio_bytes(np.zeros((1, 4), np.float32), 24000, "mp3")
-
-
-def test_soundfile_gets_samples_by_channels(monkeypatch):
-    class SoundFile:
-        def __init__(self, file, mode, samplerate, channels, subtype, format):
-            self.file, self.head = file, f"{mode} {samplerate} {channels} {subtype} {format}"
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.write(f"{self.head} {self.shape} {self.comment}".encode())
-
-        def write(self, data):
-            self.shape = data.shape
-
-    monkeypatch.setitem(sys.modules, "soundfile", types.SimpleNamespace(SoundFile=SoundFile))
-    data = media.audio_bytes(np.zeros((2, 4), np.float32), 24000, "flac", {"a": "b"})
-    assert data == b'w 24000 2 PCM_16 FLAC (4, 2) {"a": "b"}'

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_cli import hub, layout, published, zoo
-from janus_cli.config import PublishedConfig, read_object
+from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
 from janus_cli.parts import Parts
 
@@ -37,6 +37,26 @@ def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
     return facts
 
 
+def describe_codec(place: zoo.Place) -> dict[str, Any]:
+    """Parts, sizes and dtypes of a published EnCodec checkpoint, and what its tokens are."""
+    facts: dict[str, Any] = {"kind": "model", "name": place.name, "path": str(place.path), "parameters": 0,
+                             "bytes": 0, "type": "encodec", "components": {}}
+    try:
+        config, parts = zoo.find(str(place.path)).config.codec, _parts(place.path)
+    except ModelError as error:
+        return facts | {"problem": str(error)}
+    return facts | {"components": parts, "parameters": sum(p["parameters"] for p in parts.values()),
+                    "bytes": sum(p["bytes"] for p in parts.values())} | sound_facts(config)
+
+
+def sound_facts(codec: CodecConfig | None) -> dict[str, Any]:
+    """What the tokens of a model with a codec stand for; nothing without one."""
+    if codec is None:
+        return {}
+    return {"sound": {"sample_rate": codec.sample_rate, "channels": codec.channels, "codebooks": codec.n_q,
+                      "frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size}}
+
+
 def _parts(path: Path) -> dict[str, dict[str, Any]]:
     """Parameters, bytes and dtypes of each part of the net, by the name that the checkpoint gives it."""
     parts: dict[str, dict[str, Any]] = {}
@@ -51,7 +71,7 @@ def _parts(path: Path) -> dict[str, dict[str, Any]]:
 
 def _tensors(path: Path) -> dict[str, tuple[str, int]]:
     """Each tensor's dtype, as safetensors calls it, and number of elements. Raises ModelError."""
-    if ".bin" not in layout.weights_file(path).name:
+    if not layout.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
         headers = layout.read_tensors(path, zoo.read_header)
         return {name: (tensor.dtype, tensor.size) for name, (_, tensor) in headers.items()}
     from janus_cli.checkpoint import Checkpoint, dtype_word

@@ -117,6 +117,22 @@ def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
+@contextlib.contextmanager
+def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """How much of a sound of that length is done, on a terminal's stderr; the function adds samples to it."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda samples: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(f"janus: {label}", markup=False), BarColumn(),
+               TextColumn("{task.completed:.0f} of {task.total:.0f} s"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=max(seconds, 1e-9))
+        yield lambda samples: bar.advance(task, samples / rate)
+
+
 class Rate:
     """Tokens made since it was created, and the seconds that took."""
 

@@ -1,8 +1,8 @@
-"""`janus info`: what is in a token file or stream, a picture drawn here, or a model."""
+"""`janus info`: what is in a token file or stream, a picture or sound made here, or a model."""
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.checkpoints import describe_checkpoint, file_lines
+from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
 from janus_cli.commands.console import Failures
 from janus_cli.commands.streams import named_records
 from janus_cli.errors import JanusError, ModelError, RecordError
@@ -18,13 +18,14 @@ from janus_cli.errors import JanusError, ModelError, RecordError
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
+_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")
 
 
 def info(
     inputs: Annotated[list[str] | None, typer.Argument(
         metavar="FILE|DIR|MODEL|-", show_default=False,
-        help="Token files, folders or shards, pictures, models; standard input if none or -.")] = None,
+        help="Token files, folders or shards, pictures, sounds, models; standard input if none.")] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Look inside.
@@ -54,8 +55,8 @@ def describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
     path = Path(name)
     if name != "-" and ((path / "config.json").is_file() or not path.exists()):
         yield describe_model(locate(name))
-    elif name != "-" and path.is_file() and _begins_as_picture(path):
-        yield describe_picture(path)
+    elif name != "-" and path.is_file() and (kind := _begins_as(path)):
+        yield kind(path)
     else:
         for i, (place, record) in enumerate(named_records([name], failures, "info")):
             yield {"kind": "record", "file": place, "number": i, **describe_record(record)}
@@ -71,12 +72,16 @@ def locate(name: str) -> zoo.Place:
         raise ModelError(f"{name}: no such file, and {error}") from None
 
 
-def _begins_as_picture(path: Path) -> bool:
+def _begins_as(path: Path) -> Callable[[Path], dict[str, Any]] | None:
+    """What describes the picture or sound in `path`, by its first bytes; None for anything else."""
     try:
         with path.open("rb") as file:
-            return file.read(4).startswith(_PICTURES)
+            start = file.read(12)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
+    if start.startswith(_PICTURES) or start[:4] + start[8:] == b"RIFFWEBP":
+        return describe_picture
+    return describe_sound if start.startswith(_SOUNDS) or start[:4] + start[8:] == b"RIFFWAVE" else None
 
 
 def describe_record(record: "Record") -> dict[str, Any]:
@@ -94,7 +99,12 @@ def describe_segment(segment: "Segment") -> dict[str, Any]:
                              "dtype": str(segment.data.dtype)}
     if segment.data.size:
         facts["range"] = [segment.data.min().item(), segment.data.max().item()]
-    return facts | dict(segment.info)
+    facts |= dict(segment.info)
+    length = segment.data.shape[1] if segment.modality == "waveform" else None
+    rate, length = facts.get("sample_rate"), facts.get("num_samples", length)
+    if isinstance(rate, int | float) and rate > 0 and isinstance(length, int):
+        facts["seconds"] = length / rate
+    return facts
 
 
 def describe_picture(path: Path) -> dict[str, Any]:
@@ -102,8 +112,23 @@ def describe_picture(path: Path) -> dict[str, Any]:
     from janus_cli.media import read_image, read_image_metadata
 
     height, width = read_image(path, str(path)).shape[:2]
-    texts = read_image_metadata(path)
-    made: Any = None
+    return {**_made(path, read_image_metadata(path)), "kind": "picture", "file": str(path), "width": width,
+            "height": height}
+
+
+def describe_sound(path: Path) -> dict[str, Any]:
+    """A sound's length, rate and channels, and what its file says of how it was made."""
+    from janus_cli.sound import read_comment
+
+    sound, kind, texts = read_comment(path, str(path))
+    return {**_made(path, texts), "kind": "sound", "file": str(path), "format": kind,
+            "seconds": sound.seconds, "sample_rate": sound.sample_rate, "channels": sound.channels,
+            "num_samples": sound.num_samples}
+
+
+def _made(path: Path, texts: dict[str, str]) -> dict[str, Any]:
+    """What the texts in a picture or sound say of how it was made. Raises RecordError for damaged ones."""
+    made: Any = {}
     if "janus" in texts:
         try:
             made = json.loads(texts["janus"])
@@ -112,14 +137,15 @@ def describe_picture(path: Path) -> dict[str, Any]:
         steps = made.get("made_by", []) if isinstance(made, dict) else None
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise RecordError(f"{path}: its janus parameters are damaged")
-    return {**(made or {}), **({"prompt": texts["prompt"]} if "prompt" in texts else {}),
-            "kind": "picture", "file": str(path), "width": width, "height": height}
+    return {**made, **({"prompt": texts["prompt"]} if "prompt" in texts else {})}
 
 
 def describe_model(place: zoo.Place) -> dict[str, Any]:
     """A model's components with their parameters and sizes, read from the weight files' headers."""
     if place.is_published:
         return describe_checkpoint(place)
+    if place.is_codec:
+        return describe_codec(place)
     model = zoo.find(str(place.path))
     parts: dict[str, Any] = {}
     for component in zoo.COMPONENTS:
@@ -141,7 +167,9 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
         facts["text_fingerprint"] = model.text_fingerprint
     if "parameters" in parts.get("dvae", {}):
         facts["codebook_fingerprint"] = model.codebook_fingerprint
-    return facts
+    if "parameters" in parts.get("codec", {}):
+        facts["codec_fingerprint"] = model.codec_fingerprint
+    return facts | sound_facts(model.config.codec)
 
 
 # ---- for people
@@ -149,7 +177,8 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
 
 def table(facts: dict[str, Any]) -> list[str]:
     """The lines that show `facts` to a person."""
-    return {"record": _record_lines, "picture": _picture_lines, "model": _model_lines}[facts["kind"]](facts)
+    return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines,
+            "model": _model_lines}[facts["kind"]](facts)
 
 
 def visible(line: str) -> str:
@@ -171,8 +200,17 @@ def _record_lines(facts: dict[str, Any]) -> list[str]:
         values = "..".join(f"{v:g}" if isinstance(v, float) else str(v) for v in s.get("range", []))
         rows.append([str(i), s["modality"], "x".join(map(str, s["shape"])), s["dtype"], values,
                      str(s.get("tokenizer", "")), str(s.get("fingerprint", ""))[:12]])
+    heard = [[str(i), *_heard(s)] for i, s in enumerate(facts["segments"]) if "seconds" in s]
     return [f"{place}  record {facts['number']}  id {facts['id']!r}{part}", *columns(rows),
-            *_history(facts["made_by"])]
+            *(columns(heard) if heard else []), *_history(facts["made_by"])]
+
+
+def _heard(segment: dict[str, Any]) -> list[str]:
+    """How long an audio or waveform segment lasts, and what there is of it a second."""
+    first, rate = segment["shape"][0], segment.get("frame_rate")
+    parts = [f"{first} codebooks", f"{rate:g} frames/s"] if segment["modality"] == "audio" \
+        and type(rate) in (int, float) else [f"{first} channels"] * (segment["modality"] == "waveform")
+    return [f"{segment['seconds']:.2f} s", f"{segment['sample_rate']:g} Hz", *parts]
 
 
 def _history(made_by: list[dict[str, Any]]) -> list[str]:
@@ -182,8 +220,11 @@ def _history(made_by: list[dict[str, Any]]) -> list[str]:
     return columns(rows) if rows else []
 
 
-def _picture_lines(facts: dict[str, Any]) -> list[str]:
-    lines = [f"{facts['file']}  picture {facts['width']}x{facts['height']}"]
+def _media_lines(facts: dict[str, Any]) -> list[str]:
+    what = f"picture {facts['width']}x{facts['height']}" if facts["kind"] == "picture" else \
+        (f"sound {facts['seconds']:.2f} s  {facts['sample_rate']} Hz  {facts['channels']} channels  "
+         f"{facts['format']}")
+    lines = [f"{facts['file']}  {what}"]
     words = ("prompt", "model", "seed", "index", "tokens", "version")
     rows = [[word, str(facts[word])] for word in words if word in facts]
     lines += columns(rows) if rows else ["  says nothing of how it was made"]
@@ -201,7 +242,11 @@ def _model_lines(facts: dict[str, Any]) -> list[str]:
         lines = [lines[0], f"  {facts['problem']}"]
     if "files" in facts:
         lines += columns([["file", "bytes", "digest"], *file_lines(facts)])
-    prints = [[word.replace("_", " "), facts[word]] for word in ("text_fingerprint", "codebook_fingerprint")
-              if word in facts]
+    prints = [[word.replace("_", " "), facts[word]] for word in
+              ("text_fingerprint", "codebook_fingerprint", "codec_fingerprint") if word in facts]
     grid = [["picture tokens", "x".join(map(str, facts["grid"]))]] if "grid" in facts else []
+    if sound := facts.get("sound"):
+        grid.append(["sound tokens", f"{sound['codebooks']} codebooks of {sound['codebook_size']}, "
+                     f"{sound['frame_rate']:g} frames/s, {sound['sample_rate']} Hz, "
+                     f"{sound['channels']} channels"])
     return lines + (columns(grid + prints) if grid + prints else [])

@@ -73,8 +73,8 @@ class Loader:
 
 
 def model_of(record: "Record") -> str | None:
-    """The model that made the record's image tokens, else its text tokens, as it is called in the record."""
-    for modality in ("image", "text"):
+    """The model that made the record's image tokens, else audio, else text tokens, as the record calls it."""
+    for modality in ("image", "audio", "text"):
         segment = record.find(modality)
         if segment is not None and "tokenizer" in segment.info:
             name = segment.info["tokenizer"]

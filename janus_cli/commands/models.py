@@ -103,9 +103,10 @@ def _check(model: zoo.Model, component: str) -> str:
         text = TextTokenizer(model.tokenizer_file, model.name)
         return f"ok, {text.vocab_size} tokens, {text.fingerprint[:12]}"
     from janus_cli import weights
+    from janus_cli.pipeline import Pipeline
 
-    net: Any = _build(model, component)
-    module: torch.nn.Module = weights.load(net, model.file(component))
+    module: torch.nn.Module = Pipeline(model).codec if component == "codec" \
+        else weights.load(_build(model, component), model.file(component))
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
 

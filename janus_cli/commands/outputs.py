@@ -1,4 +1,4 @@
-"""Where decoded pictures and texts go: names from a template, standard output, no file overwritten.
+"""Where decoded pictures, sounds and texts go: names from a template, standard output, no file overwritten.
 
 Knows file formats by their suffix; how a picture becomes bytes is media's business.
 """
@@ -10,16 +10,22 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError, UsageError
+from janus_cli.files import atomic_write
 
 if TYPE_CHECKING:
     import numpy as np
+    from typing_extensions import TypeIs
 
     from janus_cli.records import Record
+    from janus_cli.sound import Sound
+
+    Media = np.ndarray | str | Sound
 
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-SUFFIXES = (*FORMATS, ".txt")
+SUFFIXES = (*FORMATS, ".wav", ".flac", ".ogg", ".txt")
 FIELDS = ("prompt", "seed", "index", "id")
 _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
 
@@ -35,25 +41,33 @@ class Outputs:
         self._template = None if template == "-" else template
         self._force = force
         self._written: set[Path] = set()
+        self._stdout = StandardOutput()
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         if self._template is not None and not self._is_folder:
             _check_template(self._template, tuple(suffixes))
 
-    def write(self, record: "Record", media: "np.ndarray | str") -> str:
+    def write(self, record: "Record", media: "Media") -> str:
         """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
         if self._template is None:
-            _to_stdout(record, media)
+            if is_sound(media):
+                self._stdout.write(record, media)
+            else:
+                _to_stdout(record, media)
             return "-"
-        default = ".txt" if isinstance(media, str) else ".png"
+        default = ".txt" if isinstance(media, str) else ".wav" if is_sound(media) else ".png"
         template = str(Path(self._template) / f"{_folder_name(record)}{default}") if self._is_folder \
             else self._template
         path = Path(fill(template, record, len(self._written)))
-        return str(self._put(path, encode(record, media, path)))
+        if is_sound(media):
+            written = write_sound(record, media, self._place(path), self._force)
+        else:
+            data = encode(record, media, path)
+            written = atomic_write(self._place(path), data, force=self._force)
+        self._written.add(written)
+        return str(written)
 
-    def _put(self, path: Path, data: bytes) -> Path:
-        """Write under the first free one of path, path-1, path-2, ...; with force, free means not ours."""
-        from janus_cli.files import atomic_write
-
+    def _place(self, path: Path) -> Path:
+        """The first of path, path-1, path-2, ... that is not ours, in a folder that exists."""
         name, copy = path, 0
         while name in self._written:
             copy += 1
@@ -62,17 +76,21 @@ class Outputs:
             name.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
-        written = atomic_write(name, data, force=self._force)
-        self._written.add(written)
-        return written
+        return name
+
+
+def is_sound(media: "Media") -> "TypeIs[Sound]":
+    """Whether `media` is a sound, told without importing what knows sounds."""
+    return hasattr(media, "sample_rate")
 
 
 def encode(record: "Record", media: "np.ndarray | str", path: Path) -> bytes:
     """The bytes of `media` in the format of `path`'s suffix. Raises MediaError where they do not fit."""
     suffix = path.suffix.lower()
     if isinstance(media, str):
-        if suffix in FORMATS:
-            raise MediaError(f"{path}: the record holds text, not a picture: use a name in .txt")
+        if suffix != ".txt":
+            what = "a picture" if suffix in FORMATS else "a sound"
+            raise MediaError(f"{path}: the record holds text, not {what}: use a name in .txt")
         return (media + "\n").encode("utf-8")
     if suffix not in FORMATS:
         raise MediaError(f"{path}: the record holds a picture: use a name in {', '.join(FORMATS)}")

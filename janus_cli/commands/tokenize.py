@@ -1,4 +1,4 @@
-"""`janus tokenize text|image`: media in, token records out."""
+"""`janus tokenize text|image|audio`: media in, token records out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk
+from janus_cli.commands.console import Device, Dtype, Failures, Talk, sound_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import expand, stdin_bytes
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from janus_cli.stages.text import TextTokenizer
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+_NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Text or pictures to tokens.")
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Text, pictures or sounds to tokens.")
 
 
 @app.command("text")
@@ -115,3 +117,47 @@ def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> 
             else:
                 pixels = read_image(Path(name), name)
                 yield loader.named().encode(pixels, id=Path(name).stem, source=Path(name).name)
+
+
+@app.command("audio")
+def audio(
+    inputs: Annotated[list[str] | None, typer.Argument(
+        metavar="FILE|DIR|-", show_default=False,
+        help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input.")] = None,
+    model: opt.NewModelName = zoo.DEFAULT,
+    bandwidth: Annotated[float | None, typer.Option(
+        "--bandwidth", "-b", min=0.0, metavar="KBPS", show_default="all codebooks",
+        help="kbit/s of the tokens, as the codec has them: 1.5, 3, 6, 12 or 24 for encodec_24khz.")] = None,
+    device: opt.DeviceChoice = Device.auto,
+    output: opt.Output = None,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Sounds to tokens, of any length, rate and number of channels.
+
+    janus tokenize audio speech.flac | janus decode -o speech-again.wav
+    """
+    failures = Failures()
+    loader = Loader(model, device, Talk(quiet))
+    records = _audio_records(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
+    write_all(records, output, force, failures)
+
+
+def _audio_records(names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures,
+                   quiet: bool) -> Iterator["Record"]:
+    from janus_cli.sound import fitted, open_sound
+
+    if "-" in names:
+        stdin_bytes(_NO_SOUND)  # before the codec is loaded
+    pipeline = loader.named()
+    codec = pipeline.codec.cfg
+    pipeline.check_bandwidth(bandwidth)
+    for name in names:
+        shown = "stdin" if name == "-" else name
+        source = stdin_bytes(_NO_SOUND) if name == "-" else Path(name)
+        with failures.item(shown), open_sound(source, shown) as sound, \
+                sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress:
+            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            yield pipeline.encode_audio(pieces, id=Path(shown).stem, bandwidth=bandwidth,
+                                        source="" if name == "-" else Path(name).name,
+                                        progress=progress)

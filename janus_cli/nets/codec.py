@@ -17,20 +17,20 @@ from janus_cli.config import CodecConfig
 from janus_cli.nets.quantize import Quantizer
 
 
-def _seanet() -> Any:
-    """encodec.modules. Importing it imports torchaudio, which only its file functions use.
+def import_encodec(name: str = "encodec.modules") -> Any:
+    """The module `name`. Importing encodec imports torchaudio, which only its file functions use.
 
     Where torchaudio is missing or does not fit torch, an empty module stands in during the import.
     """
     try:
         importlib.import_module("torchaudio")
-        return importlib.import_module("encodec.modules")
+        return importlib.import_module(name)
     except (ImportError, OSError):
         standin = ModuleType("torchaudio")
         standin.__spec__ = ModuleSpec("torchaudio", None)
         sys.modules["torchaudio"] = standin
         try:
-            return importlib.import_module("encodec.modules")
+            return importlib.import_module(name)
         finally:
             del sys.modules["torchaudio"]
 
@@ -42,16 +42,25 @@ class Codec(nn.Module):
         super().__init__()
         self.cfg = cfg
         shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter,
-                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm="none")
-        seanet = _seanet()
+                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm,
+                     true_skip=not cfg.conv_shortcut)
+        seanet = import_encodec()
         self.encoder = seanet.SEANetEncoder(**shape)
         self.decoder = seanet.SEANetDecoder(**shape)
         self.quantizers = nn.ModuleList(Quantizer(cfg.codebook_size, cfg.dim) for _ in range(cfg.n_q))
 
-    def quantize(self, latents: Tensor) -> Tensor:
-        """Codes [B, Q, F] of latents [B, D, F]: each codebook takes what the ones before left over."""
+    @property
+    def codebooks(self) -> Tensor:
+        """All codebooks, one below the other: [Q * K, D]."""
+        return torch.cat([quantizer.codebook for quantizer in self.quantizers])  # type: ignore[misc]
+
+    def quantize(self, latents: Tensor, n_q: int | None = None) -> Tensor:
+        """Codes [B, Q, F] of latents [B, D, F]: each codebook takes what the ones before left over.
+
+        n_q: use only so many codebooks, from the first on.
+        """
         rest, codes = latents.transpose(1, 2), []
-        for quantizer in self.quantizers:
+        for quantizer in self.quantizers[:n_q]:
             codes.append(quantizer.encode(rest))  # type: ignore[operator]
             rest = rest - quantizer.lookup(codes[-1])  # type: ignore[operator]
         return torch.stack(codes, dim=1)
@@ -61,11 +70,21 @@ class Codec(nn.Module):
         vectors = [q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False)]  # type: ignore[operator]
         return torch.stack(vectors).sum(0).transpose(1, 2)
 
+    def normalise(self, waveform: Tensor) -> tuple[Tensor, float | None]:
+        """The waveform [1, C, T] at its own loudness 1, and what that was: the root mean square of the mix.
+
+        Unchanged, without a number, where the codec does not normalise.
+        """
+        if not self.cfg.normalize:
+            return waveform, None
+        scale = waveform.mean(1).square().mean().sqrt() + 1e-8
+        return waveform / scale, float(scale)
+
     def encode(self, waveform: Tensor) -> Tensor:
-        """Codes [B, Q, ceil(T / hop_length)]."""
+        """Codes [B, Q, ceil(T / hop_length)] of the whole; `streaming` knows segments and loudness."""
         return self.quantize(self.encoder(waveform))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Waveform [B, C, F * hop_length] of codes [B, Q, F]."""
+        """Waveform [B, C, F * hop_length] of codes [B, Q, F], the whole at once."""
         out: Tensor = self.decoder(self.dequantize(codes))
         return out

@@ -1,0 +1,200 @@
+"""Sounds in, a piece at a time: files and pipes on one side, numpy arrays on the other.
+
+Knows sound formats (libsndfile's, by soundfile), sample rates and channels; no tokens and no nets. Pieces are
+float32 [channels, samples] at full scale ±1, so that hours of sound need no more memory than a second.
+"""
+
+import contextlib
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from janus_cli.errors import MediaError
+
+PIECE = 1 << 16  # samples read at a time
+_STREAMED = 0x7FFF0000  # a WAV header that was written before the length was known says at least this
+_FIVE_ONE = np.array([[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]],
+                     np.float32) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound that is made, or read, while its pieces are taken; once."""
+
+    sample_rate: int  # Hz
+    channels: int
+    num_samples: int  # per channel
+    pieces: Iterable[np.ndarray] = field(repr=False)  # float32 [channels, any number]
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.num_samples / self.sample_rate
+
+    def whole(self) -> np.ndarray:
+        """All of it, float32 [channels, num_samples]."""
+        return np.concatenate([np.zeros((self.channels, 0), np.float32), *self.pieces], axis=1)
+
+
+@contextlib.contextmanager
+def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
+    """The sound in a file, or in an open one that may be a pipe (it is then copied to a temporary file).
+
+    Its length is what the file says. Raises MediaError, on opening or while pieces are taken: missing, empty,
+    no sound, truncated, damaged, samples that are no numbers.
+    """
+    import soundfile
+
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(_seekable(source, name))
+        _refuse_cut_ogg(file, name)
+        try:
+            opened = stack.enter_context(soundfile.SoundFile(file))
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise _no_sound(file, name, str(error)) from None
+        _refuse_cut_wav(opened.extra_info, name)
+        yield Sound(opened.samplerate, opened.channels, opened.frames, _read(opened, name))
+
+
+@contextlib.contextmanager
+def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """The bytes of `source` as a file that libsndfile can move about in. Raises MediaError."""
+    import shutil
+    import tempfile
+
+    try:
+        with contextlib.ExitStack() as stack:
+            file: Any = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            if not file.seekable():
+                copy = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(file, copy, 1 << 20)
+                copy.seek(0)
+                file = copy
+            if not file.read(1):
+                raise MediaError(f"{name}: empty")
+            file.seek(0)
+            yield file
+    except OSError as error:
+        raise MediaError(f"{name}: {error.strerror}") from None
+
+
+def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
+    """What to say of a file that libsndfile does not open."""
+    file.seek(0)
+    start = file.read(16)
+    if start[8:9] == b"{":
+        return MediaError(f"{name}: not a sound but a token record: use janus decode")
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or start[8:12] == b"WEBP":
+        return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
+    if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3")):
+        return MediaError(f"{name}: a damaged or unknown sound ({plain(reason)})")
+    return MediaError(f"{name}: not a sound that can be read; known are WAV, FLAC, OGG, MP3, AIFF")
+
+
+def plain(reason: str) -> str:
+    """libsndfile's reason in a few words, without the object's address."""
+    return re.sub(r"^Error( opening .*?)? ?:", "", " ".join(reason.split())).strip(" .") or "no reason given"
+
+
+def _refuse_cut_wav(log: str, name: str) -> None:
+    """Raise MediaError where a WAV or AIFF file says that it holds more than is there.
+
+    libsndfile reads what there is, and says so in its log alone.
+    """
+    found = re.search(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found and int(found[2]) < int(found[1]) < _STREAMED:
+        raise MediaError(f"{name}: truncated: {int(found[2]):,} of {int(found[1]):,} bytes of samples")
+
+
+def _refuse_cut_ogg(file: BinaryIO, name: str) -> None:
+    """Raise MediaError where the last page of an OGG file is not whole, or not marked as the last.
+
+    libsndfile reads what there is and says nothing. A page's header: RFC 3533, section 6.
+    """
+    is_ogg = file.read(4) == b"OggS"
+    if is_ogg:
+        file.seek(max(0, file.seek(0, io.SEEK_END) - (1 << 17)))  # a page has at most 65,307 bytes
+        end = file.read()
+        head = end[end.rfind(b"OggS"):]
+        sizes = head[27:27 + head[26]] if len(head) > 26 else b""
+        if not sizes or not head[5] & 4 or len(head) < 27 + len(sizes) + sum(sizes):
+            raise MediaError(f"{name}: truncated: its last page is missing")
+    file.seek(0)
+
+
+def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
+    """The pieces of an open SoundFile. Raises MediaError for damage and for a FLAC file's missing end."""
+    count = 0
+    while True:
+        try:
+            piece = opened.read(PIECE, dtype="float32", always_2d=True)
+        except RuntimeError as error:
+            raise MediaError(f"{name}: damaged after {count:,} samples ({plain(str(error))})") from None
+        if not len(piece):
+            break
+        if not np.isfinite(piece).all():
+            raise MediaError(f"{name}: holds samples that are no finite numbers, near {count:,}")
+        count += len(piece)
+        yield np.ascontiguousarray(piece.T)
+    slack = {"FLAC": 0, "MP3": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
+    if slack is not None and count + slack < opened.frames < 1 << 62:
+        raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
+
+
+def fitted(sound: Sound, sample_rate: int, channels: int) -> Sound:
+    """`sound` mixed and resampled as it is taken. To one channel the mean; one channel is copied.
+
+    5.1 becomes stereo by ITU-R BS.775's weights, scaled so that nothing is louder than full scale.
+    """
+    pieces: Iterable[np.ndarray] = (_mixed(piece, channels) for piece in sound.pieces)
+    if sound.sample_rate != sample_rate:
+        pieces = _resampled(pieces, sound.sample_rate, sample_rate, channels)
+    length = (2 * sound.num_samples * sample_rate + sound.sample_rate) // (2 * sound.sample_rate)
+    return Sound(sample_rate, channels, length, pieces)
+
+
+def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
+    if len(piece) == channels:
+        return piece
+    if channels == 2 and len(piece) == len(_FIVE_ONE):
+        return np.ascontiguousarray(_FIVE_ONE.T @ piece)
+    mono = piece.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.repeat(mono, channels, axis=0)
+
+
+def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
+    """The pieces at another rate; what comes out does not depend on how they are cut. Raises MediaError."""
+    import soxr
+
+    try:
+        stream = soxr.ResampleStream(before, after, channels, dtype="float32")
+    except (RuntimeError, ValueError) as error:
+        raise MediaError(f"a sound of {before} Hz cannot be resampled to {after} Hz ({error})") from None
+    for piece in pieces:
+        yield np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(piece.T)).T)
+    yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
+
+
+def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
+    """What a sound file says of itself: a Sound without pieces, its format, the texts that a Writer put in.
+
+    Raises MediaError for what is no sound.
+    """
+    import soundfile
+
+    with open_sound(path, name) as sound:
+        pass
+    with soundfile.SoundFile(path) as opened:
+        kind, comment = f"{opened.format} {opened.subtype}", opened.comment
+    try:
+        texts = json.loads(comment)
+    except ValueError:
+        texts = {}
+    return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
+        texts if isinstance(texts, dict) else {}

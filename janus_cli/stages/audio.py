@@ -1,0 +1,125 @@
+"""Sounds as tokens: any length of sound to a codec's codes, and back, a piece at a time.
+
+Knows a codec and numpy pieces. Opens no file and picks no device: the net's own is used.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+
+from janus_cli.config import CodecConfig
+from janus_cli.errors import MediaError, RecordError, UsageError
+from janus_cli.nets.codec import Codec
+from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
+from janus_cli.records import Record, Segment, check_ids, to_ids
+from janus_cli.sound import Sound
+
+Progress = Callable[[int], None]  # called with each number of samples done
+
+
+def books_for(cfg: CodecConfig, bandwidth: float | None) -> int:
+    """How many codebooks make `bandwidth` kbit/s; all for None. Raises UsageError for what none makes."""
+    if bandwidth is None:
+        return cfg.n_q
+    each = cfg.frame_rate * math.log2(cfg.codebook_size) / 1000
+    count = round(bandwidth / each) if math.isfinite(bandwidth) else 0
+    if not 1 <= count <= cfg.n_q or not math.isclose(count * each, bandwidth, rel_tol=1e-6):
+        raise UsageError(f"--bandwidth {bandwidth:g}: this codec makes multiples of {each:g} kbit/s "
+                         f"up to {each * cfg.n_q:g}")
+    return count
+
+
+def encode_audio(pieces: Iterable[np.ndarray], codec: Codec, name: str, fingerprint: str, *,
+                 n_q: int | None = None, id: str = "", source: str = "",
+                 progress: Progress | None = None) -> Record:
+    """A record with one audio segment [Q, ceil(samples / hop)] from float32 pieces [channels, samples].
+
+    The pieces are at the codec's rate and of its channels. Only the codes of what was read stay in memory,
+    and they are those of the whole sound, however it is cut. `num_samples` is the exact length, `scales` each
+    segment's loudness where the codec normalises; n_q: use only so many codebooks. Raises MediaError for
+    pieces of another shape.
+    """
+    cfg, device = codec.cfg, next(codec.parameters()).device
+    count = 0
+
+    def tensors() -> Iterator[torch.Tensor]:
+        nonlocal count
+        for piece in pieces:
+            if piece.ndim != 2 or len(piece) != cfg.channels:
+                raise MediaError(f"{source or 'sound'}: expected [{cfg.channels}, samples], "
+                                 f"found {list(piece.shape)}")
+            count += piece.shape[1]
+            if piece.shape[1]:
+                yield torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None].to(device)
+            if progress is not None:
+                progress(piece.shape[1])
+
+    runs, scales = [np.zeros((n_q or cfg.n_q, 0), np.int64)], []
+    for codes, scale in encode_stream(codec, tensors(), n_q):
+        runs.append(to_ids(codes[0].cpu().numpy(), cfg.codebook_size))
+        scales.append(scale)
+    info = {"tokenizer": name, "fingerprint": fingerprint, "sample_rate": cfg.sample_rate,
+            "frame_rate": _plain(cfg.frame_rate), "num_samples": count}
+    if cfg.normalize:
+        info["scales"] = [float(str(np.float32(scale))) for scale in scales]  # the shortest that reads back
+    segment = Segment("audio", to_ids(np.concatenate(runs, axis=1), cfg.codebook_size), info)
+    note: dict[str, str] = {"modality": "audio"} | ({"source": source} if source else {})
+    return Record((segment,), id).with_step("tokenize", None, **note)
+
+
+def _plain(number: float) -> float | int:
+    return int(number) if number == int(number) else number
+
+
+def check_audio(segment: Segment, cfg: CodecConfig) -> None:
+    """Raise RecordError where an audio segment is not one of a codec of `cfg`."""
+    check_ids(segment, cfg.codebook_size)
+    books, frames = segment.data.shape
+    if books > cfg.n_q:
+        raise RecordError(f"audio segment: {books} codebooks, the codec has {cfg.n_q}")
+    for key, ours in (("sample_rate", cfg.sample_rate), ("frame_rate", cfg.frame_rate)):
+        if segment.info.get(key, ours) != ours:
+            raise RecordError(f"audio segment: its {key} is {segment.info[key]!r}, the codec's {ours:g}")
+    length = segment.info.get("num_samples")
+    if length is None and not cfg.segment:
+        length = frames * cfg.hop_length
+    most = frames * cfg.hop_length
+    if type(length) is not int or not 0 <= length <= most or sum(segment_frames(cfg, length)) != frames:
+        raise RecordError(f"audio segment: num_samples {length!r} does not fit {frames} frames of "
+                          f"{cfg.hop_length} samples")
+    if not cfg.normalize:
+        return
+    scales = segment.info.get("scales")
+    if not isinstance(scales, list) or len(scales) != len(segment_frames(cfg, length)) or not all(
+            type(s) in (int, float) and math.isfinite(s) for s in scales):
+        raise RecordError("audio segment: scales must hold one number for each of the codec's segments")
+
+
+def decode_audio(segment: Segment, codec: Codec) -> Sound:
+    """The sound of an audio segment, cut to its exact length; computed while its pieces are taken.
+
+    Raises RecordError for another modality, ids beyond the codebook, or metadata that do not fit the codec.
+    """
+    if segment.modality != "audio":
+        raise RecordError(f"expected an audio segment, found {segment.modality}")
+    cfg = codec.cfg
+    check_audio(segment, cfg)
+    length = segment.info.get("num_samples", segment.data.shape[1] * cfg.hop_length)
+    return Sound(cfg.sample_rate, cfg.channels, length, _decoded(segment, codec, length))
+
+
+def _decoded(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
+    """Pieces float32 [channels, n] of `length` samples in all."""
+    if not length:
+        return
+    device = next(codec.parameters()).device
+    codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
+    scales = segment.info["scales"] if codec.cfg.normalize else None
+    left = length
+    for piece in decode_stream(codec, codes, segment_frames(codec.cfg, length), scales):
+        ready = piece[0, :, :left].float().cpu().numpy()
+        left -= ready.shape[1]
+        if ready.shape[1]:
+            yield ready

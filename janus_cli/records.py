@@ -79,8 +79,12 @@ class Record:
 
     @property
     def prompt(self) -> str:
-        """The text that `tokenize text` read for this record (several joined by a space), or ""."""
-        texts = (step.get("text") for step in self.made_by if step.get("stage") == "tokenize")
+        """The text that `tokenize text` read for this record (several joined by a space), or "".
+
+        Words that `generate` understood from sounds and pictures count too.
+        """
+        texts = (step.get(word) for step in self.made_by
+                 for stage, word in (("tokenize", "text"), ("generate", "words")) if step.get("stage") == stage)
         return " ".join(text for text in texts if isinstance(text, str))
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":

@@ -1,7 +1,8 @@
 """Prompts in, new tokens out: autoregressive generation by the shared decoder.
 
 A prompt is a record; its segments become `<txt> ids <img> ids ...`, followed by the delimiter of the
-modality to generate. Knows a decoder and options; no files, no devices, no tokenizers.
+modality to generate. A prompt of sounds or pictures alone may be put into words first, which stay in the
+result. Knows a decoder and options; no files, no devices, no tokenizers.
 """
 
 import dataclasses
@@ -14,25 +15,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from janus_cli.config import CodecConfig
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
-from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
-from janus_cli.nets.janus_pro import JanusPro
 from janus_cli.records import Record, Segment, check_ids, to_ids
-from janus_cli.stages.sampling import Noise, filters, guide, sample
+from janus_cli.stages.layout import SIGHT, Eyes, Net, arrange, layout, needs_words
+from janus_cli.stages.loop import END, Loop, Progress, Row
 
-END = 0  # the text token <|end|>
-CHECK_EVERY = 16  # steps between looks at whether all texts have ended: each look waits for the device
-
-Progress = Callable[[int], None]
-Net = Decoder | JanusPro
+TARGETS = ("image", "text", "audio")
 Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
+Spell = Callable[[list[int]], str]  # text ids -> what they say
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
     """What to generate and how to sample. Raises UsageError for a value that cannot be."""
 
-    to: str = "image"  # image or text
+    to: str = "image"  # image, text or audio
     n: int = 1  # outputs per prompt
     seed: int = 0
     cfg_scale: float = 1.5  # 1 = no guidance
@@ -40,13 +38,15 @@ class GenerateOptions:
     top_k: int = 0  # 0 = all
     top_p: float = 1.0
     grid: tuple[int, int] = (8, 8)  # tokens of an image, rows and columns
-    max_tokens: int = 64  # of a text
+    max_tokens: int = 64  # of a text, or frames of a sound
     batch_size: int = 8  # outputs generated together; changes no token
+    through_words: bool = True  # a prompt that holds no text is put into words first, the likeliest ones
+    max_words: int = 64  # tokens of those
 
     def __post_init__(self) -> None:
-        if self.to not in ("image", "text"):
-            raise UsageError(f"cannot generate {self.to!r}: choose image or text")
-        for word in ("n", "max_tokens", "batch_size"):
+        if self.to not in TARGETS:
+            raise UsageError(f"cannot generate {self.to!r}: choose {', '.join(TARGETS)}")
+        for word in ("n", "max_tokens", "max_words", "batch_size"):
             if getattr(self, word) < 1:
                 raise UsageError(f"{word} is {getattr(self, word)}: give at least 1")
         for word in ("seed", "top_k", "temperature", "cfg_scale"):
@@ -70,97 +70,121 @@ class Identity:
     name: str
     text_fingerprint: str
     codebook_fingerprint: str
+    codec_fingerprint: str | None = None
+    codec: CodecConfig | None = None  # whose frames the audio tokens are
 
     def fingerprint(self, modality: str) -> str | None:
         """The fingerprint that segments of `modality` must carry, None where the model has none."""
-        return {"text": self.text_fingerprint, "image": self.codebook_fingerprint}.get(modality)
+        return {"text": self.text_fingerprint, "image": self.codebook_fingerprint,
+                "audio": self.codec_fingerprint}.get(modality)
 
 
-@dataclass(frozen=True, eq=False)
-class Item:
-    """One output to make: its prompt, its running number, and its rows [4, T] of decoder input."""
+@dataclass(frozen=True)
+class Speaker:
+    """A decoder with all that it needs to take prompts."""
 
-    record: Record
-    index: int
-    tokens: np.ndarray  # ids, types, rows, cols
-    unconditional: np.ndarray | None  # the same without the text; None without guidance
+    decoder: Net
+    options: GenerateOptions
+    identity: Identity
+    prompts: Prompts | None = None  # another template than delimiters between segments
+    eyes: Eyes | None = None
 
+    @property
+    def n_sight(self) -> int:
+        """Features of a picture, 0 where none is seen."""
+        return self.eyes.n_token if self.eyes is not None else 0
 
-def _check_segment(segment: Segment, decoder: Net, identity: Identity, id: str) -> None:
-    """Raise the error that says why `segment` cannot be a prompt of this model."""
-    modality, who = segment.modality, f"record {id!r}: " if id else ""
-    if modality not in decoder.type_ids:
-        known = ", ".join(decoder.type_ids)
-        raise UsageError(f"{who}model {identity.name} does not take {modality} (it has {known})")
-    ours, theirs = identity.fingerprint(modality), segment.info.get("fingerprint")
-    if ours is not None and theirs is not None and theirs != ours:
-        raise ModelError(
-            f"{who}the {modality} tokens are of {segment.info.get('tokenizer', 'an unnamed tokenizer')} "
-            f"({theirs[:12]}), model {identity.name} has {ours[:12]}: choose the right one with --model"
-        )
-    try:
-        check_ids(segment, decoder.cfg.modalities[modality].vocab_size)
-    except RecordError as error:
-        raise RecordError(f"{who}{error} (model {identity.name})") from None
+    def asks(self, record: Record) -> bool:
+        """Whether `record` is put into words first."""
+        return self.prompts is None and self.options.through_words and needs_words(
+            record.segments, self.options.to, self.decoder, self.n_sight)
 
+    def laid_out(self, record: Record, *, drop_text: bool = False) -> np.ndarray:
+        """Decoder input of a prompt, int64 [4, T]; without the words where they come first."""
+        if self.prompts is not None:
+            return self.prompts(record, drop_text)
+        asks = self.asks(record)
+        segments = () if asks and drop_text else record.segments  # training drops captions, with all before
+        to = "text" if asks else self.options.to
+        return layout(segments, to, self.decoder, drop_text=drop_text, n_sight=self.n_sight)
 
-def layout(segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False) -> np.ndarray:
-    """Decoder input of a prompt: ids, types, rows, cols as int64 [4, T].
+    def check(self, record: Record) -> None:
+        """Raise the error that says why `record` cannot be a prompt."""
+        for name, segment in arrange(record.segments, self.options.to, self.decoder, self.n_sight):
+            if name != SIGHT or segment.modality in self.decoder.type_ids:
+                self._check_segment(segment, record.id)
+        width, new = self.laid_out(record).shape[1], self.options.length
+        if self.asks(record):
+            new += self.options.max_words + 1
+        if width + new - 1 > self.decoder.cfg.max_seq_len:
+            raise UsageError(self._too_long(record, width, new))
 
-    Every segment follows its delimiter; the delimiter of `to` comes last. `drop_text` keeps of a text
-    only the delimiter, as captions are dropped in training. Audio [Q, T] is laid out step by step.
-    """
-    columns = []
-    for segment in segments:
-        data, kind = segment.data.astype(np.int64), decoder.type_ids[segment.modality]
-        columns.append(np.array([[DELIMITER], [kind], [0], [0]]))
-        if segment.modality == "text" and drop_text:
-            continue
-        grid = np.zeros((2, *data.shape), np.int64)
-        if decoder.cfg.modalities[segment.modality].two_d:
-            grid = np.indices(data.shape)
-        elif data.ndim == 2:
-            data = data.T
-        columns.append(np.stack([data.ravel(), np.full(data.size, kind), *grid.reshape(2, -1)]))
-    columns.append(np.array([[DELIMITER], [decoder.type_ids[to]], [0], [0]]))
-    return np.concatenate(columns, axis=1)
+    def _check_segment(self, segment: Segment, id: str) -> None:
+        modality, who = segment.modality, f"record {id!r}: " if id else ""
+        if modality not in self.decoder.type_ids:
+            known = ", ".join(self.decoder.type_ids)
+            raise UsageError(f"{who}model {self.identity.name} does not take {modality} (it has {known})")
+        ours, theirs = self.identity.fingerprint(modality), segment.info.get("fingerprint")
+        if ours is not None and theirs is not None and theirs != ours:
+            raise ModelError(
+                f"{who}the {modality} tokens are of {segment.info.get('tokenizer', 'an unnamed tokenizer')} "
+                f"({theirs[:12]}), model {self.identity.name} has {ours[:12]}: "
+                "choose the right one with --model"
+            )
+        cfg = self.decoder.cfg.modalities[modality]
+        try:
+            check_ids(segment, cfg.vocab_size)
+        except RecordError as error:
+            raise RecordError(f"{who}{error} (model {self.identity.name})") from None
+        if modality == "audio" and len(segment.data) < cfg.n_q:
+            raise RecordError(f"{who}audio segment: {len(segment.data)} codebooks, model "
+                              f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth")
+
+    def _too_long(self, record: Record, width: int, new: int) -> str:
+        """How long a prompt may be, in seconds where it is a sound."""
+        name, most = self.identity.name, self.decoder.cfg.max_seq_len
+        frames = sum(s.data.shape[1] for s in record.segments if s.modality == "audio")
+        if not frames or self.identity.codec is None:
+            return (f"a prompt of {width} tokens and {new} new ones are too long: "
+                    f"model {name} takes {most} in all")
+        rate = self.identity.codec.frame_rate
+        room = max(most + 1 - new - (width - frames), 0) / rate
+        return (f"a sound of {frames / rate:.1f} s is too long: model {name} takes at most {room:.1f} s "
+                f"here, beside {new} new tokens")
 
 
 def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
-                 prompts: Prompts | None = None) -> None:
+                 prompts: Prompts | None = None, eyes: Eyes | None = None) -> None:
     """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
-    for segment in record.segments:
-        _check_segment(segment, decoder, identity, record.id)
-    prompt = 1 + sum(1 + segment.data.size for segment in record.segments)
-    if prompts is not None:
-        prompt = prompts(record, False).shape[1]
-    if prompt + options.length - 1 > decoder.cfg.max_seq_len:
-        raise UsageError(
-            f"a prompt of {prompt} tokens and {options.length} new ones are too long: "
-            f"model {identity.name} takes {decoder.cfg.max_seq_len} in all"
-        )
+    Speaker(decoder, options, identity, prompts, eyes).check(record)
 
 
-def _items(
-    records: Iterable[Record | None], decoder: Net, options: GenerateOptions, identity: Identity,
-    prompts: Prompts | None,
-) -> Iterator[Item]:
-    """`options.n` items per prompt, numbered through. Raises what is wrong with a prompt."""
+def _items(records: Iterable[Record | None], speaker: Speaker) -> Iterator[tuple[Record, Row]]:
+    """`options.n` rows per prompt, numbered through. Raises what is wrong with a prompt."""
+    options = speaker.options
     for number, record in enumerate(records):
         if record is None:
             continue
-        check_prompt(record, decoder, options, identity, prompts)
-        rows = [prompts(record, drop) if prompts is not None
-                else layout(record.segments, options.to, decoder, drop_text=drop)
-                for drop in ((False, True) if options.cfg_scale != 1 else (False,))]
-        tokens, plain = rows[0], rows[1] if len(rows) > 1 else None
+        speaker.check(record)
+        tokens = speaker.laid_out(record)
+        plain = speaker.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
+        sight = _seen(record, speaker)
         for k in range(options.n):
-            yield Item(record, number * options.n + k, tokens, plain)
+            yield record, Row(number * options.n + k, tokens, plain, sight, speaker.asks(record))
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def _seen(record: Record, speaker: Speaker) -> Tensor | None:
+    """Features [N, feature_dim] of the pictures that are seen in a prompt, None where none is."""
+    if speaker.prompts is not None or speaker.eyes is None:
+        return None
+    placed = arrange(record.segments, speaker.options.to, speaker.decoder, speaker.n_sight)
+    features = [speaker.eyes.see(segment) for name, segment in placed if name == SIGHT]
+    return torch.cat(features) if features else None
+
+
+def _batches(items: Iterable[tuple[Record, Row]], size: int) -> Iterator[list[tuple[Record, Row]]]:
     """Items in batches. Those before a faulty prompt come out before its error is raised."""
-    batch: list[Item] = []
+    batch: list[tuple[Record, Row]] = []
     try:
         for item in items:
             batch.append(item)
@@ -175,57 +199,25 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _pad(prompts: list[np.ndarray], device: torch.device) -> list[Tensor]:
-    """ids, types, rows, cols [B, T] of prompts of any lengths, padded on the left."""
-    width = max(p.shape[1] for p in prompts)
-    padded = np.zeros((4, len(prompts), width), np.int64)
-    padded[1] = PADDING
-    for row, prompt in enumerate(prompts):
-        padded[:, row, width - prompt.shape[1] :] = prompt
-    return list(torch.from_numpy(padded).to(device))
+def _cut(ids: np.ndarray) -> np.ndarray:
+    """Text ids [T] before their END."""
+    return ids[: int((ids == END).argmax())] if (ids == END).any() else ids
 
 
-@torch.inference_mode()
-def _run(items: list[Item], decoder: Net, options: GenerateOptions, progress: Progress | None) -> Tensor:
-    """New ids of a batch, int64 [B, up to options.length], on the CPU; a text may hold an END."""
-    device, count, total = decoder.device, len(items), options.length
-    guided = [i.unconditional for i in items if i.unconditional is not None]
-    inputs = _pad([i.tokens for i in items] + guided, device)
-    copies = 1 + bool(guided)
-    cache = decoder.new_cache(count * copies, inputs[0].shape[1] + total - 1)
-    vocab_size = decoder.cfg.modalities[options.to].vocab_size
-    noise = Noise(options.seed, [i.index for i in items], vocab_size, device) if options.temperature else None
-    chain = filters(options.temperature, options.top_k, options.top_p)
-    types = torch.full((count * copies, 1), decoder.type_ids[options.to], device=device)
-    flat = torch.arange(total, device=device)
-    cells = (flat // options.grid[1], flat % options.grid[1])
-    rows, cols = (cell[:, None, None].expand(total, len(types), 1) for cell in cells)
-    made: list[Tensor] = []
-    ended = torch.zeros(count, dtype=torch.bool, device=device)
-    for step in range(total):
-        logits = decoder.logits(decoder(*inputs, cache=cache)[:, -1], options.to)
-        if guided:
-            logits = guide(logits[:count], logits[count:], options.cfg_scale)
-        new = sample(logits, chain, noise.step() if noise else None)
-        made.append(new)
-        if progress:
-            progress(count)
-        if options.to == "text":
-            ended |= new == END
-            if step % CHECK_EVERY == CHECK_EVERY - 1 and bool(ended.all()):
-                break
-        inputs = [new.repeat(copies)[:, None], types, rows[step], cols[step]]
-    return torch.stack(made, dim=1).cpu()
-
-
-def _segment(ids: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
-    """The generated ids [T] as a segment; a text ends before its END."""
-    if options.to == "image":
-        ids = ids.reshape(options.grid)
-    elif (ids == END).any():
-        ids = ids[: int((ids == END).argmax())]
+def _segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
+    """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
     info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
-    return Segment(options.to, to_ids(ids, vocab_size), info)
+    if options.to == "image":
+        return Segment("image", to_ids(codes.reshape(options.grid), vocab_size), info)
+    if options.to == "text":
+        return Segment("text", to_ids(_cut(codes[0]), vocab_size), info)
+    ended = codes[0] == vocab_size
+    codes = codes[:, : int(ended.argmax())] if ended.any() else codes
+    if (codec := identity.codec) is not None:
+        rate = codec.frame_rate
+        info |= {"sample_rate": codec.sample_rate, "frame_rate": int(rate) if rate.is_integer() else rate,
+                 "num_samples": codes.shape[1] * codec.hop_length}
+    return Segment("audio", to_ids(codes, vocab_size), info)
 
 
 def generate(
@@ -235,13 +227,17 @@ def generate(
     identity: Identity,
     progress: Progress | None = None,
     prompts: Prompts | None = None,
+    eyes: Eyes | None = None,
+    spell: Spell | None = None,
 ) -> Iterator[Record]:
     """For every prompt `options.n` records of one new segment, in order; lazily, a batch at a time.
 
     Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
     depend on the batch size; None holds the place of a prompt that failed before. `prompts` lays a prompt
     out, where the net wants another template than delimiters between segments. `progress` is called with
-    each number of new tokens. Raises UsageError for a modality that the model lacks or a sequence too long
+    each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds and seen pictures
+    alone is put into words first: they are a text segment before the new one, and `spell` says what they
+    are for `made_by`. Raises UsageError for a modality that the model lacks or a sequence too long
     for it, RecordError for ids out of range, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
@@ -252,10 +248,20 @@ def generate(
     values = dataclasses.asdict(options)
     note = {word: list(values[word]) if word == "grid" else values[word] for word in words}
     vocab_size = decoder.cfg.modalities[options.to].vocab_size
-    for batch in _batches(_items(records, decoder, options, identity, prompts), options.batch_size):
-        ids = _run(batch, decoder, options, progress).numpy()
-        for item, row in zip(batch, ids, strict=True):
-            made = (_segment(row, options, vocab_size, identity),)
-            yield item.record.with_step(
-                "generate", made, model=identity.name, seed=options.seed, index=item.index, **note
-            )
+    speaker = Speaker(decoder, options, identity, prompts, eyes)
+    for batch in _batches(_items(records, speaker), options.batch_size):
+        made = Loop([row for _, row in batch], decoder, options, progress).run()
+        for i, (record, row) in enumerate(batch):
+            segments, said = [_segment(made.codes[i], options, vocab_size, identity)], {}
+            if row.words_first and made.words is not None:
+                ids = _cut(made.words[i])
+                segments.insert(0, _text(ids, decoder, identity))
+                said = {"words": spell(ids.tolist()) if spell else ids.tolist()}
+            yield record.with_step("generate", segments, model=identity.name, seed=options.seed,
+                                   index=row.index, **note, **said)
+
+
+def _text(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:
+    """Text ids [T] as a segment."""
+    info = {"tokenizer": identity.name, "fingerprint": identity.text_fingerprint}
+    return Segment("text", to_ids(ids, decoder.cfg.modalities["text"].vocab_size), info)

@@ -1,0 +1,209 @@
+"""The autoregressive loop: a batch of prompts in, new codes out, one KV cache for all that a row reads and
+writes.
+
+Knows a decoder and options; a row that has ended, or waits for others, takes padding, which changes nothing.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from janus_cli.nets.attention import KVCache
+from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.stages.layout import SIGHT, Net
+from janus_cli.stages.sampling import Noise, filters, guide, sample
+
+if TYPE_CHECKING:
+    from janus_cli.stages.generate import GenerateOptions
+
+END = 0  # the text token <|end|>
+CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What one output is made from."""
+
+    index: int  # of the output: its random stream
+    tokens: np.ndarray  # decoder input, int64 [4, T]: ids, types, rows, cols
+    unconditional: np.ndarray | None  # the same without the text; None without guidance
+    sight: Tensor | None = None  # features [N, feature_dim] of the pictures in it, in their order
+    words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What came of a batch, on the CPU."""
+
+    words: np.ndarray | None  # ids int64 [B, up to max_words] that may hold an END; None where none was asked
+    codes: np.ndarray  # int64 [B, Q, up to length]; the first codebook may hold an END
+
+
+class Loop:
+    """One batch on its way through the decoder."""
+
+    def __init__(self, rows: Sequence[Row], decoder: Net, options: "GenerateOptions",
+                 progress: Progress | None = None) -> None:
+        self.rows, self.decoder, self.options, self.progress = rows, decoder, options, progress
+        self.count, self.device = len(rows), decoder.device
+        self.copies = 2 if any(row.unconditional is not None for row in rows) else 1
+        self.asking = any(row.words_first for row in rows)
+        self.cfg = decoder.cfg.modalities[options.to]
+        self.end = END if options.to == "text" else self.cfg.vocab_size  # where there is one
+        self.may_end = options.to == "text" or self.cfg.ends
+        self.every = 1 if self.device.type == "cpu" else CHECK_EVERY
+        self.noise = None
+        if options.temperature:
+            classes = self.cfg.vocab_size + self.cfg.ends
+            self.noise = Noise(options.seed, [row.index for row in rows], classes, self.device)
+        self.chain = filters(options.temperature, options.top_k, options.top_p)
+        self.cache: KVCache
+
+    @torch.inference_mode()
+    def run(self) -> Made:
+        """Prefill, the words if any row asks for them, then the output."""
+        hidden = self._prefill()
+        words: Tensor | None = None
+        if self.asking:
+            words, hidden = self._words(hidden)
+        codes = self._output(hidden)
+        return Made(None if words is None else words.cpu().numpy(), codes.cpu().numpy())
+
+    def _prefill(self) -> Tensor:
+        """Hidden states [rows, D] after the prompts; the cache is made, with room for all that will come."""
+        prompts, features = _with_features(self.rows, self.decoder.type_ids.get(SIGHT, PADDING))
+        if self.asking:  # the delimiter of the output comes after the words, for all rows at once
+            waiting = [row.words_first for row in self.rows] * self.copies
+            prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
+        ids, types, rows, cols = _pad(prompts, self.device)
+        room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
+        self.cache = self.decoder.new_cache(len(prompts), room)
+        if features is None:
+            hidden = self.decoder(ids, types, rows, cols, cache=self.cache)
+        else:
+            seen = {SIGHT: features.to(self.device)}
+            hidden = self.decoder(ids, types, rows, cols, cache=self.cache, features=seen)
+        out: Tensor = hidden[:, -1]
+        return out
+
+    def _advance(self, ids: Tensor, types: Tensor, row: int = 0, col: int = 0) -> Tensor:
+        """Hidden states [rows, D] after one more token a row; ids, types [rows]."""
+        rows, cols = (torch.full_like(ids, place)[:, None] for place in (row, col))
+        hidden: Tensor = self.decoder(ids[:, None], types[:, None], rows, cols, cache=self.cache)
+        return hidden[:, -1]
+
+    def _words(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """The likeliest words [B, T] of the rows that ask for them; hidden states after the next delimiter.
+
+        Rows that do not ask, have ended, or are there for guidance take padding meanwhile.
+        """
+        text, made = self.decoder.type_ids["text"], []
+        ended = torch.tensor([not row.words_first for row in self.rows], device=self.device)
+        idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
+        for step in range(self.options.max_words):
+            new = self.decoder.logits(hidden[: self.count], "text").argmax(dim=-1)
+            new = torch.where(ended, END, new)
+            made.append(new)
+            ended = ended | (new == END)
+            if self._all_ended(ended, step):
+                break
+            self._tell()
+            types = torch.cat([torch.where(ended, PADDING, text), idle])
+            hidden = self._advance(new.repeat(self.copies), types)
+        kinds = torch.full((self.count * self.copies,), self.decoder.type_ids[self.options.to],
+                           device=self.device)
+        return torch.stack(made, dim=1), self._advance(torch.full_like(kinds, DELIMITER), kinds)
+
+    def _output(self, hidden: Tensor) -> Tensor:
+        """Codes [B, Q, up to length] of the output."""
+        kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
+        types = torch.full((self.count,), kind, device=self.device)
+        ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
+        made: list[Tensor] = []
+        for step in range(self.options.length):
+            codes = self._draw(hidden, step)
+            made.append(torch.stack(codes, dim=1))
+            self._tell()
+            if self.may_end:
+                ended = ended | (codes[0] == self.end)
+                types = torch.where(ended, PADDING, kind)
+                if self._all_ended(ended, step):
+                    break
+            if step + 1 < self.options.length:
+                ids = codes[0] if len(codes) == 1 else self._own.adapter(self.options.to).ids(codes)
+                place = divmod(step, width)
+                hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
+        return torch.stack(made, dim=2)
+
+    def _draw(self, hidden: Tensor, step: int) -> list[Tensor]:
+        """The codes of the next token, one [B] for each codebook, in their order."""
+        codes: list[Tensor] = []
+        for level in range(self.cfg.n_q):
+            if level:
+                before = [code.repeat(self.copies) for code in codes]
+                logits = self._own.logits(hidden, self.options.to, before)
+            else:
+                logits = self.decoder.logits(hidden, self.options.to)
+            if self.copies > 1:
+                logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
+            if self.cfg.ends and not level and not step:  # a sound has at least one frame
+                logits = torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -math.inf)], dim=1)
+            noise = self.noise.step()[:, : logits.shape[1]] if self.noise else None
+            codes.append(sample(logits, self.chain, noise))
+        return codes
+
+    @property
+    def _own(self) -> Decoder:
+        """The decoder where it is one of our own: only such know several codebooks."""
+        assert isinstance(self.decoder, Decoder)
+        return self.decoder
+
+    def _all_ended(self, ended: Tensor, step: int) -> bool:
+        return step % self.every == self.every - 1 and bool(ended.all())
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(self.count)
+
+
+def _with_features(rows: Sequence[Row], sight: int) -> tuple[list[np.ndarray], Tensor | None]:
+    """The prompts of a batch, then the unconditional ones; and the features that their ids now point into.
+
+    A prompt's own ids count from 0; rows of the same prompt share their features.
+    """
+    kept: dict[int, int] = {}  # id of a tensor -> its first row among all
+    tensors: list[Tensor] = []
+    total = 0
+
+    def moved(tokens: np.ndarray, features: Tensor | None) -> np.ndarray:
+        if features is None:
+            return tokens
+        start = kept[id(features)]
+        seen = (tokens[1] == sight) & (tokens[0] != DELIMITER)
+        return np.concatenate([np.where(seen, tokens[0] + start, tokens[0])[None], tokens[1:]])
+
+    for row in rows:
+        if row.sight is not None and id(row.sight) not in kept:
+            kept[id(row.sight)] = total
+            tensors.append(row.sight)
+            total += len(row.sight)
+    prompts = [moved(row.tokens, row.sight) for row in rows]
+    prompts += [moved(row.unconditional, row.sight) for row in rows if row.unconditional is not None]
+    return prompts, torch.cat(tensors) if tensors else None
+
+
+def _pad(prompts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """ids, types, rows, cols [B, T] of prompts of any lengths, padded on the left."""
+    width = max(p.shape[1] for p in prompts)
+    padded = np.zeros((4, len(prompts), width), np.int64)
+    padded[1] = PADDING
+    for row, prompt in enumerate(prompts):
+        padded[:, row, width - prompt.shape[1] :] = prompt
+    return list(torch.from_numpy(padded).to(device))

@@ -25,7 +25,9 @@ from janus_cli.commands.draw import draw
 from janus_cli.commands.eval import evaluate
 from janus_cli.commands.generate import generate
 from janus_cli.commands.info import info
+from janus_cli.commands.speak import speak
 from janus_cli.commands.train import train
+from janus_cli.commands.transcribe import transcribe
 from janus_cli.commands.upsample import upsample
 from janus_cli.errors import JanusError
 
@@ -43,6 +45,8 @@ app.command("denoise")(denoise)
 app.command("upsample")(upsample)
 app.command("decode")(decode)
 app.command("describe")(describe)
+app.command("speak")(speak)
+app.command("transcribe")(transcribe)
 app.command("info")(info)
 app.add_typer(models.app, name="models")
 app.command("train")(train)

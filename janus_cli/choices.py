@@ -3,6 +3,7 @@
 Knows configurations and options; loads nothing.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from janus_cli.errors import UsageError
 if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions
 
-MAX_TOKENS = 512  # of an answer, where nothing is said
+MAX_TOKENS = 512  # of a published model's answer, where nothing is said
+MAX_WORDS = 64  # of our own model's text
+MAX_SECONDS = 10.0  # of speech
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class DrawOptions:
     steps: int | None = None  # of the denoiser
     scale: int | None = None  # 1, 2 or 4
     batch_size: int = 8  # pictures generated together; changes no picture
+    through_words: bool = True  # sounds are put into words before they are drawn
 
 
 def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
@@ -39,7 +43,7 @@ def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
     words = ("cfg_scale", "temperature", "top_k", "top_p")
     chosen = {w: getattr(ours, w) if values[w] is None else values[w] for w in words}
     return GenerateOptions(to="image", n=given.n, seed=given.seed, grid=ours.grid,
-                           batch_size=given.batch_size, **chosen)
+                           batch_size=given.batch_size, through_words=given.through_words, **chosen)
 
 
 def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None) -> "GenerateOptions":
@@ -50,15 +54,89 @@ def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None
     from janus_cli.stages.generate import GenerateOptions
 
     check_writes(model)
+    usual = MAX_TOKENS if is_published(model) else MAX_WORDS
     return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
                            top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
-                           max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
+                           cfg_scale=1.0, batch_size=given.batch_size,
+                           max_tokens=usual if max_tokens is None else max_tokens)
+
+
+def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = None) -> "GenerateOptions":
+    """The sampling options of `given` for at most `seconds` of sound. Raises UsageError where it cannot."""
+    from janus_cli.stages.generate import GenerateOptions
+
+    check_speaks(model)
+    ours, codec = model.config.generation, model.config.codec
+    assert codec is not None, "check_speaks has said so"
+    heat = ours.speech_temperature if given.temperature is None else given.temperature
+    frames = math.ceil((MAX_SECONDS if seconds is None else seconds) * codec.frame_rate)
+    return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
+                           top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
+                           batch_size=given.batch_size, through_words=given.through_words, max_tokens=frames)
+
+
+def is_published(model: zoo.Model) -> bool:
+    """Whether `model` is a Janus-Pro checkpoint."""
+    return isinstance(model.config, PublishedConfig)
+
+
+def _takes(model: zoo.Model, modality: str) -> bool:
+    decoder = model.config.decoder
+    return decoder is not None and modality in decoder.modalities
+
+
+def sees(model: zoo.Model) -> bool:
+    """Whether one of our own models sees pictures."""
+    return _takes(model, "sight") and model.config.vision is not None
+
+
+def hears(model: zoo.Model) -> bool:
+    """Whether `model` has sounds in its decoder, to take and to make."""
+    return _takes(model, "audio") and model.config.codec is not None
 
 
 def check_writes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to write."""
-    if not isinstance(model.config, PublishedConfig):
-        raise UsageError(f"model {model.name} writes no text: name a Janus-Pro checkpoint with --model")
+    if not (is_published(model) or sees(model) or hears(model)):
+        raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears (no sight, no "
+                         "audio): name one that does, or a Janus-Pro checkpoint, with --model")
+
+
+def check_describes(model: zoo.Model) -> None:
+    """Raise UsageError where `model` was not trained to put pictures into words."""
+    check_writes(model)
+    if not (is_published(model) or sees(model)):
+        raise UsageError(f"model {model.name} describes no pictures: its decoder has no sight: name one that "
+                         "has, or a Janus-Pro checkpoint, with --model")
+
+
+def check_asked(model: zoo.Model) -> None:
+    """Raise UsageError where `model` was not trained to answer questions."""
+    check_describes(model)
+    if not is_published(model):
+        raise UsageError(f"model {model.name} answers no questions: it was trained to describe, never on "
+                         "questions: leave --prompt away, or name a Janus-Pro checkpoint with --model")
+
+
+def check_speaks(model: zoo.Model) -> None:
+    """Raise UsageError where `model` was not trained to make sounds and to take them."""
+    if not hears(model):
+        raise UsageError(f"model {model.name} neither speaks nor hears: its decoder knows no audio: name one "
+                         "that does with --model")
+
+
+def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -> None:
+    """Raise UsageError where a sound is longer than `model` can hear and then write `options.max_tokens` of.
+
+    What `generate` would say once it has been tokenized, which takes a while.
+    """
+    check_speaks(model)
+    decoder, codec = model.config.decoder, model.config.codec
+    assert decoder is not None and codec is not None, "check_speaks has said so"
+    most = (decoder.max_seq_len - options.max_tokens - 1) / codec.frame_rate
+    if seconds > most + 1 / codec.frame_rate:
+        raise UsageError(f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
+                         f"{most:.1f} s at once: cut it")
 
 
 def scale_for(model: zoo.Model, size: int) -> int:
@@ -77,4 +155,4 @@ def dtype_for(model: zoo.Model, wanted: str, device: str) -> str:
     """
     if wanted != "auto":
         return wanted
-    return "bf16" if isinstance(model.config, PublishedConfig) and device != "cpu" else "fp32"
+    return "bf16" if is_published(model) and device != "cpu" else "fp32"

@@ -185,6 +185,7 @@ class GenerationConfig:
     top_k: int = 0  # 0 = all
     top_p: float = 1.0
     upsample: int = 4  # default enlargement of `draw`
+    speech_temperature: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,15 @@
 Loads a component when a stage first needs it. Opens weight files; no other file, no standard stream.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from janus_cli import choices, parts, zoo
-from janus_cli.audio_pipeline import AudioPipeline
 from janus_cli.choices import DrawOptions as DrawOptions
 from janus_cli.config import JanusProConfig, PublishedConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
+from janus_cli.understanding import Understanding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
     from janus_cli.sound import Sound
     from janus_cli.stages.generate import GenerateOptions, Identity
-    from janus_cli.stages.prompts import Prompts, Question
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
 
 
-class Pipeline(AudioPipeline):
+class Pipeline(Understanding):
     """One model on one device. Every stage takes records and gives records, lazily."""
 
     def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu",
@@ -81,18 +80,6 @@ class Pipeline(AudioPipeline):
         import torch
 
         return self._parts.fill(names, self.device, torch.bfloat16 if self.dtype == "bf16" else torch.float32)
-
-    @cached_property
-    def prompts(self) -> "Prompts | None":
-        """A published model's templates. Raises ModelError where its tokenizer has no special tokens."""
-        from janus_cli.stages.prompts import Prompts
-
-        return None if self.published is None else Prompts(self.text)
-
-    @property
-    def _templates(self) -> "Prompts":
-        choices.check_writes(self.model)
-        return cast("Prompts", self.prompts)
 
     @cached_property
     def dvae(self) -> "DVAE | VQ16":
@@ -149,7 +136,10 @@ class Pipeline(AudioPipeline):
 
     def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
                  progress: Progress | None = None) -> Iterator["Record"]:
-        """For each prompt `options.n` records of one new segment; None only holds a place."""
+        """For each prompt `options.n` records of one new segment, after words where a prompt had none.
+
+        None only holds a place.
+        """
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
@@ -160,28 +150,8 @@ class Pipeline(AudioPipeline):
             net = self._filled(parts.UNDERSTAND)
             return answers(records, net, self._asked, self._picture, prompts.end, chosen, self._identity,
                            progress)
-        return generate(records, self.decoder, chosen, self._identity, progress, prompts)
-
-    def describe(self, images: "Sequence[np.ndarray]", question: str,
-                 options: "GenerateOptions") -> Iterator[str]:
-        """The answer to a question about pictures, piece by piece. Raises UsageError for our own models."""
-        from janus_cli.stages.describe import answer, check_length, spoken
-
-        asked = self._templates.question([*[None] * len(images), question], self._picture_tokens)
-        check_length(self._parts.net, asked)  # before its weights are read
-        net, end = self._filled(parts.UNDERSTAND), self._templates.end
-        yield from spoken(answer(net, images, asked, end, options), self.text.words)
-
-    def _asked(self, record: "Record") -> "Question":
-        """The question that `record` asks of a published model."""
-        question = self._templates.asked(record, self._picture_tokens)
-        for segment in question.pictures:
-            self._check_segment(segment)
-        return question
-
-    @property
-    def _picture_tokens(self) -> int:
-        return cast(JanusProConfig, self.published).vision.n_token
+        return generate(records, self.decoder, chosen, self._identity, progress, prompts, self._eyes,
+                        lambda ids: self.text.words(ids))
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens.
@@ -194,13 +164,15 @@ class Pipeline(AudioPipeline):
         if options.to == "text" and self.published is not None:
             return check_length(self._parts.net, self._asked(record))
         net = self.decoder if self.published is None else self._parts.net
-        return check_prompt(record, net, options, self._identity, self.prompts)
+        return check_prompt(record, net, options, self._identity, self.prompts, self._eyes)
 
     @cached_property
     def _identity(self) -> "Identity":
         from janus_cli.stages.generate import Identity
 
-        return Identity(self.model.name, self.model.text_fingerprint, self.codebook_fingerprint)
+        codec = self.model.config.codec
+        return Identity(self.model.name, self.model.text_fingerprint, self.codebook_fingerprint,
+                        self.codec_fingerprint if codec is not None else None, codec)
 
     @cached_property
     def codebook_fingerprint(self) -> str:
@@ -262,6 +234,12 @@ class Pipeline(AudioPipeline):
         if self.published is not None:
             return images
         return self.upsample(self.denoise(images, options.steps), options.scale)
+
+    def speak(self, texts: Iterable[str | None], options: "GenerateOptions",
+              progress: Progress | None = None) -> Iterator["Record"]:
+        """Each text as `options.n` records of audio tokens, for `decode`, in order; none for a None."""
+        records = (t if t is None else self.tokenize(t, str(i)) for i, t in enumerate(texts))
+        return self.generate(records, options, progress)
 
     # ---- options and checks
 

@@ -24,6 +24,7 @@ _SHAPES = {  # modality -> the words for its axes, and the dtypes it may have
     "waveform": (("channels", "samples"), ("F32",)),
 }
 MODALITIES = tuple(_SHAPES)
+_TOLD = (("tokenize", "text"), ("generate", "words"))  # stage -> where it says what a record is about
 _MAY_BE_EMPTY = {"T", "samples"}  # an empty prompt and silence of no length are data; an empty grid is not
 
 
@@ -79,12 +80,9 @@ class Record:
 
     @property
     def prompt(self) -> str:
-        """The text that `tokenize text` read for this record (several joined by a space), or "".
-
-        Words that `generate` understood from sounds and pictures count too.
-        """
+        """The text that `tokenize text` read (several joined by a space), and words that `generate` heard."""
         texts = (step.get(word) for step in self.made_by
-                 for stage, word in (("tokenize", "text"), ("generate", "words")) if step.get("stage") == stage)
+                 for stage, word in _TOLD if step.get("stage") == stage)
         return " ".join(text for text in texts if isinstance(text, str))
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":

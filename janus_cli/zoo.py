@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT = "pocket"  # the model that ships inside the package
-COMPONENTS = ("dvae", "codec", "decoder", "refiner", "judge")
+COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,

@@ -42,12 +42,14 @@ def build_tiny_model(folder: Path) -> Path:
         ModelConfig,
         RefinerConfig,
         RelativeConfig,
+        VisionConfig,
         write_config,
     )
     from janus_cli.nets.codec import Codec
     from janus_cli.nets.decoder import Decoder
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.refiner import Refiner
+    from janus_cli.nets.siglip import VisionTower
 
     folder.mkdir(parents=True)
     vocab_size = _write_tokenizer(folder / "tokenizer.json")
@@ -55,16 +57,19 @@ def build_tiny_model(folder: Path) -> Path:
         name=folder.name,
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
         codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
+        vision=VisionConfig(dim=16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32),
         decoder=DecoderConfig(
-            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=64,
-            modalities={"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)},
+            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=1024,
+            modalities={"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True),
+                        "audio": ModalityConfig(32, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=16)},
             mixin=MixinConfig(), relative=RelativeConfig(),
         ),
         refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )
     torch.manual_seed(7)
-    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)):
+    nets = (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec), ("vision", VisionTower))
+    for name, net in nets:
         module = net(getattr(config, name))
         for parameter in module.parameters():  # zero-initialised layers would hide mistakes
             if not parameter.any():

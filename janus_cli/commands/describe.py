@@ -1,29 +1,45 @@
-"""`janus describe`: pictures and a question in, words out."""
+"""`janus describe`: pictures in, words out; and a question, where the model answers such."""
 
+import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli.choices import check_writes
+from janus_cli import zoo
+from janus_cli.choices import DrawOptions, check_asked, check_describes, for_text, is_published
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Talk
+from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.streams import expand, stdin_bytes
 from janus_cli.commands.tokenize import PICTURES
+from janus_cli.commands.understood import say_all
 from janus_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.pipeline import Pipeline
+    from janus_cli.records import Record
+    from janus_cli.stages.generate import GenerateOptions
+
+QUESTION = "Describe this picture."
 
 
 def describe(
     images: Annotated[list[str], typer.Argument(
         metavar="IMAGE|-", show_default=False,
-        help="Pictures that the question is about, all of them at once; - for standard input.")],
-    model: Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", show_default=False,
-                                       help="A Janus-Pro model.")],
-    prompt: Annotated[str, typer.Option("--prompt", "-p", metavar="TEXT", help="The question.")]
-    = "Describe this picture.",
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, metavar="N", help="At most.")] = 512,
+        help="Pictures, each described in a line; a Janus-Pro model is asked about all of them at once. "
+             "- for standard input.")],
+    model: opt.NewModelName = zoo.DEFAULT,
+    prompt: Annotated[str | None, typer.Option(
+        "--prompt", "-p", metavar="TEXT", show_default=False,
+        help="A question, for a Janus-Pro model.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(
+        "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model",
+        help="At most.")] = None,
     temperature: Annotated[float, typer.Option(
         "--temperature", min=0.0, help="0 = always the likeliest word.")] = 0.0,
     top_p: Annotated[float, typer.Option(
@@ -32,23 +48,53 @@ def describe(
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same answer.")] = 0,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
+    as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Ask about pictures.
+    """Put pictures into words.
 
-    janus describe cat.png --model deepseek-ai/Janus-Pro-1B --prompt "what is it?"
+    janus describe cat.png
     """
-    from janus_cli.media import read_image
-    if not prompt.strip():
+    if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")
-    from janus_cli.stages.generate import GenerateOptions
-
-    options = GenerateOptions("text", seed=seed, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
     pipeline = Loader(model, device, Talk(quiet), dtype).named()
-    check_writes(pipeline.model)
-    pictures = [read_image(stdin_bytes("name a picture, or pipe one in") if name == "-" else Path(name),
-                           "stdin" if name == "-" else name) for name in expand(images, PICTURES)]
-    for piece in pipeline.describe(pictures, prompt, options):
+    (check_describes if prompt is None else check_asked)(pipeline.model)
+    given = DrawOptions(seed=seed, temperature=temperature, top_p=top_p)
+    options = for_text(pipeline.model, given, max_tokens)
+    names = expand(images, PICTURES)
+    if is_published(pipeline.model):
+        _ask(names, QUESTION if prompt is None else prompt, pipeline, options, as_json)
+        return
+    failures = Failures()
+    say_all(_shown(names, pipeline, failures), pipeline, options, len(names) > 1, as_json, failures)
+
+
+def _read(name: str) -> "np.ndarray":
+    """The picture uint8 [H, W, 3] in that file. Raises MediaError."""
+    from janus_cli.media import read_image
+
+    if name == "-":
+        return read_image(stdin_bytes("name a picture, or pipe one in"), "stdin")
+    return read_image(Path(name), name)
+
+
+def _shown(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
+    for name in names:
+        shown = "stdin" if name == "-" else name
+        with failures.item(shown):
+            yield pipeline.shown(_read(name), id=shown)
+
+
+def _ask(names: Sequence[str], question: str, pipeline: "Pipeline", options: "GenerateOptions",
+         as_json: bool) -> None:
+    """The answer to one question about all pictures, as it is made; as JSON when it is whole."""
+    pieces = pipeline.describe([_read(name) for name in names], question, options)
+    if as_json:
+        files = ["stdin" if name == "-" else name for name in names]
+        print(json.dumps({"files": files, "prompt": question, "text": "".join(pieces),
+                          "model": pipeline.model.name}, ensure_ascii=False), flush=True)
+        return
+    for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
     print(flush=True)

@@ -20,6 +20,7 @@ from janus_cli.errors import UsageError
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
     from janus_cli.records import Record
+    from janus_cli.stages.generate import GenerateOptions
 
 
 def draw(
@@ -68,14 +69,14 @@ def draw(
     if stdin and sys.stdin is not None and sys.stdin.isatty():
         batch_size = 1  # someone is typing: answer each line
     options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
-    done = 0
+    chosen, done = pipeline.generate_options(options), 0
     with token_bar(quiet) as (rate, count):
         given = chain(prompts or [], read_texts(True, failures) if stdin else ())
-        for record in pipeline.draw(_usable(given, pipeline, options, failures), options, count):
+        for record in pipeline.draw(usable(given, pipeline, chosen, failures), options, count):
             with failures.item(shortened(record.prompt)):
                 name = outputs.write(record, pipeline.decode(record))
                 done += 1
-                _report(record, name, pipeline, rate, as_json, talk)
+                report(record, name, pipeline, rate, as_json, talk)
     if done:
         talk(f"{done} picture{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
     elif not failures.count:
@@ -83,13 +84,11 @@ def draw(
     failures.finish(done)
 
 
-def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: DrawOptions,
-            failures: Failures) -> Iterator[str | None]:
+def usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: "GenerateOptions",
+           failures: Failures) -> Iterator[str | None]:
     """The prompts that the model takes, None for others, which are counted; empty lines are passed over."""
-    chosen = pipeline.generate_options(options)
-
     def check(prompt: str) -> None:
-        pipeline.check_prompt(pipeline.tokenize(prompt), chosen)
+        pipeline.check_prompt(pipeline.tokenize(prompt), options)
 
     for prompt in prompts:
         if prompt is None:
@@ -98,8 +97,8 @@ def _usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: DrawOp
             yield prompt if failures.passed(shortened(prompt), check, prompt) else None
 
 
-def _report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:
-    """Say where a picture went: a line on stderr, or JSON on stdout."""
+def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:
+    """Say where a picture or sound went: a line on stderr, or JSON on stdout."""
     if not as_json:
         if name != "-":
             talk(f"wrote {name}")

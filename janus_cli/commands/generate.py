@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli.choices import DrawOptions, for_pictures, for_text
+from janus_cli.choices import DrawOptions, for_pictures, for_speech, for_text
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
@@ -28,6 +28,7 @@ class Target(StrEnum):
 
     image = "image"
     text = "text"
+    audio = "audio"
 
 
 def generate(
@@ -40,7 +41,12 @@ def generate(
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     max_tokens: Annotated[int | None, typer.Option(
-        "--max-tokens", min=1, metavar="N", show_default="512", help="At most, of a text.")] = None,
+        "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model",
+        help="At most, of a text.")] = None,
+    seconds: opt.Seconds = None,
+    through_words: Annotated[bool, typer.Option(
+        "--through-words/--direct", help="Whether a prompt without text is put into words first, which "
+        "then stay in the record.")] = True,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.ModelName = None,
@@ -50,18 +56,22 @@ def generate(
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Prompts to image tokens, or with a Janus-Pro model to words about pictures.
+    """Prompts of words, pictures and sounds to tokens of a picture, words or a sound.
 
-    janus tokenize text "a red apple" | janus generate -o apple.safetensors
+    janus tokenize audio say-a-red-apple.wav | janus generate --to image | janus decode -o apple.png
     """
-
-    if to is Target.image and max_tokens is not None:
-        raise UsageError("--max-tokens is for --to text: a picture has a fixed number")
-    if to is Target.text and cfg_scale is not None:
-        raise UsageError("--cfg-scale is for pictures: a text is generated without guidance")
-    given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
+    if to is not Target.text and max_tokens is not None:
+        raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")
+    if to is not Target.image and cfg_scale is not None:
+        raise UsageError(f"--cfg-scale is for pictures: {to.value} is generated without guidance")
+    if to is not Target.audio and seconds is not None:
+        raise UsageError("--seconds is for --to audio")
+    given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size,
+                        through_words=through_words)
 
     def complete(model: "Model") -> "GenerateOptions":
+        if to is Target.audio:
+            return for_speech(model, given, seconds)
         return for_pictures(model, given) if to is Target.image else for_text(model, given, max_tokens)
 
     talk, failures = Talk(quiet), Failures()

@@ -37,6 +37,14 @@ TopK = Annotated[int | None, typer.Option(
 TopP = Annotated[float | None, typer.Option(
     "--top-p", min=0.0, max=1.0, show_default="the model's",
     help="Draw among the likeliest tokens that hold this share of the probability.")]
+def _some_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise UsageError(f"--seconds {seconds:g}: give more than 0")
+    return seconds
+
+
+Seconds = Annotated[float | None, typer.Option(
+    "--seconds", metavar="S", show_default="10", callback=_some_seconds, help="At most, of a sound.")]
 Steps = Annotated[int | None, typer.Option(
     "--steps", min=0, show_default="the model's", help="Denoising steps.")]
 Noise = Annotated[float, typer.Option(

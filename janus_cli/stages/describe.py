@@ -1,4 +1,4 @@
-"""Pictures and a question in, an answer out: Janus-Pro's understanding side.
+"""Pictures and a question in, an answer out: Janus-Pro's understanding side. And how our own models see.
 
 Knows the net, numpy pictures and prompt ids; no files, no devices, no tokenizers.
 """
@@ -12,6 +12,7 @@ from torch import Tensor
 from janus_cli.config import VisionConfig
 from janus_cli.errors import UsageError
 from janus_cli.nets.janus_pro import TEXT, JanusPro
+from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.generate import GenerateOptions, Identity
 from janus_cli.stages.prompts import Question
@@ -39,6 +40,13 @@ def preprocess(image: np.ndarray, cfg: VisionConfig) -> Tensor:
     mean, std = np.array(cfg.mean, np.float32), np.array(cfg.std, np.float32)
     pixels = (square.astype(np.float32) / 255 - mean) / std
     return torch.from_numpy(pixels).movedim(-1, 0)[None]
+
+
+@torch.inference_mode()
+def see(image: np.ndarray, tower: VisionTower, cfg: VisionConfig) -> Tensor:
+    """What one of our own vision encoders makes of a picture uint8 [H, W, 3]: features [n_token, D]."""
+    features: Tensor = tower(preprocess(image, cfg).to(tower.pos_embed.device))[0]
+    return features
 
 
 @torch.inference_mode()

@@ -1,0 +1,76 @@
+"""`janus speak`: words in, sounds out."""
+
+import sys
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.choices import DrawOptions, for_speech
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk, shortened, token_bar
+from janus_cli.commands.draw import report, usable
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.outputs import Outputs
+from janus_cli.commands.streams import stdout_bytes
+from janus_cli.commands.tokenize import read_texts
+from janus_cli.errors import UsageError
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+
+
+def speak(
+    texts: Annotated[list[str] | None, typer.Argument(
+        metavar="TEXT", show_default=False, help="What to say.")] = None,
+    number: Annotated[int, typer.Option(
+        "-n", "--number", min=1, metavar="N", help="Sounds for each text.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same sound.")] = 0,
+    temperature: opt.Temperature = None,
+    top_k: opt.TopK = None,
+    top_p: opt.TopP = None,
+    seconds: opt.Seconds = None,
+    output: Annotated[str, typer.Option(
+        "--output", "-o", metavar="TEMPLATE",
+        help="A name in .wav .flac .ogg, with {prompt} {seed} {index} {id}, a folder/, or - for "
+             "standard output.")] = "{prompt}.wav",
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")]
+    = False,
+    batch_size: Annotated[int, typer.Option(
+        "--batch-size", min=1, help="Sounds generated together; changes the speed, no sound.")] = 8,
+    model: opt.NewModelName = zoo.DEFAULT,
+    device: opt.DeviceChoice = Device.auto,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Say words aloud.
+
+    janus speak "a red apple" -o apple.wav
+    """
+    if any(not text.strip() for text in texts or []):
+        raise UsageError("an empty text: say what to say")
+    if not texts and not stdin:
+        raise UsageError('no text: janus speak "a red apple", or --stdin for one a line')
+    if as_json and output == "-":
+        raise UsageError("--json and -o - both want standard output: name a file")
+    if output == "-":
+        stdout_bytes("a sound is", "use -o sound.wav, or pipe it on")  # before anything is loaded
+    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, SUFFIXES)
+    pipeline = Loader(model, device, talk).named()
+    if stdin and sys.stdin is not None and sys.stdin.isatty():
+        batch_size = 1  # someone is typing: answer each line
+    given = DrawOptions(number, seed, None, temperature, top_k, top_p, batch_size=batch_size)
+    options, done = for_speech(pipeline.model, given, seconds), 0
+    with token_bar(quiet) as (rate, count):
+        lines = chain(texts or [], read_texts(True, failures) if stdin else ())
+        for record in pipeline.speak(usable(lines, pipeline, options, failures), options, count):
+            with failures.item(shortened(record.prompt)):
+                name = outputs.write(record, pipeline.decode(record))
+                done += 1
+                report(record, name, pipeline, rate, as_json, talk)
+    if done:
+        talk(f"{done} sound{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
+    elif not failures.count:
+        raise UsageError("no text: standard input held nothing but empty lines")
+    failures.finish(done)

@@ -1,0 +1,65 @@
+"""`janus transcribe`: speech in, words out."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from janus_cli import zoo
+from janus_cli.choices import DrawOptions, check_length, check_speaks, for_text
+from janus_cli.commands import options as opt
+from janus_cli.commands.console import Device, Failures, Talk
+from janus_cli.commands.loading import Loader
+from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.tokenize import SOUNDS
+from janus_cli.commands.understood import say_all
+
+if TYPE_CHECKING:
+    from janus_cli.pipeline import Pipeline
+    from janus_cli.records import Record
+    from janus_cli.stages.generate import GenerateOptions
+
+_NO_SOUND = "name a sound (janus transcribe FILE), or pipe one in"
+
+
+def transcribe(
+    inputs: Annotated[list[str] | None, typer.Argument(
+        metavar="AUDIO|-", show_default=False,
+        help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input; a line each.")] = None,
+    model: opt.NewModelName = zoo.DEFAULT,
+    max_tokens: Annotated[int | None, typer.Option(
+        "--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text.")] = None,
+    temperature: Annotated[float, typer.Option(
+        "--temperature", min=0.0, help="0 = always the likeliest word.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same words.")] = 0,
+    device: opt.DeviceChoice = Device.auto,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Put speech into words.
+
+    janus transcribe say.wav
+    """
+    pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
+    check_speaks(pipeline.model)
+    options = for_text(pipeline.model, DrawOptions(seed=seed, temperature=temperature), max_tokens)
+    names = expand(inputs or ["-"], SOUNDS)
+    if "-" in names:
+        stdin_bytes(_NO_SOUND)  # before the nets are loaded
+    say_all(_heard(names, pipeline, options, failures), pipeline, options, len(names) > 1, as_json, failures)
+
+
+def _heard(names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions",
+           failures: Failures) -> Iterator["Record"]:
+    """The sounds as audio tokens. What is no sound, or too long, is counted as a failure."""
+    from janus_cli.sound import fitted, open_sound
+
+    codec = pipeline.codec.cfg
+    for name in names:
+        shown = "stdin" if name == "-" else name
+        source = stdin_bytes(_NO_SOUND) if name == "-" else Path(name)
+        with failures.item(shown), open_sound(source, shown) as sound:
+            check_length(pipeline.model, sound.seconds, options)
+            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            yield pipeline.encode_audio(pieces, id=shown)

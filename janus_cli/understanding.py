@@ -1,0 +1,104 @@
+"""The part of a pipeline that understands: the vision encoder, and the questions of published models."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from janus_cli import choices, parts
+from janus_cli.audio_pipeline import AudioPipeline
+from janus_cli.config import JanusProConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from janus_cli.nets.janus_pro import JanusPro
+    from janus_cli.nets.siglip import VisionTower
+    from janus_cli.records import Record, Segment
+    from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.layout import Eyes
+    from janus_cli.stages.prompts import Prompts, Question
+    from janus_cli.stages.text import TextTokenizer
+
+
+class Understanding(AudioPipeline):
+    """What `Pipeline` does to see and to be asked. It gives the loading, the text and the pictures."""
+
+    published: JanusProConfig | None
+    _filled: Callable[[tuple[str, ...]], "JanusPro"]
+    _check_segment: Callable[["Segment"], None]
+    _picture: Callable[["Segment"], "np.ndarray"]
+
+    @property
+    def text(self) -> "TextTokenizer":
+        """The text tokenizer (no torch)."""
+        raise NotImplementedError
+
+    @property
+    def _parts(self) -> parts.Parts:
+        raise NotImplementedError
+
+    @cached_property
+    def vision(self) -> "VisionTower":
+        """The vision encoder of one of our own models. Raises ModelError where there is none."""
+        from janus_cli.nets.siglip import VisionTower
+
+        return self._load("vision", VisionTower)
+
+    @property
+    def _eyes(self) -> "Eyes | None":
+        """How the decoder sees pictures; None where it does not, or is a published one."""
+        from janus_cli.stages.layout import Eyes
+
+        config = self.model.config
+        return Eyes(config.vision.n_token, self._see) if choices.sees(self.model) and config.vision else None
+
+    def _see(self, segment: "Segment") -> "Tensor":
+        """Features [n_token, dim] of an image or pixels segment."""
+        from janus_cli.stages.describe import see
+
+        self._check_segment(segment)
+        config: Any = self.model.config.vision
+        return see(self._picture(segment), self.vision, config)
+
+    def shown(self, image: "np.ndarray", id: str = "", source: str = "") -> "Record":
+        """A picture uint8 [H, W, 3] as a record of its pixels: a prompt of a model that sees."""
+        from janus_cli.records import Record, Segment
+
+        note = {"modality": "pixels"} | ({"source": source} if source else {})
+        return Record((Segment("pixels", image[:, :, None, None]),), id).with_step("tokenize", None, **note)
+
+    # ---- published models
+
+    @cached_property
+    def prompts(self) -> "Prompts | None":
+        """A published model's templates. Raises ModelError where its tokenizer has no special tokens."""
+        from janus_cli.stages.prompts import Prompts
+
+        return None if self.published is None else Prompts(self.text)
+
+    @property
+    def _templates(self) -> "Prompts":
+        choices.check_asked(self.model)
+        return cast("Prompts", self.prompts)
+
+    @property
+    def _picture_tokens(self) -> int:
+        return cast(JanusProConfig, self.published).vision.n_token
+
+    def _asked(self, record: "Record") -> "Question":
+        """The question that `record` asks of a published model."""
+        question = self._templates.asked(record, self._picture_tokens)
+        for segment in question.pictures:
+            self._check_segment(segment)
+        return question
+
+    def describe(self, images: "Sequence[np.ndarray]", question: str,
+                 options: "GenerateOptions") -> Iterator[str]:
+        """The answer to a question about pictures, piece by piece. Raises UsageError for our own models."""
+        from janus_cli.stages.describe import answer, check_length, spoken
+
+        asked = self._templates.question([*[None] * len(images), question], self._picture_tokens)
+        check_length(self._parts.net, asked)  # before its weights are read
+        net, end = self._filled(parts.UNDERSTAND), self._templates.end
+        yield from spoken(answer(net, images, asked, end, options), self.text.words)

@@ -98,8 +98,8 @@ def hears(model: zoo.Model) -> bool:
 def check_writes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to write."""
     if not (is_published(model) or sees(model) or hears(model)):
-        raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears (no sight, no "
-                         "audio): name one that does, or a Janus-Pro checkpoint, with --model")
+        raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears: "
+                         "name one that does, or a Janus-Pro checkpoint, with --model")
 
 
 def check_describes(model: zoo.Model) -> None:

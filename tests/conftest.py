@@ -27,8 +27,11 @@ class Done:
         return self.out.decode("utf-8")
 
 
-def build_tiny_model(folder: Path) -> Path:
-    """A model folder named by `folder`: every component, 4 x 4 tokens a picture, random weights."""
+def build_tiny_model(folder: Path, senses: bool = False) -> Path:
+    """A model folder named by `folder`: every component, 4 x 4 tokens a picture, random weights.
+
+    `senses`: the decoder also sees, hears and speaks, and has room for that.
+    """
     import torch
 
     from janus_cli import weights
@@ -53,27 +56,31 @@ def build_tiny_model(folder: Path) -> Path:
 
     folder.mkdir(parents=True)
     vocab_size = _write_tokenizer(folder / "tokenizer.json")
+    modalities = {"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)}
+    if senses:
+        modalities |= {"audio": ModalityConfig(32, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=16)}
     config = ModelConfig(
         name=folder.name,
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
         codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
-        vision=VisionConfig(dim=16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32),
         decoder=DecoderConfig(
-            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=1024,
-            modalities={"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True),
-                        "audio": ModalityConfig(32, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=16)},
-            mixin=MixinConfig(), relative=RelativeConfig(),
+            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, modalities=modalities,
+            max_seq_len=1024 if senses else 64, mixin=MixinConfig(), relative=RelativeConfig(),
         ),
+        vision=VisionConfig(dim=16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32) if senses else None,
         refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )
     torch.manual_seed(7)
-    nets = (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec), ("vision", VisionTower))
-    for name, net in nets:
+    nets = [("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)]
+    for name, net in nets + [("vision", VisionTower)] * senses:
         module = net(getattr(config, name))
         for parameter in module.parameters():  # zero-initialised layers would hide mistakes
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.02)
+        if senses and name == "decoder":  # texts and sounds that end
+            module.adapter("text").head_bias.data[0] = 0.25
+            module.adapter("audio").head_bias.data[32] = 0.25
         weights.save(module, folder / f"{name}.safetensors")
     write_config(config, folder / "config.json")
     return folder
@@ -116,6 +123,19 @@ def environment(zoo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("JANUS_DEBUG", raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def tiny_any(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model that also sees, hears and speaks."""
+    return build_tiny_model(tmp_path_factory.mktemp("any") / "pocket", senses=True)
+
+
+@pytest.fixture
+def senses(environment: Path, tiny_any: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As `environment`, with that model as `pocket`."""
+    monkeypatch.setenv("JANUS_MODELS", str(tiny_any.parent))
+    return environment
 
 
 @pytest.fixture
@@ -161,3 +181,14 @@ def no_traceback(done: Done) -> bool:
     """Whether every line on stderr is ours."""
     lines: Sequence[str] = done.err.splitlines()
     return all(line.startswith("janus: ") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def transformers():  # type: ignore[no-untyped-def]
+    """The library, also beside a torchaudio that cannot be loaded."""
+    from bench.peers import stand_in
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in stand_in().items():
+            patch.setitem(sys.modules, name, module)
+        yield pytest.importorskip("transformers")

@@ -32,7 +32,8 @@ def loaded(shell, environment):
     return run
 
 
-@pytest.mark.parametrize("args", ["--help", "--version", "draw --help", "generate --help", "train --help"])
+@pytest.mark.parametrize("args", ["--help", "--version", "draw --help", "generate --help", "train --help",
+                                  "describe --help", "speak --help", "transcribe --help"])
 def test_help_imports_nothing_slow(loaded, args):
     assert loaded(args) == set()
 

@@ -1,0 +1,217 @@
+"""`janus describe`, `speak`, `transcribe`, and pipes from any modality to any, on a tiny model that senses."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import no_traceback
+from PIL import Image
+from sounds import file_bytes, tone
+
+from janus_cli import choices, pipeline
+from janus_cli.records import Record, read_stream
+
+
+@pytest.fixture
+def media(senses):
+    """A picture, another, and a sound of half a second."""
+    pixels = np.random.default_rng(3).integers(0, 255, (2, 30, 50, 3), np.uint8)
+    for name, picture in zip(("cat.png", "dog.png"), pixels, strict=True):
+        Image.fromarray(picture).save(senses / name)
+    (senses / "say.wav").write_bytes(file_bytes(tone(0.5, 16000), 16000))
+    return senses
+
+
+def one(data: bytes) -> Record:
+    return next(read_stream(io.BytesIO(data)))
+
+
+# ---- pictures and sounds into words
+
+
+@pytest.mark.parametrize(("command", "names"), [("describe", ["cat.png", "dog.png"]),
+                                                ("transcribe", ["say.wav", "say.wav"])])
+def test_a_line_for_each_file_as_grep_names_them(janus, media, command, names):
+    alone = janus(command, names[0])
+    assert alone.code == 0, alone.err
+    assert alone.text.endswith("\n") and alone.text.count("\n") == 1 and not alone.text.startswith(names[0])
+    lines = janus(command, *names).text.splitlines()
+    assert [line.split(": ")[0] for line in lines] == names
+    assert lines[0] == f"{names[0]}: {alone.text}".removesuffix("\n")
+    facts = [json.loads(line) for line in janus(command, "--json", *names).text.splitlines()]
+    assert [f["file"] for f in facts] == names
+    assert facts[0] == {"file": names[0], "text": alone.text.removesuffix("\n"), "model": "pocket"}
+    piped = janus(command, "-", stdin=(media / names[0]).read_bytes())
+    assert (piped.code, piped.out) == (0, alone.out)
+
+
+@pytest.mark.parametrize("command", ["describe", "transcribe"])
+def test_what_cannot_be_read_is_counted(janus, media, command):
+    good = "cat.png" if command == "describe" else "say.wav"
+    Path("bad").write_bytes(b"nothing of the kind")
+    done = janus(command, "bad", good)
+    assert done.code == 3 and done.text.startswith(f"{good}: ") and no_traceback(done)
+    assert "janus: bad: not a " in done.err and "1 of 2 items failed" in done.err
+    assert janus(command, "bad").code == 1 and janus(command, "nowhere").code == 1
+
+
+def test_describe_is_generate_from_what_is_seen(janus, media):
+    """Pixels give the same words through `generate`, and image tokens those of what they show."""
+    load = pipeline.load("pocket")
+    options = choices.for_text(load.model, pipeline.DrawOptions())
+    shown = load.shown(np.asarray(Image.open("cat.png").convert("RGB")), "a")
+    (record,) = load.generate([shown], options)
+    assert janus("describe", "cat.png").text == " ".join(load.decode(record).split("\n")) + "\n"
+    tokens = janus("tokenize", "image", "cat.png").out
+    janus("decode", "-o", "again.png", stdin=tokens)
+    said = one(janus("generate", "--to", "text", stdin=tokens).out).segments
+    (seen,) = load.generate([load.shown(np.asarray(Image.open("again.png").convert("RGB")))], options)
+    assert [s.modality for s in said] == ["text"] and said[0].data.tolist() == seen.segments[0].data.tolist()
+
+
+def test_questions_are_for_models_that_were_asked_some(janus, media):
+    done = janus("describe", "cat.png", "--prompt", "what is it?")
+    assert done.code == 2 and no_traceback(done)
+    assert "model pocket answers no questions: it was trained to describe, never on questions" in done.err
+    assert janus("describe", "cat.png", "--prompt", " ").code == 2
+
+
+def test_a_model_without_senses_says_so(janus, environment):
+    Image.new("RGB", (32, 32)).save("cat.png")
+    Path("say.wav").write_bytes(file_bytes(tone(0.2, 16000), 16000))
+    text = janus("tokenize", "text", "a").out
+    for args, message in (
+        (["describe", "cat.png"], "model pocket writes no text: its decoder neither sees nor hears"),
+        (["transcribe", "say.wav"], "model pocket neither speaks nor hears"),
+        (["speak", "a"], "model pocket neither speaks nor hears"),
+        (["generate", "--to", "text"], "model pocket writes no text"),
+        (["generate", "--to", "audio"], "model pocket neither speaks nor hears"),
+    ):
+        done = janus(*args, stdin=text)
+        assert done.code == 2 and message in done.err and no_traceback(done) and not done.out, done.err
+    assert "does not take audio" in janus("generate", stdin=janus("tokenize", "audio", "say.wav").out).err
+
+
+def test_a_sound_that_is_too_long_is_one_line_with_the_limit(janus, media):
+    Path("long.wav").write_bytes(file_bytes(tone(30, 16000), 16000))
+    done = janus("transcribe", "long.wav", "say.wav")
+    assert done.code == 3 and done.text.startswith("say.wav: ")
+    assert "janus: long.wav: a sound of 30.0 s is too long: model pocket hears at most 19.2 s" in done.err
+    tokens = janus("tokenize", "audio", "long.wav").out
+    done = janus("generate", "--to", "text", stdin=tokens)
+    assert done.code == 1 and "a sound of 30.0 s is too long: model pocket takes at most 19.2 s" in done.err
+
+
+# ---- words into sounds
+
+
+def test_speak_writes_a_wav_that_says_how_it_was_made(janus, senses):
+    done = janus("speak", "a red apple", "--seconds", "0.4", "--seed", "7")
+    assert (done.code, done.out) == (0, b""), done.err
+    assert "janus: wrote a-red-apple.wav" in done.err and "1 sound, seed 7" in done.err
+    about = soundfile.info("a-red-apple.wav")
+    assert about.samplerate == 16000 and 0 < about.frames <= 6400 and about.frames % 320 == 0
+    facts = json.loads(janus("info", "--json", "a-red-apple.wav").text)
+    assert (facts["prompt"], facts["seed"], facts["model"]) == ("a red apple", 7, "pocket")
+    assert [s["stage"] for s in facts["made_by"]] == ["tokenize", "generate"]
+    again = janus("speak", "a red apple", "--seconds", "0.4", "--seed", "7", "-o", "-")
+    assert again.out[:4] == b"RIFF" and soundfile.info(io.BytesIO(again.out)).frames == about.frames
+
+
+def test_speak_equals_the_piped_stages(janus, senses):
+    janus("speak", "a", "--seconds", "0.3", "-o", "a.wav")
+    text = janus("tokenize", "text", "a").out
+    janus("decode", "-o", "b.wav", stdin=janus("generate", "--to", "audio", "--seconds", "0.3", stdin=text).out)
+    assert np.array_equal(soundfile.read("a.wav")[0], soundfile.read("b.wav")[0])
+
+
+def test_speak_follows_the_manners_of_draw(janus, senses):
+    flags = ["--seconds", "0.1"]
+    janus("speak", "a", "-n", "2", *flags, "-o", "a.wav")
+    janus("speak", "a", *flags, "-o", "a.wav")
+    assert sorted(p.name for p in senses.glob("*.wav")) == ["a-1.wav", "a-2.wav", "a.wav"]
+    done = janus("speak", "--stdin", "--json", *flags, "-o", "out/", stdin=b"one\n\ntwo\n")
+    assert [json.loads(line)["path"] for line in done.text.splitlines()] == ["out/one.wav", "out/two.wav"]
+    for args, message in (
+        ([], "no text: janus speak"), ([""], "an empty text"), (["a", "-o", "a.png"], "use a name in .wav"),
+        (["a", "--seconds", "0"], "--seconds 0: give more than 0"), (["a", "--json", "-o", "-"], "both want"),
+        (["--stdin"], "nothing but empty lines"),
+    ):
+        done = janus("speak", *args, stdin=b"\n")
+        assert done.code == 2 and message in done.err and no_traceback(done), done.err
+
+
+def test_no_sound_goes_to_a_terminal(janus, senses, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    done = janus("speak", "a", "-o", "-")
+    assert done.code == 2 and "a sound is not written to the terminal: use -o sound.wav" in done.err
+
+
+# ---- any to any
+
+
+def test_a_spoken_wish_becomes_a_picture_and_a_picture_is_told(janus, media):
+    heard = janus("tokenize", "audio", "say.wav").out
+    drawn = janus("generate", "--to", "image", stdin=heard)
+    assert drawn.code == 0, drawn.err
+    text, image = one(drawn.out).segments
+    assert (text.modality, image.data.shape) == ("text", (4, 4))
+    Path("drawn.safetensors").write_bytes(drawn.out)
+    assert janus("decode", "-o", "apple.png", stdin=drawn.out).code == 0
+    sharp = janus("upsample", "--scale", "2", stdin=janus("denoise", stdin=drawn.out).out).out
+    assert janus("decode", "-o", "big.png", stdin=sharp).code == 0
+    assert (Image.open("apple.png").size, Image.open("big.png").size) == ((32, 32), (64, 64))
+    words = janus("transcribe", "say.wav").text.removesuffix("\n")
+    facts = json.loads(janus("info", "--json", "big.png").text)
+    assert facts["made_by"][1]["words"].replace("\n", " ") == words
+    seen = janus("tokenize", "image", "cat.png").out
+    told = janus("generate", "--to", "audio", "--seconds", "0.3", stdin=seen)
+    assert [s.modality for s in one(told.out).segments] == ["text", "audio"]
+    assert janus("decode", "-o", "cat.wav", stdin=told.out).code == 0
+    assert 0 < soundfile.info("cat.wav").frames <= 4800
+
+
+def test_direct_generation_has_no_words(janus, media):
+    heard = janus("tokenize", "audio", "say.wav").out
+    record = one(janus("generate", "--direct", stdin=heard).out)
+    assert [s.modality for s in record.segments] == ["image"] and "words" not in record.made_by[-1]
+
+
+def test_join_makes_one_prompt_of_any_segments(janus, media):
+    parts = janus("tokenize", "audio", "say.wav").out + janus("tokenize", "text", "a red").out \
+        + janus("tokenize", "image", "cat.png").out
+    for to in ("image", "text", "audio"):
+        limit = ["--seconds", "0.2"] if to == "audio" else ["--max-tokens", "4"] if to == "text" else []
+        done = janus("generate", "--to", to, "--join", *limit, stdin=parts)
+        assert done.code == 0, done.err
+        assert [s.modality for s in one(done.out).segments] == [to]
+
+
+def test_generate_refuses_options_of_other_targets(janus, senses):
+    text = janus("tokenize", "text", "a").out
+    for args, message in (
+        (["--to", "audio", "--max-tokens", "3"], "--max-tokens is for --to text"),
+        (["--to", "image", "--seconds", "3"], "--seconds is for --to audio"),
+        (["--to", "audio", "--cfg-scale", "3"], "--cfg-scale is for pictures: audio is generated without"),
+        (["--to", "audio", "--seconds", "60"], "too long"),
+    ):
+        done = janus("generate", *args, stdin=text)
+        assert done.code in (1, 2) and message in done.err and no_traceback(done), done.err
+
+
+def test_the_model_says_that_it_has_eyes(janus, senses):
+    facts = json.loads(janus("info", "--json", "pocket").text)
+    assert facts["components"]["vision"]["parameters"] > 0
+    assert "vision" in janus("models", "list").text
+
+
+@pytest.mark.slow
+def test_the_pipe_of_the_manual(shell, media):
+    done = shell("janus tokenize audio say.wav | janus generate --to image | janus decode -o apple.png")
+    assert done.code == 0, done.err
+    assert Image.open(media / "apple.png").size == (32, 32)

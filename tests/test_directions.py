@@ -13,6 +13,7 @@ from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.generate import END, GenerateOptions, Identity, check_prompt, generate
 from janus_cli.stages.layout import SIGHT, Eyes, layout, needs_words
+from janus_cli.training.sequences import Part, row_of
 
 CODEC = CodecConfig(codebook_size=30, n_q=4)
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32, "ef" * 32, CODEC)
@@ -164,6 +165,25 @@ def test_every_token_passes_through_the_decoder_once(segments: list[Segment],
     prompt = 1 + segments[0].data.shape[1] + 1  # <aud> frames <txt>
     assert sum(passed) == prompt + words + 1 + codes - 1  # then words <img> codes, but for the last
     assert passed == [prompt] + [1] * (words + codes)
+
+
+@pytest.mark.parametrize(("segments", "to"), [([SOUND], "image"), ([PICTURE], "audio"), ([SOUND], "text")])
+def test_what_passes_is_what_training_lays_out(segments: list[Segment], to: str,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """Row for row the columns of a training sequence of the same segments: no END, no delimiter too many."""
+    decoder, columns = lively(), []
+    real = decoder.forward
+    monkeypatch.setattr(decoder, "forward", lambda *x, **more: columns.append(torch.stack(x)) or real(*x, **more))
+    record = made(decoder, segments, to=to, max_tokens=60, max_words=40)
+    parts = []
+    for segment in [*segments, *record.segments]:
+        name = "sight" if segment is PICTURE else segment.modality
+        ids = np.arange(4) if name == "sight" else layout([segment], "text", decoder)[0, 1:-1]
+        grid = (2, 3) if name == "image" else None
+        parts.append(Part(name, ids, None if segment in segments else ids, None if grid else END, grid=grid))
+    row = row_of(parts, decoder.type_ids)
+    passed = torch.cat(columns, dim=2)[:, 0]
+    assert passed.tolist() == [row.ids, row.types, row.rows, row.cols]
 
 
 # ---- batches

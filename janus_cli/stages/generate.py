@@ -256,7 +256,7 @@ def generate(
             if row.words_first and made.words is not None:
                 ids = _cut(made.words[i])
                 segments.insert(0, _text(ids, decoder, identity))
-                said = {"words": spell(ids.tolist()) if spell else ids.tolist()}
+                said = {"words": spell(ids.tolist())} if spell else {}
             yield record.with_step("generate", segments, model=identity.name, seed=options.seed,
                                    index=row.index, **note, **said)
 

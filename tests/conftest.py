@@ -156,3 +156,14 @@ def no_traceback(done: Done) -> bool:
     """Whether every line on stderr is ours."""
     lines: Sequence[str] = done.err.splitlines()
     return all(line.startswith("janus: ") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def transformers():  # type: ignore[no-untyped-def]
+    """The library, also beside a torchaudio that cannot be loaded."""
+    from bench.peers import stand_in
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, module in stand_in().items():
+            patch.setitem(sys.modules, name, module)
+        yield pytest.importorskip("transformers")

@@ -145,7 +145,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
 def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
         hidden = HIDDEN[type(objective)](objective)
-        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr)
+        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr, fit_recipe.muon_decay)
     return adamw(objective, fit_recipe.lr)
 
 

@@ -28,6 +28,7 @@ class FitRecipe:
     batch_size: int
     lr: float  # AdamW's peak
     muon_lr: float = 0.0  # peak of Muon on hidden matrices; 0 = AdamW on all
+    muon_decay: float = 0.0  # weight decay of Muon, in shares of its rate
     warmup: int = 20  # steps of learning-rate warm-up
     constant: float = 0.4  # share of the steps before the linear decay to zero
     text_slots: int = 12  # decoder: caption tokens kept

@@ -59,6 +59,16 @@ def spectral_loss(output: Tensor, target: Tensor, rate: int) -> Tensor:
     return total / len(WINDOWS)
 
 
+def sentence(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[str, str]:
+    """Random words and their language: names and keywords of two concepts."""
+    language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
+    words: list[str] = []
+    for number in rng.integers(len(concepts), size=2):
+        concept = concepts[number]
+        words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
+    return ", ".join(str(w) for w in rng.permutation(words)), language
+
+
 @torch.no_grad()
 def spread(net: nn.Module, example: Tensor, last: float = 1.0) -> Tensor:
     """Rescale the convolutions of `net`, in the order in which they run, until each one's output has mean 0
@@ -103,18 +113,9 @@ class CodecObjective(nn.Module):
         waveform = torch.from_numpy(np.stack([self.crop(rng) for _ in range(self.batch_size)]))
         spread(self.codec.decoder, spread(self.codec.encoder, waveform[:, None]), 0.05)
 
-    def sentence(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Random words and their language: names and keywords of two concepts."""
-        language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
-        words: list[str] = []
-        for number in rng.integers(len(self.concepts), size=2):
-            concept = self.concepts[number]
-            words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
-        return ", ".join(str(w) for w in rng.permutation(words)), language
-
     def crop(self, rng: np.random.Generator) -> np.ndarray:
         """float32 [length]: a random stretch of a random sentence, at a random loudness."""
-        text, language = self.sentence(rng)
+        text, language = sentence(self.concepts, rng)
         waveform = self.speaker.say(any_voice(text, rng, language))
         start = int(rng.integers(max(1, len(waveform) - self.length)))
         piece = waveform[start : start + self.length] * (rng.uniform(0.3, 0.95) / np.abs(waveform).max())

@@ -49,8 +49,8 @@ def description(sample: Sample, concepts: Sequence[Concept]) -> str:
 
 
 def wording(sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator) -> str:
-    """A caption as people say it: English, and a third of them the full description."""
-    return description(sample, concepts) if rng.random() < 0.33 else caption(sample, concepts, rng, foreign=0)
+    """A caption as people say it: English, and a fifth of them the full description."""
+    return description(sample, concepts) if rng.random() < 0.2 else caption(sample, concepts, rng, foreign=0)
 
 
 @torch.no_grad()

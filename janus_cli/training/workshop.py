@@ -94,7 +94,8 @@ class Workshop:
     def vision(self) -> VisionTower:
         """The trained vision encoder. Raises ModelError when it is not there yet."""
         assert self.recipe.model.vision is not None
-        return weights.load(VisionTower(self.recipe.model.vision), self.model / "vision.safetensors", self.device)
+        net = VisionTower(self.recipe.model.vision)
+        return weights.load(net, self.model / "vision.safetensors", self.device)
 
     def utterances(self, own: bool, count: int, corpus: Corpus) -> Utterances:
         """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.nets.modality import ModalityAdapter
 from janus_cli.training import heldout
 from janus_cli.training.captions import caption
 from janus_cli.training.losses import chunked_cross_entropy, sampled_head
@@ -35,6 +36,23 @@ class Corpus:
         kinds = rng.choice(len(self.share), count, p=self.share)
         groups = list(self.groups.values())
         return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+
+@torch.no_grad()
+def begin_at_codebook(adapter: ModalityAdapter, codebook: Tensor, codes: np.ndarray, level: int = 0) -> None:
+    """Embeddings of a codebook [K, D] by a random projection, so that like codes start alike.
+
+    The head's biases come from how often each of the `codes` occurs.
+    """
+    generator = torch.Generator().manual_seed(level)
+    rows = slice(adapter.rows(level).start, adapter.rows(level).start + len(codebook))
+    projection = torch.randn(codebook.shape[1], adapter.embed.weight.shape[1], generator=generator)
+    centred = codebook - codebook.mean(0)
+    centred = centred / centred.norm(dim=1).mean()
+    jitter = torch.randn(len(codebook), projection.shape[1], generator=generator)
+    adapter.embed.weight[rows] = 0.02 * centred @ projection + 0.005 * jitter
+    counts = np.bincount(codes.reshape(-1), minlength=len(codebook))
+    adapter.head_bias[rows] = torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())).float()
 
 
 class GeneratorObjective(nn.Module):
@@ -64,19 +82,9 @@ class GeneratorObjective(nn.Module):
         self.corrupt, self.text_weight = corrupt, text_weight
         self.types = {name: i for i, name in enumerate(cfg.modalities)}
 
-    @torch.no_grad()
     def initialise(self, codebook: Tensor) -> None:
         """Image embeddings from the codebook [K, D], so that like codes start alike; bias from the counts."""
-        adapter = self.decoder.adapter("image")
-        generator = torch.Generator().manual_seed(0)
-        size = len(codebook), adapter.embed.weight.shape[1]
-        projection = torch.randn(codebook.shape[1], size[1], generator=generator)
-        centred = codebook - codebook.mean(0)
-        centred = centred / centred.norm(dim=1).mean()
-        jitter = torch.randn(size, generator=generator)
-        adapter.embed.weight.copy_(0.02 * centred @ projection + 0.005 * jitter)
-        counts = np.bincount(self.corpus.codes.reshape(-1), minlength=size[0])
-        adapter.head_bias.copy_(torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())))
+        begin_at_codebook(self.decoder.adapter("image"), codebook, self.corpus.codes)
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """ids, types, rows, cols [B, T] and the clean image codes [B, N]."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,12 +16,15 @@ from janus_cli import weights
 from janus_cli.config import write_config
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.generator import Corpus, GeneratorObjective
+from janus_cli.training.grow import grow
+from janus_cli.training.joint import JointObjective, Materials
 from janus_cli.training.judging import JudgeObjective, judge_config, write_labels
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.optim import Optimizers, adamw, muon
 from janus_cli.training.pictures import Track
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
 from janus_cli.training.refine import RefinerObjective
+from janus_cli.training.sight import VisionObjective
 from janus_cli.training.sound import CodecObjective
 from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
@@ -60,13 +63,36 @@ def _codec(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     return CodecObjective(shop.recipe.model.codec, shop.concepts, fit_recipe.batch_size, fit_recipe.plain)
 
 
+def _vision(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
+    if shop.recipe.model.vision is None:
+        raise JanusError("the recipe trains a vision encoder but has no [model.vision]")
+    corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
+    return VisionObjective(shop.recipe.model.vision, corpus, shop.concepts, shop.sprites, shop.tokenizer,
+                           shop.dvae, fit_recipe.batch_size)
+
+
 def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     assert shop.recipe.model.decoder is not None
     corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
+    if fit_recipe.mix:
+        return _joint(shop, fit_recipe, corpus)
     return GeneratorObjective(
         shop.recipe.model.decoder, corpus, shop.concepts, shop.tokenizer,
         batch_size=fit_recipe.batch_size, text_slots=fit_recipe.text_slots, drop=fit_recipe.drop,
         corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives,
+        blind=fit_recipe.blind, restyle=fit_recipe.restyle,
+    )  # fmt: skip
+
+
+def _joint(shop: Workshop, fit_recipe: FitRecipe, corpus: Corpus) -> nn.Module:
+    assert shop.recipe.model.decoder is not None
+    materials = Materials(
+        corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
+        shop.utterances(False, fit_recipe.heard, corpus), shop.utterances(True, fit_recipe.said, corpus),
+    )  # fmt: skip
+    return JointObjective(
+        shop.recipe.model.decoder, materials, fit_recipe.mix, text_slots=fit_recipe.text_slots,
+        drop=fit_recipe.drop, corrupt=fit_recipe.corrupt, negatives=fit_recipe.negatives,
         blind=fit_recipe.blind, restyle=fit_recipe.restyle,
     )  # fmt: skip
 
@@ -85,14 +111,25 @@ def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
 
 
-BUILDERS = {"dvae": _tokenizer, "codec": _codec, "decoder": _generator, "refiner": _refiner, "judge": _judge}
+BUILDERS = {"dvae": _tokenizer, "codec": _codec, "vision": _vision, "decoder": _generator,
+            "refiner": _refiner, "judge": _judge}
 
 TOKENIZERS = ("dvae", "codec")
+HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
+    CodecObjective: lambda objective: objective.codec,
+    VisionObjective: lambda objective: objective.vision.blocks,
+    GeneratorObjective: lambda objective: objective.decoder.layers,
+    JointObjective: lambda objective: objective.decoder.layers,
+}
 
 
 def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
     """The weights of step 0: those in the model folder if `warm`, else what the objective starts from."""
-    if warm:
+    if isinstance(objective, JointObjective):
+        grown = warm and grow(objective.decoder, shop.model)
+        if not warm or grown:
+            objective.initialise(shop.codec, None if warm else shop.dvae.quantize.codebook.cpu())
+    elif warm:
         net: nn.Module = getattr(objective, component)
         wanted = [p.requires_grad for p in net.parameters()]  # loading freezes them
         weights.load(net, _file(component, shop)).train()
@@ -107,8 +144,8 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
 
 def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
-        hidden = objective.codec if isinstance(objective, CodecObjective) else objective.decoder.layers  # type: ignore[union-attr]
-        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr)  # type: ignore[arg-type]
+        hidden = HIDDEN[type(objective)](objective)
+        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr, fit_recipe.muon_decay)
     return adamw(objective, fit_recipe.lr)
 
 

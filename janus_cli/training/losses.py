@@ -19,7 +19,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor,
         chunk: int,
     ) -> Tensor:  # fmt: skip
-        loss = hidden.new_zeros(())
+        loss = hidden.new_zeros((), dtype=torch.float32)  # in bf16 a long sum would stand still
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         grad_bias = torch.zeros_like(bias)
         for start in range(0, len(hidden), chunk):

@@ -22,8 +22,9 @@ def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised: for the matrices inside a network, and kernels flattened to such."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95):
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95,
+                 weight_decay: float = 0.0):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -35,7 +36,9 @@ class Muon(torch.optim.Optimizer):
                 buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 buffer.lerp_(p.grad, 1 - group["momentum"])
                 update = orthogonalise(p.grad.lerp(buffer, group["momentum"]).flatten(1))
-                p.add_(update.view_as(p), alpha=-group["lr"] * max(1, update.shape[0] / update.shape[1]) ** 0.5)
+                tall = max(1, update.shape[0] / update.shape[1]) ** 0.5
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.add_(update.view_as(p), alpha=-group["lr"] * tall)
 
 
 class Optimizers:
@@ -73,9 +76,12 @@ def adamw(module: nn.Module, lr: float, weight_decay: float = 0.01) -> Optimizer
     return Optimizers(_adamw(parameters, lr, weight_decay))
 
 
-def muon(module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float) -> Optimizers:
-    """Muon on the matrices inside `hidden`, AdamW on all else of `module`."""
+def muon(
+    module: nn.Module, hidden: nn.Module, lr: float, adam_lr: float, weight_decay: float = 0.0
+) -> Optimizers:
+    """Muon on the matrices inside `hidden` (with that decay), AdamW on all else of `module`."""
     matrices = [p for p in hidden.parameters() if p.ndim > 1 and min(p.flatten(1).shape) > 16]
     inside = {id(p) for p in matrices}
     others = [p for p in module.parameters() if p.requires_grad and id(p) not in inside]
-    return Optimizers(Muon(matrices, lr), _adamw(others, adam_lr, weight_decay=0.0))
+    inner = Muon(matrices, lr, weight_decay=weight_decay)
+    return Optimizers(inner, _adamw(others, adam_lr, weight_decay=0.0))

@@ -7,6 +7,7 @@ from pathlib import Path
 from janus_cli.config import ModelConfig, from_dict
 from janus_cli.errors import JanusError
 from janus_cli.training.samples import KINDS
+from janus_cli.training.sequences import DIRECTIONS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class FitRecipe:
     batch_size: int
     lr: float  # AdamW's peak
     muon_lr: float = 0.0  # peak of Muon on hidden matrices; 0 = AdamW on all
+    muon_decay: float = 0.0  # weight decay of Muon, in shares of its rate
     warmup: int = 20  # steps of learning-rate warm-up
     constant: float = 0.4  # share of the steps before the linear decay to zero
     text_slots: int = 12  # decoder: caption tokens kept
@@ -38,6 +40,9 @@ class FitRecipe:
     negatives: int = 0  # decoder: random classes beside the batch's own in each head's loss; 0 = all
     crop: int = 6  # refiner: tokens per side of a training crop
     plain: int = 0  # codec: steps before there are codes
+    mix: dict[str, int] = field(default_factory=dict)  # decoder: rows of each direction a step
+    heard: int = 30000  # decoder: spoken captions in many voices
+    said: int = 8000  # and in the model's own voice
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ def read_recipe(path: Path) -> Recipe:
     recipe = from_dict(Recipe, data, str(path))
     if unknown := sorted(set(recipe.data.weights) - set(KINDS)):
         raise JanusError(f"{path}: data.weights: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+    mix = recipe.decoder.mix if recipe.decoder else {}
+    if unknown := sorted(set(mix) - set(DIRECTIONS)):
+        known = ", ".join(DIRECTIONS)
+        raise JanusError(f"{path}: decoder.mix: unknown direction {unknown[0]!r} (known: {known})")
     if recipe.model.dvae is None or recipe.model.decoder is None:
         raise JanusError(f"{path}: a recipe needs [model.dvae] and [model.decoder]")
     return recipe

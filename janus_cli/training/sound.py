@@ -1,8 +1,11 @@
 """Training objective of the audio tokenizer: waveforms through EnCodec's networks and back.
 
-First without codes; then every codebook is fitted to the latents, and follows them as moving averages
-while encoder and decoder go on. Losses: log mel spectra at several resolutions (2210.13438, without the
-adversarial part) and a little of the waveform itself.
+First without codes, on noisy latents; then every codebook is fitted to what the ones before it leave of
+them, and the decoder alone goes on. (With an encoder that went on too, codebooks that follow it as moving
+averages lagged behind, and the spectra got worse again.)
+
+Losses: log mel spectra at several resolutions (2210.13438, without the adversarial part) and a little of
+the waveform itself.
 """
 
 from collections.abc import Sequence
@@ -22,9 +25,7 @@ WINDOWS = (128, 256, 512, 1024, 2048)  # samples of the spectra that are compare
 N_MEL = 64
 FLOOR = 2e-3  # amplitude in a band under which nobody hears a difference, -54 dB
 WAVEFORM_WEIGHT = 0.3
-COMMITMENT = 0.25
-DECAY = 0.99  # of the codebooks' moving averages
-LEAST = 0.05  # uses a step, on average, under which a code is taken for dead
+NOISE = 0.3  # on the latents before there are codes, in shares of their deviation: what codes can hold
 FIT_LATENTS, FIT_STEPS = 40_000, 12
 CROP = 0.64  # seconds of a training sample
 
@@ -58,35 +59,14 @@ def spectral_loss(output: Tensor, target: Tensor, rate: int) -> Tensor:
     return total / len(WINDOWS)
 
 
-class Averages(nn.Module):
-    """Counts and sums of the latents that each code was given, per codebook; they move the codebooks."""
-
-    def __init__(self, cfg: CodecConfig):
-        super().__init__()
-        self.register_buffer("count", torch.ones(cfg.n_q, cfg.codebook_size))
-        self.register_buffer("total", torch.zeros(cfg.n_q, cfg.codebook_size, cfg.dim))
-        self.count: Tensor
-        self.total: Tensor
-
-    @torch.no_grad()
-    def start(self, quantizers: Sequence[Quantizer]) -> None:
-        """Begin at the codebooks as they are."""
-        self.count.fill_(1.0)
-        self.total.copy_(torch.stack([q.codebook for q in quantizers]))
-
-    @torch.no_grad()
-    def update(self, level: int, quantizer: Quantizer, latents: Tensor, codes: Tensor) -> None:
-        """One step of the averages of codebook `level` from latents [N, D] and their codes [N]."""
-        size = len(quantizer.codebook)
-        used = torch.bincount(codes, minlength=size).to(latents.dtype)
-        self.count[level].mul_(DECAY).add_(used, alpha=1 - DECAY)
-        sums = torch.zeros_like(quantizer.codebook).index_add_(0, codes, latents)
-        self.total[level].mul_(DECAY).add_(sums, alpha=1 - DECAY)
-        dead = (self.count[level] < LEAST).nonzero().flatten()
-        if len(dead):
-            fresh = latents[torch.randint(len(latents), (len(dead),), device=latents.device)]
-            self.count[level, dead], self.total[level, dead] = 1.0, fresh
-        quantizer.codebook.copy_(self.total[level] / self.count[level, :, None])
+def sentence(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[str, str]:
+    """Random words and their language: names and keywords of two concepts."""
+    language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
+    words: list[str] = []
+    for number in rng.integers(len(concepts), size=2):
+        concept = concepts[number]
+        words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
+    return ", ".join(str(w) for w in rng.permutation(words)), language
 
 
 @torch.no_grad()
@@ -124,7 +104,6 @@ class CodecObjective(nn.Module):
     def __init__(self, cfg: CodecConfig, concepts: Sequence[Concept], batch_size: int, plain: int):
         super().__init__()
         self.codec = Codec(cfg)
-        self.averages = Averages(cfg)
         self.concepts, self.batch_size, self.plain = concepts, batch_size, plain
         self.speaker = Speaker()
         self.length = int(CROP * cfg.sample_rate) // cfg.hop_length * cfg.hop_length
@@ -134,18 +113,9 @@ class CodecObjective(nn.Module):
         waveform = torch.from_numpy(np.stack([self.crop(rng) for _ in range(self.batch_size)]))
         spread(self.codec.decoder, spread(self.codec.encoder, waveform[:, None]), 0.05)
 
-    def sentence(self, rng: np.random.Generator) -> tuple[str, str]:
-        """Random words and their language: names and keywords of two concepts."""
-        language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
-        words: list[str] = []
-        for number in rng.integers(len(self.concepts), size=2):
-            concept = self.concepts[number]
-            words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
-        return ", ".join(str(w) for w in rng.permutation(words)), language
-
     def crop(self, rng: np.random.Generator) -> np.ndarray:
         """float32 [length]: a random stretch of a random sentence, at a random loudness."""
-        text, language = self.sentence(rng)
+        text, language = sentence(self.concepts, rng)
         waveform = self.speaker.say(any_voice(text, rng, language))
         start = int(rng.integers(max(1, len(waveform) - self.length)))
         piece = waveform[start : start + self.length] * (rng.uniform(0.3, 0.95) / np.abs(waveform).max())
@@ -173,40 +143,29 @@ class CodecObjective(nn.Module):
         for quantizer in self.quantizers:
             quantizer.fit(rest, FIT_STEPS)
             rest = rest - quantizer.lookup(quantizer.encode(rest))
-        self.averages.start(self.quantizers)
 
     @property
     def quantizers(self) -> list[Quantizer]:
         """The codec's codebooks."""
         return list(self.codec.quantizers)  # type: ignore[arg-type]
 
-    def _quantized(self, latents: Tensor, used: int) -> Tensor:
-        """Latents [B, D, F] as the first `used` codebooks write them; moves the codebooks in training."""
-        rest = latents.detach().float().transpose(1, 2).flatten(0, 1)
-        total = torch.zeros_like(rest)
-        for level, quantizer in enumerate(self.quantizers[:used]):
-            codes = quantizer.encode(rest)
-            vectors = quantizer.lookup(codes)
-            if self.training:
-                self.averages.update(level, quantizer, rest, codes)
-            total, rest = total + vectors, rest - vectors
-        return total.view(latents.shape[0], latents.shape[2], -1).transpose(1, 2)
+    def _latents(self, waveform: Tensor, used: int) -> Tensor:
+        """Latents [B, D, F] of [B, T]: noisy ones, or as the first `used` codebooks write them."""
+        if used:
+            with torch.no_grad():
+                codes = self.codec.quantize(self.codec.encoder(waveform[:, None]).float())
+                return self.codec.dequantize(codes[:, :used])
+        latents: Tensor = self.codec.encoder(waveform[:, None])
+        return latents + NOISE * latents.detach().std() * torch.randn_like(latents)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts."""
         waveform, used = batch["waveform"], int(batch["used"])
-        latents = self.codec.encoder(waveform[:, None])
-        commitment = latents.new_zeros(())
-        if used:
-            quantized = self._quantized(latents, used).to(latents.dtype)
-            commitment = F.mse_loss(latents.float(), quantized.float())
-            latents = latents + (quantized - latents).detach()
-        output = self.codec.decoder(latents)[:, 0].float()
+        output = self.codec.decoder(self._latents(waveform, used))[:, 0].float()
         with torch.autocast(output.device.type, enabled=False):
             mel = spectral_loss(output, waveform, self.codec.cfg.sample_rate)
         shape = F.l1_loss(output, waveform) / waveform.abs().mean()
-        loss = mel + WAVEFORM_WEIGHT * shape + COMMITMENT * commitment
-        return loss, {"mel": mel, "waveform": shape, "commitment": commitment}
+        return mel + WAVEFORM_WEIGHT * shape, {"mel": mel, "waveform": shape}
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""

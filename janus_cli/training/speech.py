@@ -100,4 +100,4 @@ def any_voice(text: str, rng: np.random.Generator, language: str = "en", held: b
     """`text` in a random voice: one that is trained on, or one of the exam's if `held`."""
     accent = str(rng.choice(ACCENTS)) if language == "en" else LANGUAGES[language]
     variant = str(rng.choice(HELD_VARIANTS if held else VARIANTS))
-    return Utterance(text, accent, variant, int(rng.integers(135, 200)), int(rng.integers(30, 70)))
+    return Utterance(text, accent, variant, int(rng.integers(150, 215)), int(rng.integers(30, 70)))

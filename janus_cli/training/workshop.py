@@ -12,14 +12,18 @@ import numpy as np
 import torch
 
 from janus_cli import weights
+from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
-from janus_cli.training import heldout
+from janus_cli.nets.siglip import VisionTower
+from janus_cli.training import heldout, utterances
 from janus_cli.training.captions import DEFAULT_STYLE, caption
+from janus_cli.training.generator import Corpus
 from janus_cli.training.pack import Concept, build_pack, read_pack
 from janus_cli.training.pictures import Sprites, Track, compose, index, render_all
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.samples import Sample, drawing_numbers, scene_of, training_samples
 from janus_cli.training.tokenizer import to_tensor
+from janus_cli.training.utterances import Utterances
 from janus_cli.training.words import train_tokenizer
 
 
@@ -79,6 +83,34 @@ class Workshop:
         """The trained image tokenizer. Raises ModelError when it is not there yet."""
         assert self.recipe.model.dvae is not None
         return weights.load(DVAE(self.recipe.model.dvae), self.model / "dvae.safetensors", self.device)
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The trained audio tokenizer. Raises ModelError when it is not there yet."""
+        assert self.recipe.model.codec is not None
+        return weights.load(Codec(self.recipe.model.codec), self.model / "codec.safetensors", self.device)
+
+    @cached_property
+    def vision(self) -> VisionTower:
+        """The trained vision encoder. Raises ModelError when it is not there yet."""
+        assert self.recipe.model.vision is not None
+        net = VisionTower(self.recipe.model.vision)
+        return weights.load(net, self.model / "vision.safetensors", self.device)
+
+    def utterances(self, own: bool, count: int, corpus: Corpus) -> Utterances:
+        """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""
+        path = self.data / ("said.npz" if own else "heard.npz")
+        book = float(self.codec.codebooks.double().abs().sum())
+        key = f"{count} {self.recipe.seed} {book} {len(self.samples)} {len(self.concepts)}"
+        if (found := utterances.load(path, key)) is not None:
+            return found
+        rng = np.random.default_rng([self.recipe.seed, own])
+        chosen = [int(i) for i in corpus.draw(rng, count)]
+        speak = utterances.said if own else utterances.heard
+        spoken = speak(self.samples, chosen, self.concepts, rng)
+        made = utterances.synthesise(spoken, chosen, self.codec, self.track, "speaking")
+        utterances.save(made, path, key)
+        return made
 
     @cached_property
     def codes(self) -> np.ndarray:

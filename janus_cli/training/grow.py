@@ -1,0 +1,55 @@
+"""A decoder that begins with the weights of a smaller one: the same net before it knew all its modalities.
+
+Known modalities come first, in the same order; what is new starts as a new net does.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from janus_cli.config import DecoderConfig, read_config
+from janus_cli.errors import JanusError
+from janus_cli.nets.decoder import Decoder
+
+
+def bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
+    """Where each row of the small net's relative-bias table stands in the large one's, int64 [rows].
+
+    Raises JanusError where their buckets differ.
+    """
+    assert small.relative is not None
+    if small.relative != large.relative:
+        raise JanusError("the smaller decoder has other relative positions: it cannot be grown")
+    n, m, bucket = len(small.modalities), len(large.modalities), small.relative.n_bucket
+    pairs = torch.arange(n)[:, None] * m + torch.arange(n)
+    flat = pairs.reshape(-1, 1) * bucket + torch.arange(bucket)
+    cells = (2 * small.relative.grid_bucket - 1) ** 2
+    grids = torch.arange(sum(c.two_d for c in small.modalities.values()) * cells)
+    return torch.cat([flat.flatten(), m * m * bucket + grids])
+
+
+@torch.no_grad()
+def grow(decoder: Decoder, folder: Path) -> bool:
+    """Give `decoder` the weights of the model in `folder`, which has the first of its modalities or all.
+
+    Whether it grew. Raises JanusError where the two differ in more than that.
+    """
+    small = read_config(folder / "config.json").decoder
+    large = decoder.cfg
+    known = list(large.modalities.items())
+    if small is None or list(small.modalities.items()) != known[: len(small.modalities)]:
+        raise JanusError(f"{folder}: its decoder's modalities are not the first of {', '.join(dict(known))}")
+    state = decoder.state_dict()
+    for name, tensor in load_file(folder / "decoder.safetensors").items():
+        tensor = tensor.float()
+        if name not in state or state[name].ndim != tensor.ndim:
+            raise JanusError(f"{folder}: the larger decoder has no {name} of that kind: it cannot be grown")
+        if name == "relative.table.weight":
+            state[name][bias_rows(small, large)] = tensor
+        elif name.endswith("_lora.up"):  # ranks of all modalities side by side
+            state[name][:, : tensor.shape[1]] = tensor
+        else:
+            state[name][: len(tensor)] = tensor
+    return len(small.modalities) < len(large.modalities)

@@ -1,0 +1,110 @@
+"""Training objective of the vision encoder: pictures and their captions side by side (CLIP, 2103.00020).
+
+The text side is a bag of the caption's tokens; it and the pooling are thrown away afterwards. Besides the
+captions of its batch, every single drawing is told from the names of all concepts.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from janus_cli.config import VisionConfig
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.siglip import VisionTower
+from janus_cli.training.captions import caption
+from janus_cli.training.generator import Corpus
+from janus_cli.training.judging import soil, warp
+from janus_cli.training.pack import Concept
+from janus_cli.training.pictures import Sprites, compose
+from janus_cli.training.samples import drawing_numbers, scene_of
+from janus_cli.training.tokenizer import to_tensor
+
+WIDTH = 256  # of the space in which pictures and captions meet
+SLOTS = 16  # tokens of a caption that count
+THROUGH = 0.3  # share of pictures seen through the image tokenizer, as those of a pipe are
+PAD = -1
+WARMEST = 4.6  # log of the highest inverse temperature, 100
+
+
+class Bag(nn.Module):
+    """Caption tokens [B, S], PAD where there are none -> unit vectors [B, WIDTH]; order does not count."""
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(vocab_size, WIDTH)
+        self.mix = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        present = (tokens != PAD)[..., None]
+        total = (self.embed(tokens.clamp_min(0)) * present).sum(1)
+        mean = total / present.sum(1).clamp_min(1)
+        return F.normalize((mean + self.mix(mean)).float(), dim=-1)
+
+
+class VisionObjective(nn.Module):
+    """Pictures of the generator's samples, moved, soiled and partly through the frozen dVAE."""
+
+    def __init__(
+        self, cfg: VisionConfig, corpus: Corpus, concepts: Sequence[Concept], sprites: Sprites,
+        tokenizer: object, dvae: DVAE, batch_size: int,
+    ):  # fmt: skip
+        super().__init__()
+        self.cfg, self.corpus, self.concepts, self.sprites = cfg, corpus, concepts, sprites
+        self.tokenizer, self.batch_size = tokenizer, batch_size
+        self.dvae = dvae.eval().requires_grad_(False)
+        self.numbers = drawing_numbers(concepts)
+        self.vision = VisionTower(cfg)
+        nn.init.normal_(self.vision.pos_embed, std=0.02)
+        self.pool = nn.Linear(cfg.dim, WIDTH)
+        self.bag = Bag(tokenizer.get_vocab_size())  # type: ignore[attr-defined]
+        self.scale = nn.Parameter(torch.tensor(2.5))
+        self.register_buffer("names", self._tokens([c.name for c in concepts]), persistent=False)
+        self.names: Tensor
+
+    def _tokens(self, texts: list[str]) -> Tensor:
+        """int64 [N, SLOTS]."""
+        rows = np.full((len(texts), SLOTS), PAD)
+        for row, encoding in zip(rows, self.tokenizer.encode_batch(texts), strict=True):  # type: ignore[attr-defined]
+            ids = encoding.ids[:SLOTS]
+            row[: len(ids)] = ids
+        return torch.from_numpy(rows)
+
+    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several)."""
+        samples = [self.corpus.samples[i] for i in self.corpus.draw(rng, self.batch_size)]
+        scenes = [scene_of(s, self.numbers) for s in samples]
+        pictures = np.stack([compose(scene, self.sprites, self.cfg.image_size) for scene in scenes])
+        words = [caption(s, self.concepts, rng, foreign=0.15) for s in samples]
+        concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
+        return {"pixels": to_tensor(pictures), "text": self._tokens(words), "concept": torch.tensor(concept)}
+
+    @torch.no_grad()
+    def _seen(self, pixels: Tensor) -> Tensor:
+        """What the encoder is shown."""
+        count = int(THROUGH * len(pixels))
+        through = self.dvae.decode(self.dvae.encode(pixels[:count])).float().clamp(-1, 1)
+        return soil(warp(torch.cat([through, pixels[count:]]), 0.08, 0.04), 0.04)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S]."""
+        return F.normalize(self.pool(self.vision(pixels).mean(1)).float(), dim=-1)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and the shares of captions and names that were found."""
+        picture, text = self.embed(self._seen(batch["pixels"])), self.bag(batch["text"])
+        heat = self.scale.clamp(max=WARMEST).exp()
+        scores = heat * picture @ text.T
+        own = torch.arange(len(scores), device=scores.device)
+        together = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+        single = batch["concept"] != PAD
+        named = heat * picture[single] @ self.bag(self.names).T
+        told = F.cross_entropy(named, batch["concept"][single])
+        right = (named.argmax(1) == batch["concept"][single]).float().mean()
+        pairs = (scores.argmax(1) == own).float().mean()
+        return together + told, {"captions": together, "names": told, "top1": right, "matched": pairs}
+
+    def after_step(self, step: int) -> None:
+        """Nothing follows a step."""

@@ -138,7 +138,7 @@ class Loop:
                     break
             if step + 1 < self.options.length:
                 ids = codes[0] if len(codes) == 1 else self._own.adapter(self.options.to).ids(codes)
-                place = divmod(step, width)
+                place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
         return torch.stack(made, dim=2)
 

@@ -170,9 +170,10 @@ class Pipeline(Understanding):
     def _identity(self) -> "Identity":
         from janus_cli.stages.generate import Identity
 
-        codec = self.model.config.codec
-        return Identity(self.model.name, self.model.text_fingerprint, self.codebook_fingerprint,
-                        self.codec_fingerprint if codec is not None else None, codec)
+        ours = (self.model.name, self.model.text_fingerprint, self.codebook_fingerprint)
+        if not choices.hears(self.model):
+            return Identity(*ours)
+        return Identity(*ours, self.codec_fingerprint, self.model.config.codec)
 
     @cached_property
     def codebook_fingerprint(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from janus_cli import choices, parts
 from janus_cli.audio_pipeline import AudioPipeline
 from janus_cli.config import JanusProConfig
+from janus_cli.errors import ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,11 +48,19 @@ class Understanding(AudioPipeline):
 
     @property
     def _eyes(self) -> "Eyes | None":
-        """How the decoder sees pictures; None where it does not, or is a published one."""
-        from janus_cli.stages.layout import Eyes
+        """How the decoder sees pictures; None where it does not, or is a published one.
 
-        config = self.model.config
-        return Eyes(config.vision.n_token, self._see) if choices.sees(self.model) and config.vision else None
+        Raises ModelError where its vision encoder has features of another width.
+        """
+        from janus_cli.stages.layout import SIGHT, Eyes
+
+        vision, decoder = self.model.config.vision, self.model.config.decoder
+        if not choices.sees(self.model) or vision is None or decoder is None:
+            return None
+        if vision.dim != (taken := decoder.modalities[SIGHT].feature_dim):
+            raise ModelError(f"model {self.model.name}: its vision encoder gives features of {vision.dim} "
+                             f"numbers, its decoder takes {taken}: mend its config.json")
+        return Eyes(vision.n_token, self._see)
 
     def _see(self, segment: "Segment") -> "Tensor":
         """Features [n_token, dim] of an image or pixels segment."""

@@ -67,7 +67,7 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
             dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, modalities=modalities,
             max_seq_len=1024 if senses else 64, mixin=MixinConfig(), relative=RelativeConfig(),
         ),
-        vision=VisionConfig(dim=16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32) if senses else None,
+        vision=VisionConfig(16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32) if senses else None,
         refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,16 @@ def test_the_model_says_that_it_has_eyes(janus, senses):
     facts = json.loads(janus("info", "--json", "pocket").text)
     assert facts["components"]["vision"]["parameters"] > 0
     assert "vision" in janus("models", "list").text
+
+
+def test_eyes_that_do_not_fit_are_one_line(janus, media, tiny_any):
+    shutil.copytree(tiny_any, "odd")
+    facts = json.loads(Path("odd/config.json").read_text())
+    facts["vision"]["dim"] = 8
+    Path("odd/config.json").write_text(json.dumps(facts))
+    done = janus("describe", "cat.png", "-m", "./odd")
+    assert done.code == 1 and no_traceback(done)
+    assert "its vision encoder gives features of 8 numbers, its decoder takes 16" in done.err
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.generate import END, GenerateOptions, Identity, check_prompt, generate
 from janus_cli.stages.layout import SIGHT, Eyes, layout, needs_words
+from janus_cli.stages.loop import Loop
 from janus_cli.training.sequences import Part, row_of
 
 CODEC = CodecConfig(codebook_size=30, n_q=4)
@@ -206,6 +207,20 @@ def test_a_batch_equals_single_runs(to: str, scale: float, heat: float) -> None:
     assert len(together) == 2 * len(records)
     assert len({len(t) for t in together}) == (1 if to == "text" else 2)
     assert tokens(1) == together == tokens(3)
+
+
+def test_rare_looks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a look at whether all have ended waits for the device, rows go on after their end for a while."""
+    records = [Record(tuple(s), name) for name, s in PROMPTS.items() if name != "pixels"]
+
+    def tokens() -> list[list[list[int]]]:
+        return [[segment.data.tolist() for segment in record.segments] for to in ("text", "audio")
+                for record in generate(records, lively(), dataclasses.replace(OPTIONS, to=to, max_tokens=40),
+                                       IDENTITY, eyes=EYES)]
+
+    often = tokens()
+    monkeypatch.setattr(Loop, "_all_ended", lambda _, ended, step: step % 16 == 15 and bool(ended.all()))
+    assert tokens() == often
 
 
 # ---- results

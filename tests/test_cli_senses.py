@@ -1,4 +1,4 @@
-"""`janus describe`, `speak`, `transcribe`, and pipes from any modality to any, on a tiny model that senses."""
+"""`janus describe`, `speak`, `transcribe`, and pipes from any modality to any, on a tiny model."""
 
 import io
 import json

@@ -174,7 +174,8 @@ def test_what_passes_is_what_training_lays_out(segments: list[Segment], to: str,
     """Row for row the columns of a training sequence of the same segments: no END, no delimiter too many."""
     decoder, columns = lively(), []
     real = decoder.forward
-    monkeypatch.setattr(decoder, "forward", lambda *x, **more: columns.append(torch.stack(x)) or real(*x, **more))
+    monkeypatch.setattr(decoder, "forward",
+                        lambda *x, **more: columns.append(torch.stack(x)) or real(*x, **more))
     record = made(decoder, segments, to=to, max_tokens=60, max_words=40)
     parts = []
     for segment in [*segments, *record.segments]:

@@ -216,6 +216,12 @@ def test_wrong_options(janus, args, code):
     assert done.code == code and no_traceback(done) and done.err.count("\n") == 1, done.err
 
 
+@pytest.mark.parametrize("command", ["generate", "denoise"])
+def test_stages_that_cannot_take_a_series_say_so(janus, command):
+    done = janus(command, stdin=janus("tokenize", "series", stdin=TRACE).out)
+    assert done.code in (1, 2) and done.err.splitlines()[-1].startswith("janus: record ")
+
+
 def test_an_empty_input(janus):
     done = janus("tokenize", "series", stdin=b"")
     assert done.code == 1 and done.err == "janus: stdin: empty\n"

@@ -138,6 +138,7 @@ INVALID = {  # name: (bytes, a piece of what the error must say)
     "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1", "a JPEG picture"),
     "webp": (b"RIFF\x1a\0\0\0WEBPVP8L", "a WebP picture"),
     "wav": (b"RIFF\x24\0\0\0WAVEfmt ", "a WAV sound"),
+    "npy": (b"\x93NUMPY\x01\0v\0{'descr'", "an npy array"),
     "gzip": (b"\x1f\x8b\x08\0\0\0\0\0\0\3\3\0\0\0", "gzip"),
     "plain-text": ("ein roter Apfel, 苹果\n".encode(), "this is text"),
     "json-text": (b'{"0.text": [1, 2, 3]}\n', "this is text"),

@@ -30,6 +30,7 @@ _MAGIC = (  # first bytes, what they are, what to do
     (b"OggS", "an Ogg sound", 'use "janus tokenize audio"'),
     (b"ID3", "an MP3 sound", 'use "janus tokenize audio"'),
     (b"\xff\xfb", "an MP3 sound", 'use "janus tokenize audio"'),
+    (b"\x93NUMPY", "an npy array", 'use "janus tokenize series" for a trace'),
     (b"\x1f\x8b", "gzip data", "unpack it first (gzip -dc)"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it first"),
     (b"%PDF", "a PDF document", "only token records can be read here"),

@@ -20,6 +20,10 @@ class RecordError(JanusError):
     """A token record or stream is malformed, truncated, too large or out of range."""
 
 
+class PluginError(RecordError):
+    """The plugin that a modality needs is missing, broken, or there twice."""
+
+
 class MediaError(JanusError):
     """A picture, sound or text file cannot be read or written."""
 

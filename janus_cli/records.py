@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from janus_cli import blob
+from janus_cli import blob, plugins
 from janus_cli.errors import RecordError
 
 FORMAT = 1  # version of the `janus` metadata's layout
@@ -33,8 +33,9 @@ class Segment:
     """One array of one modality and what is known about it. Treat `data` as read-only.
 
     data: text [T], image [H, W], audio [Q, T] uint16 or uint32 ids; pixels [rows, cols, P, P, 3] uint8;
-    waveform [channels, samples] float32. info: plain JSON values (tokenizer, fingerprint, patch,
-    sample_rate in Hz, frame_rate in Hz, num_samples, ...). Raises RecordError for any other shape or dtype.
+    waveform [channels, samples] float32; others as their plugin says. info: plain JSON values (tokenizer,
+    fingerprint, patch, sample_rate in Hz, frame_rate in Hz, num_samples, ...). Raises RecordError for any
+    other shape or dtype.
     """
 
     modality: str
@@ -43,8 +44,8 @@ class Segment:
 
     def __post_init__(self) -> None:
         check_shape(self.modality, blob.dtype_name(self.data.dtype), self.data.shape)
-        if self.modality == "waveform" and not np.isfinite(self.data).all():
-            raise RecordError("waveform segment: holds samples that are no finite numbers")
+        if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
+            raise RecordError(f"{self.modality} segment: holds values that are no finite numbers")
         # the library's own numpy writer mis-saves strided arrays; C order is also the wire's order
         object.__setattr__(self, "data", np.require(self.data, requirements=["C", "A"]))
 
@@ -118,13 +119,15 @@ def check_ids(segment: Segment, codebook_size: int) -> None:
 
 
 def check_shape(modality: str, dtype: str, shape: Sequence[int]) -> None:
-    """Raise RecordError unless `modality` is known and may have this wire dtype ("U16", ...) and shape."""
-    if modality not in _SHAPES:
-        raise RecordError(f"unknown modality {blob.quote(modality)} (known: {', '.join(MODALITIES)})")
-    axes, dtypes = _SHAPES[modality]
+    """Raise RecordError unless `modality` is known and may have this wire dtype ("U16", ...) and shape.
+
+    A modality that is not built in is its plugin's: PluginError, a RecordError, where that is missing.
+    """
+    plugin = None if modality in _SHAPES else plugins.find(modality)
+    axes, dtypes = _SHAPES[modality] if plugin is None else (plugin.axes, plugin.dtypes)
     if dtype not in dtypes:
         raise RecordError(f"{modality} segment: dtype {dtype}, expected {' or '.join(dtypes)}")
-    fits = len(shape) == len(axes) and all(n >= (axis not in _MAY_BE_EMPTY)
+    fits = len(shape) == len(axes) and all(n >= (plugin is not None or axis not in _MAY_BE_EMPTY)
                                            for n, axis in zip(shape, axes, strict=True))
     if not fits or (modality == "pixels" and (shape[4] != 3 or shape[2] != shape[3])):
         found = blob.quote(list(shape))

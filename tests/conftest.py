@@ -1,8 +1,11 @@
 """Fixtures that several test files share: a tiny model with random weights, and ways to run `janus`."""
 
+import importlib
 import os
 import subprocess
 import sys
+import tempfile
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,67 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = 600  # seconds for one command; a stuck pipe must not stop the suite
+
+
+_own_metadata = tempfile.TemporaryDirectory(prefix="janus-metadata-")
+
+
+def pytest_configure() -> None:
+    """Let this tree's entry points be found, whatever tree the environment was installed from.
+
+    Before the tests are collected: records of our own plugin are among their parameters.
+    """
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    write_metadata(Path(_own_metadata.name), project["name"], project["entry-points"])
+    sys.path.insert(0, _own_metadata.name)
+    path = [_own_metadata.name, os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path).rstrip(os.pathsep)
+
+
+def pytest_unconfigure() -> None:
+    """Remove what `pytest_configure` made."""
+    _own_metadata.cleanup()
+
+
+def write_metadata(site: Path, package: str, entry_points: dict[str, dict[str, str]]) -> None:
+    """What an installer leaves in `site` of a package with these entry points, by group."""
+    folder = site / f"{package.replace('-', '_')}-1.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    lines = [line for group, points in entry_points.items()
+             for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))]
+    (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def plug(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Install a package with plugins, for this test: its name, its module's text, {modality: attribute}."""
+    from janus_cli import plugins
+
+    site = tmp_path_factory.mktemp("site")
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{os.environ['PYTHONPATH']}")
+
+    modules: list[str] = []
+
+    def install(package: str, code: str, points: dict[str, str]) -> None:
+        module = package.replace("-", "_")
+        (site / f"{module}.py").write_text(code)
+        values = {name: f"{module}:{attribute}" for name, attribute in points.items()}
+        write_metadata(site, package, {plugins.GROUP: values})
+        forget()
+        modules.append(module)
+
+    def forget() -> None:
+        importlib.invalidate_caches()
+        plugins.installed.cache_clear()
+        plugins._load.cache_clear()
+        for module in modules:
+            sys.modules.pop(module, None)
+
+    yield install  # type: ignore[misc]
+    monkeypatch.undo()
+    forget()
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,14 @@ def test_pictures_that_are_pixels_already_need_no_torch(loaded, janus):
     assert loaded("info a.png") == {"numpy", "PIL"}
 
 
+def test_plugins_are_loaded_when_they_are_used(loaded, janus):
+    assert loaded("tokenize --help") == set()
+    made = janus("tokenize", "series", stdin=b"1\n2\n").out
+    assert loaded("tokenize series", b"1\n2\n") == {"numpy"}
+    assert loaded("info", made) == {"numpy"}
+    assert loaded("decode", made) == {"numpy"}
+
+
 def test_sounds_that_are_samples_already_need_no_torch(loaded, environment):
     from janus_cli.records import Record, Segment, dumps
 

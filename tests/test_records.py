@@ -38,6 +38,7 @@ def everything() -> Record:
          Segment("pixels", rng.integers(0, 256, (1, 3, 3, 3, 3), np.uint8)),
          Segment("image", rng.integers(0, 8192, (3, 5)).astype(np.uint16), {"patch": 8}),
          Segment("audio", rng.integers(0, 1 << 20, (2, 7)).astype(np.uint32), {"frame_rate": 50.0}),
+         Segment("series", rng.normal(size=(3, 4)).astype(np.float32), {"stride": 4, "channels": 1}),
          Segment("waveform", rng.normal(size=(2, 5)).astype(np.float32), {"sample_rate": 24000})),
         id="apfel 苹果", made_by=({"stage": "tokenize", "text": "a red apple"},), part=Part(2, True, (4, 8)))
 
@@ -73,7 +74,7 @@ def test_conformance_invalid(name):
 
 def test_round_trip_of_every_modality():
     record = everything()
-    assert {s.modality for s in record.segments} == set(MODALITIES)
+    assert {s.modality for s in record.segments} == {*MODALITIES, "series"}
     data = dumps(record)
     again = loads(data)
     assert found_in(again) == found_in(record)

@@ -30,6 +30,8 @@ def array(modality: str) -> st.SearchStrategy[np.ndarray]:
     if modality == "pixels":
         shape = st.tuples(SIDE, SIDE, SIDE).map(lambda s: (s[0], s[1], s[2], s[2], 3))
         return hnp.arrays(np.uint8, shape)
+    if modality == "series":
+        return hnp.arrays(np.float32, st.tuples(SIDE, SIDE), elements=st.floats(-2, 2, width=32))
     if modality == "waveform":
         shape = st.tuples(SIDE, st.integers(0, 9))
         return hnp.arrays(np.float32, shape, elements=st.floats(-2, 2, width=32))
@@ -38,7 +40,7 @@ def array(modality: str) -> st.SearchStrategy[np.ndarray]:
     return st.sampled_from([np.uint16, np.uint32]).flatmap(lambda dtype: hnp.arrays(dtype, shape))
 
 
-SEGMENT = st.sampled_from(["text", "image", "audio", "pixels", "waveform"]).flatmap(
+SEGMENT = st.sampled_from(["text", "image", "audio", "pixels", "waveform", "series"]).flatmap(
     lambda modality: st.builds(Segment, st.just(modality), array(modality), INFO))
 PART = st.builds(lambda index, last, first, rows: Part(index, last, (first, first + rows)),
                  st.integers(0, 99), st.booleans(), st.integers(0, 99), st.integers(1, 9))

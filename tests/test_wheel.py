@@ -69,3 +69,10 @@ def test_the_wheels_models_are_its_own(installed, tmp_path):
 def test_the_wheels_command(wheel):
     points = next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("entry_points.txt"))
     assert "janus = janus_cli.app:main" in zipfile.ZipFile(wheel).read(points).decode()
+
+
+def test_the_wheels_own_plugin(installed, tmp_path):
+    (tmp_path / "trace.csv").write_text("1,2\n3,4\n")
+    done = run(installed, tmp_path, "tokenize", "series", "trace.csv", "-o", "trace.safetensors")
+    assert done.returncode == 0, done.stderr
+    assert run(installed, tmp_path, "decode", "trace.safetensors").stdout == "1.0,2.0\n3.0,4.0\n"

@@ -1,14 +1,14 @@
-"""`janus decode`: token records in, pictures, sounds and texts out."""
+"""`janus decode`: token records in; pictures, sounds, texts and what plugins write out."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli import zoo
+from janus_cli import plugins, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import Outputs, is_sound
+from janus_cli.commands.outputs import Foreign, Outputs, is_sound, suffixes_for
 from janus_cli.commands.sound_output import watched
 from janus_cli.commands.streams import read_records
 from janus_cli.commands.tokenize import text_tokenizer
@@ -23,8 +23,8 @@ def decode(
     inputs: opt.Inputs = None,
     output: Annotated[str | None, typer.Option(
         "--output", "-o", metavar="TEMPLATE", show_default=False,
-        help="A name in .png .jpg .webp .wav .flac .ogg or .txt, with {prompt} {seed} {index} {id}, or a "
-             "folder/; standard output (PNG, WAV or text) if none or -.")] = None,
+        help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with {prompt} "
+             "{seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.")] = None,
     model: opt.ModelName = None,
     tokenizer: Annotated[str | None, typer.Option(
         "--tokenizer", metavar="FILE", show_default=False,
@@ -34,14 +34,14 @@ def decode(
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
-    """Tokens to pictures, sounds or text.
+    """Tokens to pictures, sounds, text or what a plugin writes.
 
     janus decode apple.safetensors -o apple.png
     """
     talk, failures = Talk(quiet), Failures()
     loader = Loader(model, device, talk, dtype)
     reader = text_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
-    outputs = Outputs(output, force)
+    outputs = Outputs(output, force, suffixes_for(output))
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         with failures.item(f"record {record.id or i}"):
@@ -60,4 +60,8 @@ def decode(
 def _media(record: "Record", loader: Loader, reader: "TextTokenizer | None") -> "Media":
     if reader is not None and record.segments and record.segments[-1].modality == "text":
         return reader.decode(record.segments[-1])
+    if record.segments and record.segments[-1].modality not in plugins.BUILT_IN:
+        from janus_cli.extension import writers
+
+        return Foreign(record.segments[-1].modality, writers(record.segments[-1]))
     return loader.of(record).decode(record)

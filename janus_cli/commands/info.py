@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from janus_cli import zoo
+from janus_cli import plugins, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
 from janus_cli.commands.console import Failures
@@ -201,8 +201,18 @@ def _record_lines(facts: dict[str, Any]) -> list[str]:
         rows.append([str(i), s["modality"], "x".join(map(str, s["shape"])), s["dtype"], values,
                      str(s.get("tokenizer", "")), str(s.get("fingerprint", ""))[:12]])
     heard = [[str(i), *_heard(s)] for i, s in enumerate(facts["segments"]) if "seconds" in s]
+    told = [[str(i), *_told(s)] for i, s in enumerate(facts["segments"])
+            if s["modality"] not in plugins.BUILT_IN]
     return [f"{place}  record {facts['number']}  id {facts['id']!r}{part}", *columns(rows),
-            *(columns(heard) if heard else []), *_history(facts["made_by"])]
+            *(columns(heard) if heard else []), *(f"  {'  '.join(cells)}" for cells in told),
+            *_history(facts["made_by"])]
+
+
+def _told(segment: dict[str, Any]) -> list[str]:
+    """What a plugin says of its segment."""
+    shown = {"modality", "shape", "dtype", "range", "tokenizer", "fingerprint", "seconds"}
+    return [f"{word}={json.dumps(value, ensure_ascii=False)}" for word, value in segment.items()
+            if word not in shown]
 
 
 def _heard(segment: dict[str, Any]) -> list[str]:

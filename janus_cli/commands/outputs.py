@@ -1,15 +1,18 @@
-"""Where decoded pictures, sounds and texts go: names from a template, standard output, no file overwritten.
+"""Where decoded pictures, sounds, texts and plugins' files go: names from a template, standard output.
 
-Knows file formats by their suffix; how a picture becomes bytes is media's business.
+No file is overwritten unless asked. Knows file formats by their suffix; how a picture becomes bytes is
+media's business.
 """
 
 import re
 import string
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from janus_cli import plugins
 from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError, UsageError
@@ -22,12 +25,36 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.sound import Sound
 
-    Media = np.ndarray | str | Sound
-
 FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 SUFFIXES = (*FORMATS, ".wav", ".flac", ".ogg", ".txt")
 FIELDS = ("prompt", "seed", "index", "id")
 _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a plugin can write of a segment: `writers` make a file's bytes, by suffix, the default first."""
+
+    modality: str
+    writers: Mapping[str, Callable[[], bytes]]
+
+    @property
+    def suffix(self) -> str:
+        """That of the default."""
+        return next(iter(self.writers))
+
+
+if TYPE_CHECKING:
+    Media = np.ndarray | str | Sound | Foreign
+
+
+def suffixes_for(template: str | None) -> tuple[str, ...]:
+    """The suffixes that a decoded file may have: plugins' too where `template` has none of ours.
+
+    Only then are plugins imported: they are what is left to know the suffix.
+    """
+    known = template is None or template == "-" or Path(template).suffix.lower() in ("", *SUFFIXES)
+    return SUFFIXES if known else (*SUFFIXES, *plugins.written())
 
 
 class Outputs:
@@ -54,7 +81,8 @@ class Outputs:
             else:
                 _to_stdout(record, media)
             return "-"
-        default = ".txt" if isinstance(media, str) else ".wav" if is_sound(media) else ".png"
+        default = media.suffix if isinstance(media, Foreign) else ".txt" if isinstance(media, str) else \
+            ".wav" if is_sound(media) else ".png"
         template = str(Path(self._template) / f"{_folder_name(record)}{default}") if self._is_folder \
             else self._template
         path = Path(fill(template, record, len(self._written)))
@@ -84,9 +112,14 @@ def is_sound(media: "Media") -> "TypeIs[Sound]":
     return hasattr(media, "sample_rate")
 
 
-def encode(record: "Record", media: "np.ndarray | str", path: Path) -> bytes:
+def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) -> bytes:
     """The bytes of `media` in the format of `path`'s suffix. Raises MediaError where they do not fit."""
     suffix = path.suffix.lower()
+    if isinstance(media, Foreign):
+        if suffix not in media.writers:
+            raise MediaError(f"{path}: the record holds {media.modality}: use a name in "
+                             f"{', '.join(media.writers)}")
+        return media.writers[suffix]()
     if isinstance(media, str):
         if suffix != ".txt":
             what = "a picture" if suffix in FORMATS else "a sound"
@@ -100,13 +133,16 @@ def encode(record: "Record", media: "np.ndarray | str", path: Path) -> bytes:
     return image_bytes(media, FORMATS[suffix], parameters(record))
 
 
-def _to_stdout(record: "Record", media: "np.ndarray | str") -> None:
-    """A text as a line, a picture as PNG."""
-    if isinstance(media, str):
+def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
+    """A text as a line, a picture as PNG, a plugin's default."""
+    data = media.writers[media.suffix]() if isinstance(media, Foreign) else b""
+    if isinstance(media, str) or _is_text(data):
         if sys.stdout is None:
             raise UsageError("standard output is closed")
         sys.stdout.flush()
-        data, file = (media + "\n").encode("utf-8"), sys.stdout.buffer
+        data, file = (media + "\n").encode("utf-8") if isinstance(media, str) else data, sys.stdout.buffer
+    elif isinstance(media, Foreign):
+        file = stdout_bytes(f"a {media.suffix} file is", f"use -o name{media.suffix}, or redirect it")
     else:
         file = stdout_bytes("a picture is", "use -o picture.png, or redirect it")
         data = encode(record, media, Path("stdout.png"))
@@ -117,6 +153,15 @@ def _to_stdout(record: "Record", media: "np.ndarray | str") -> None:
         raise
     except OSError as error:
         raise MediaError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether a plugin's file is text that a terminal shows and does not obey."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
 
 
 def fill(template: str, record: "Record", count: int) -> str:

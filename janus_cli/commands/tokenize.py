@@ -1,4 +1,4 @@
-"""`janus tokenize text|image|audio`: media in, token records out."""
+"""`janus tokenize text|image|audio`, and what plugins bring: media in, token records out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from janus_cli import zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, sound_bar
+from janus_cli.commands.foreign import PluginGroup
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import expand, stdin_bytes
@@ -22,7 +23,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Text, pictures or sounds to tokens.")
+app = typer.Typer(cls=PluginGroup, rich_markup_mode=None, no_args_is_help=True,
+                  help="Text, pictures, sounds and what plugins know to tokens.")
 
 
 @app.command("text")

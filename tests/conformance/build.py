@@ -68,6 +68,7 @@ PLAIN = record(THREE)
 STEPS = [{"stage": "tokenize", "text": "ein roter Apfel, 苹果 \"\\\n"},
          {"stage": "generate", "seed": 7, "top_p": 0.9}]
 PART = {"index": 1, "last": False, "rows": [2, 4]}
+TRACE = {"channels": 1, "num_samples": 3, "stride": 2, "tokenizer": "series"}
 RATES = {"frame_rate": 50.0, "num_samples": 1900}
 TILES = [[[[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]],
          [[[[12, 13, 14], [15, 16, 17]], [[18, 19, 20], [21, 22, 23]]]]]
@@ -89,6 +90,9 @@ CANONICAL = {  # name: (bytes, the one record in it); writing that record gives 
                   record(segment("image", "uint32", [[1, 2], [3, 70000]], {"patch": 8}))),
     "audio": (make({"0.audio": entry("U16", [2, 3], 0, 12)}, meta([RATES]), struct.pack("<6H", *range(6))),
               record(segment("audio", "uint16", [[0, 1, 2], [3, 4, 5]], RATES))),
+    "series": (make({"0.series": entry("F32", [2, 2], 0, 16)}, meta([TRACE]),
+                    struct.pack("<4f", 0.5, -1.0, 2.0, 2.0)),
+               record(segment("series", "float32", [[0.5, -1.0], [2.0, 2.0]], TRACE))),
     "part-of-pixels": (make({"0.pixels": entry("U8", [2, 1, 2, 2, 3], 0, 24)}, meta([{}], part=PART),
                             bytes(range(24))),
                        record(segment("pixels", "uint8", TILES), part=PART)),
@@ -134,6 +138,7 @@ INVALID = {  # name: (bytes, a piece of what the error must say)
     "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF\0\1", "a JPEG picture"),
     "webp": (b"RIFF\x1a\0\0\0WEBPVP8L", "a WebP picture"),
     "wav": (b"RIFF\x24\0\0\0WAVEfmt ", "a WAV sound"),
+    "npy": (b"\x93NUMPY\x01\0v\0{'descr'", "an npy array"),
     "gzip": (b"\x1f\x8b\x08\0\0\0\0\0\0\3\3\0\0\0", "gzip"),
     "plain-text": ("ein roter Apfel, 苹果\n".encode(), "this is text"),
     "json-text": (b'{"0.text": [1, 2, 3]}\n', "this is text"),
@@ -166,6 +171,11 @@ INVALID = {  # name: (bytes, a piece of what the error must say)
     "name-without-modality": (four(name="0"), "modality"),
     "name-not-decimal": (four(name="00.text"), "00.text"),
     "unknown-modality": (four(name="0.video"), "'video'"),
+    "modality-upper-case": (four(name="0.Series"), "'Series'"),
+    "series-ids": (four(name="0.series", shape=[1, 2]), "series segment: dtype U16"),
+    "series-flat": (four("F32", [1], name="0.series"), "series segment: shape [1]"),
+    "series-empty": (four("F32", [0, 2], [0, 0], "0.series", b""), "series segment: shape [0, 2]"),
+    "series-infinite": (four("F32", [1, 1], name="0.series", body=b"\0\0\x80\x7f"), "series segment"),
     "dtype-i64": (four("I64", [1], [0, 8], body=b"abcdefgh"), "I64"),
     "dtype-of-another": (four("F32", [1]), "F32"),
     "rank": (four(shape=[1, 2]), "[1, 2]"),

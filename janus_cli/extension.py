@@ -1,0 +1,57 @@
+"""Plugins at work: files of their kind become records, segments become files again.
+
+Foreign code runs here; whatever it raises or returns, the caller meets a JanusError of one line.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from janus_cli import plugins
+from janus_cli.errors import PluginError
+from janus_cli.plugins import Modality
+from janus_cli.records import Record, Segment
+
+
+def is_foreign(segment: Segment) -> bool:
+    """Whether a plugin brings the segment's modality."""
+    return segment.modality not in plugins.BUILT_IN
+
+
+def tokenize(plugin: Modality, data: bytes, name: str, options: Mapping[str, Any] | None = None, id: str = "",
+             source: str = "") -> Record:
+    """A file's bytes as a record of one segment; `name` is what errors call the file.
+
+    An option that is not given has its default. Raises PluginError for a plugin that fails, RecordError for
+    an array that its modality may not hold, and what the plugin has to say of the file.
+    """
+    given = {option.name: option.default for option in plugin.options} | dict(options or {})
+    with plugins.running(plugin.name, name):
+        made = plugin.encode(data, name, given)
+        if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], np.ndarray):
+            raise PluginError(f"{name}: plugin {plugin.name} failed: it gave no array with its info")
+        info = {"tokenizer": plugin.name, **made[1], **({"source": source} if source else {})}
+    segment = Segment(plugin.name, made[0], info)
+    told = {word: value for word, value in given.items() if value is not None}
+    return Record((segment,), id).with_step("tokenize", modality=plugin.name, **told)
+
+
+def writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
+    """The files that a segment can be written to: suffix -> what makes the bytes. Raises PluginError.
+
+    What they raise: PluginError for a plugin that fails, and what the plugin has to say of the segment.
+    """
+    plugin = plugins.find(segment.modality)
+
+    def made_by(write: plugins.Write) -> Callable[[], bytes]:
+        def make() -> bytes:
+            with plugins.running(plugin.name, f"{segment.modality} segment"):
+                data = write(segment.data, segment.info)
+                if not isinstance(data, bytes):
+                    raise PluginError(f"plugin {plugin.name} failed: it wrote no bytes")
+            return data
+
+        return make
+
+    return {suffix: made_by(write) for suffix, write in plugin.writers.items()}

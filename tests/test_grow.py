@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from janus_cli import weights
-from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, ModelConfig, RelativeConfig, write_config
+from janus_cli.config import (
+    DecoderConfig,
+    MixinConfig,
+    ModalityConfig,
+    ModelConfig,
+    RelativeConfig,
+    write_config,
+)
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.training.grow import bias_rows, grow

@@ -28,4 +28,4 @@ def test_example_runs(script: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"draw", "pipeline", "batch"}
+    assert {path.stem for path in EXAMPLES} >= {"draw", "pipeline", "batch", "senses"}

@@ -25,6 +25,9 @@ def evaluate(
         "--write-card", help="Put the table into the model's README.md.")] = False,
     everything: Annotated[bool, typer.Option(
         "--all", help="Every direction of an any-to-any model, and its codec.")] = False,
+    album: Annotated[Path | None, typer.Option(
+        "--album", metavar="FILE", show_default=False,
+        help="With --all: write a sheet of what it sees, hears, draws and says (PNG).")] = None,
     limit: Annotated[int | None, typer.Option(
         "--limit", metavar="N", show_default=False, help="Only N questions of each kind.")] = None,
     seed: opt.Seed = 0,
@@ -43,10 +46,12 @@ def evaluate(
     talk(f"device {chosen}")
     with _progress(quiet) as progress:
         report = evaluate(model, data=Path(data), limit=limit, seed=seed, gallery=gallery, device=chosen,
-                          write_card=write_card, everything=everything, progress=progress)
+                          write_card=write_card, everything=everything or album is not None, album=album,
+                          progress=progress)
     print(json.dumps(report, ensure_ascii=False) if as_json else render_table(report))
-    if gallery is not None:
-        talk(f"wrote {gallery}")
+    for sheet in (gallery, album):
+        if sheet is not None:
+            talk(f"wrote {sheet}")
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from janus_cli.errors import JanusError, UsageError
 from janus_cli.pipeline import Pipeline
 from janus_cli.training import evaluate_media, evaluate_scenes
 from janus_cli.training.captions import DEFAULT_STYLE, styled
+from janus_cli.training.evaluate_album import write_album
 from janus_cli.training.evaluate_directions import Tour, directions
 from janus_cli.training.evaluate_gallery import write_gallery
 from janus_cli.training.evaluate_lists import FILE, Lists, make_lists, read_lists
@@ -140,12 +141,14 @@ def _scenes(exam: Exam) -> dict[str, Any]:
     }
 
 
-def _senses(exam: Exam, pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
+def _senses(exam: Exam, pipeline: Pipeline, album: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The codec on unseen voices, and every direction but text to image."""
     codec = codec_report(pipeline.codec, exam.concepts, exam.seed, exam.limit, exam.tell("codec"))
     tour = Tour(pipeline, exam.ruler, exam.lists, exam.concepts, exam.seed, exam.tell("directions"))
     size = max(64, exam.artist.side)
     held = list(exam.paint(exam.lists.pairs))
+    if album is not None:
+        write_album(album, tour, held)
     scenes = list(evaluate_scenes.paint(exam.lists.scenes, exam.concepts, exam.sprites, size))
     return codec, directions(tour, held, scenes)
 
@@ -181,21 +184,23 @@ def evaluate(
     device: str = "cpu",
     write_card: bool = False,
     everything: bool = False,
+    album: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Examine a model (a name or a folder) and report, as JSON data; see evaluate_tables.py for its parts.
 
     `data` is the folder of the training data, fetched when missing. `limit` takes that many questions of
-    each kind. `everything` adds the codec and all other directions of an any-to-any model. `gallery` is
-    where a contact sheet (PNG) goes. `write_card` puts the table into the model's README.md. Raises
-    ModelError for a missing component or judge, UsageError for a limited card.
+    each kind. `everything` adds the codec and all other directions of an any-to-any model. `gallery` and
+    `album` (of everything) are where contact sheets (PNG) go. `write_card` puts the table into the model's
+    README.md. Raises ModelError for a missing component or judge, UsageError for a limited card.
     """
     if write_card and limit is not None:
         raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit}: give at least 1")
-    if gallery is not None and not gallery.parent.is_dir():
-        raise UsageError(f"{gallery}: there is no folder {gallery.parent}")
+    for file in (gallery, album):
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"{file}: there is no folder {file.parent}")
     start, found = time.monotonic(), zoo.find(model)
     tell: Progress = progress or (lambda label, done, total: None)
     artist, ruler = Artist.load(found, device), Ruler.load(found, device)
@@ -218,7 +223,7 @@ def evaluate(
         held = exam.drawings(lists.pairs)
         report["refiner"] = evaluate_media.refiner_report(artist, exam.sprites, held, exam.tell("refiner"))
     if everything:
-        report["codec"], report["directions"] = _senses(exam, Pipeline(found, device))
+        report["codec"], report["directions"] = _senses(exam, Pipeline(found, device), album)
     if gallery is not None:
         write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts)
     report["seconds"] = round(time.monotonic() - start, 1)

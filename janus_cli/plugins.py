@@ -32,7 +32,7 @@ _TAKEN = """
     register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule
     share_memory state_dict to to_empty train training type update values xpu zero_grad
 """
-# The decoder's word for seen pictures, and attributes of torch's ModuleDict, which takes none of them as a key.
+# The decoder's word for seen pictures, and attributes of torch's ModuleDict, which takes none as a key.
 RESERVED = frozenset(_TAKEN.split())
 DTYPES = ("U8", "U16", "U32", "F32")  # that a segment may have
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")  # of a modality

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from janus_cli import zoo
 from janus_cli.config import PublishedConfig
 from janus_cli.errors import UsageError
+from janus_cli.plugins import BUILT_IN
 
 if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions
@@ -95,9 +96,16 @@ def hears(model: zoo.Model) -> bool:
     return _takes(model, "audio") and model.config.codec is not None
 
 
+def _reads_more(model: zoo.Model) -> bool:
+    """Whether `model` has words in its decoder, and a modality that a plugin brings."""
+    decoder = model.config.decoder
+    return decoder is not None and "text" in decoder.modalities and not \
+        set(decoder.modalities) <= {*BUILT_IN, "sight"}
+
+
 def check_writes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to write."""
-    if not (is_published(model) or sees(model) or hears(model)):
+    if not (is_published(model) or sees(model) or hears(model) or _reads_more(model)):
         raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears: "
                          "name one that does, or a Janus-Pro checkpoint, with --model")
 

@@ -170,7 +170,9 @@ class Pipeline(Understanding):
     def _identity(self) -> "Identity":
         from janus_cli.stages.generate import Identity
 
-        ours = (self.model.name, self.model.text_fingerprint, self.codebook_fingerprint)
+        draws = self.published is not None or self.model.config.dvae is not None
+        book = self.codebook_fingerprint if draws else None
+        ours = (self.model.name, self.model.text_fingerprint, book)
         if not choices.hears(self.model):
             return Identity(*ours)
         return Identity(*ours, self.codec_fingerprint, self.model.config.codec)

@@ -22,10 +22,22 @@ if TYPE_CHECKING:
 
 GROUP = "janus.modalities"
 BUILT_IN = ("text", "image", "audio", "pixels", "waveform")
+_TAKEN = """
+    sight
+    add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda double dump_patches eval
+    extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu items keys
+    load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters pop
+    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook
+    register_full_backward_hook register_full_backward_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule
+    share_memory state_dict to to_empty train training type update values xpu zero_grad
+"""
+# The decoder's word for seen pictures, and attributes of torch's ModuleDict, which takes none as a key.
+RESERVED = frozenset(_TAKEN.split())
 DTYPES = ("U8", "U16", "U32", "F32")  # that a segment may have
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")  # of a modality
 _OPTION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_OWN_OPTIONS = {"output", "force", "help", "inputs"}  # that `janus tokenize NAME` has of every plugin
+_OWN_OPTIONS = {"output", "force", "quiet", "help", "inputs"}  # of `janus tokenize NAME` itself
 _SUFFIX = re.compile(r"\.[a-z0-9]+")
 
 Info = Mapping[str, Any]  # what a record says of a segment: JSON values
@@ -80,7 +92,7 @@ def installed() -> "dict[str, tuple[EntryPoint, ...]]":
 
 def names() -> list[str]:
     """The modalities that plugins bring, in alphabetical order: those with a name that they may have."""
-    return [name for name in installed() if NAME.fullmatch(name) and name not in BUILT_IN]
+    return [name for name in installed() if not _wrong_name(name)]
 
 
 def package(point: "EntryPoint") -> str:
@@ -99,6 +111,8 @@ def misnamed() -> list[str]:
 def _wrong_name(name: str) -> str:
     if name in BUILT_IN:
         return "a modality of that name is built in"
+    if name in RESERVED:
+        return "the decoder keeps that word for itself"
     return "" if NAME.fullmatch(name) else "a modality has a name of a-z, 0-9 and _"
 
 

@@ -226,11 +226,9 @@ def _part(value: dict[str, Any] | None) -> Part | None:
 
 def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
     """The next record and its number, or an end record's count, or None where the file ends."""
-    header = blob.read_header(file)
-    if header is None:
+    if (header := blob.read_header(file)) is None:
         return None
-    names = _check_meta(header)
-    meta = header.meta
+    names, meta = _check_meta(header), header.meta
     if "end" in meta:
         count = meta["end"].get("count")
         if type(count) is not int or set(meta) != {"end", "format"} or set(meta["end"]) != {"count"} or names:
@@ -248,10 +246,9 @@ def loads(data: bytes, name: str = "token record") -> Record:
     file = io.BytesIO(data)
     try:
         found = _read_one(file)
-        if found is None:
-            raise RecordError("empty, no token record")
-        if isinstance(found, int):
-            raise RecordError("the end of a stream, not a record")
+        if not isinstance(found, tuple):
+            what = "empty, no token record" if found is None else "the end of a stream, not a record"
+            raise RecordError(what)
         if rest := len(data) - file.tell():
             raise RecordError(f"{rest} more bytes follow the record")
     except RecordError as error:

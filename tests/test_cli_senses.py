@@ -13,6 +13,7 @@ from PIL import Image
 from sounds import file_bytes, tone
 
 from janus_cli import choices, pipeline
+from janus_cli.commands.console import visible
 from janus_cli.records import Record, read_stream
 
 
@@ -71,6 +72,28 @@ def test_describe_is_generate_from_what_is_seen(janus, media):
     said = one(janus("generate", "--to", "text", stdin=tokens).out).segments
     (seen,) = load.generate([load.shown(np.asarray(Image.open("again.png").convert("RGB")))], options)
     assert [s.modality for s in said] == ["text"] and said[0].data.tolist() == seen.segments[0].data.tolist()
+
+
+@pytest.mark.parametrize(("command", "file"), [("describe", "cat.png"), ("transcribe", "say.wav")])
+def test_strange_answers_do_nothing_to_the_terminal(janus, media, monkeypatch, command, file):
+    import sys
+
+    strange = "a\x1b[31m\x9b2J\u202eb"
+    monkeypatch.setattr(pipeline.Pipeline, "decode", lambda *_: strange)
+    assert janus(command, file).text == f"{strange}\n"  # a file gets what was said
+    tokens = janus("tokenize", "text", "a").out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    tame = "a\\u001b[31m\\u009b2J\\u202eb\n"
+    assert janus(command, file).text == tame
+    assert janus("decode", stdin=tokens).text == tame
+    done = janus(command, "--json", file).text
+    assert "\x9b" not in done and json.loads(done)["text"] == strange
+
+
+def test_what_only_looks_strange_is_shown():
+    family = "\U0001f468\u200d\U0001f469"
+    assert visible(f"Größe\u3000\u00a0猫 {family}\n\t", "\n\t") == f"Größe\u3000\u00a0猫 {family}\n\t"
+    assert visible("\n\x7f\U000e0041\ud800") == r"\u000a\u007f\udb40\udc41\ud800"
 
 
 def test_questions_are_for_models_that_were_asked_some(janus, media):

@@ -46,11 +46,11 @@ def test_the_page_as_written(shell, environment):
             done = shell(f'export PYTHONPATH="{site}:$PYTHONPATH"; {PIP}{PYTHON}{text}', env=environ)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             assert done.code == 0, f"{text}\n{done.err}"
-            out, spent = done.text, after.ru_utime - before.ru_utime
+            out, spent = done.text, max(spent, after.ru_utime - before.ru_utime)
     assert (environment / "trace-again.npy").is_file()
     right, asked = map(int, re.findall(r"\d+", Path("result.txt").read_text()))
     assert asked == 180 and right / asked >= 0.9
-    assert spent < MOST_SECONDS  # the last block is the training
+    assert spent < MOST_SECONDS  # the longest block is the training
     [(said, of)] = re.findall(r"written on: (\d+) of (\d+)\.", PAGE.read_text("utf-8"))
     assert int(of) == asked and abs(int(said) - right) <= 9  # other processors round otherwise
 

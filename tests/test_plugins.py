@@ -192,6 +192,26 @@ def test_a_plugin_named_like_a_built_in_one(janus, plug, name):
         plugins.find(name)
 
 
+@pytest.mark.parametrize("name", ["sight", "keys", "type"])
+def test_a_plugin_named_as_the_decoder_names_its_own(janus, plug, name):
+    plug("usurper", "raise RuntimeError", {name: "ODD"})
+    text = " ".join(janus("tokenize", "--help").text.split())
+    assert f"its plugin '{name}' is not used: the decoder keeps that word for itself" in text
+    assert janus("tokenize", name, stdin=b"x").code == 2
+    with pytest.raises(PluginError, match="unknown modality"):
+        plugins.find(name)
+
+
+def test_every_other_name_can_be_a_modality_of_a_decoder():
+    from torch import nn
+
+    taken = {name for name in dir(nn.ModuleDict()) if plugins.NAME.fullmatch(name)}
+    assert taken <= plugins.RESERVED, "this torch has more attributes: add them"
+    for name in sorted(plugins.RESERVED & taken):
+        with pytest.raises(KeyError):
+            nn.ModuleDict({name: nn.Identity()})
+
+
 @pytest.mark.parametrize("name", ["Upper", "a.b", "0x", "a" * 33])
 def test_names_that_no_modality_may_have(janus, plug, name):
     plug("misnomer", GOOD, {name: "BYTES"})

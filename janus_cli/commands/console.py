@@ -4,14 +4,18 @@ Nothing here writes to stdout, which belongs to data.
 """
 
 import contextlib
+import struct
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import typer
 
 from janus_cli.errors import JanusError, PartialError, UsageError
+
+_JOINERS = "\u200c\u200d"  # between letters, and parts of an emoji
 
 
 class Device(StrEnum):
@@ -99,6 +103,25 @@ class Failures:
 def shortened(text: str, length: int = 60) -> str:
     """`text` quoted for a message, cut to about `length` characters."""
     return repr(text if len(text) <= length else text[: length - 1] + "…")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """`text` with what a terminal would obey instead of show written as JSON's escapes, but for `keep`.
+
+    That is control characters, marks that turn the direction of writing, and whatever has no glyph.
+    """
+    def escape(c: str) -> str:
+        units = struct.iter_unpack(">H", c.encode("utf-16-be", "surrogatepass"))
+        return "".join(f"\\u{unit:04x}" for (unit,) in units)
+
+    return "".join(c if c.isprintable() or c in keep or c in _JOINERS or unicodedata.category(c) == "Zs"
+                   else escape(c) for c in text)
+
+
+def shown(text: str) -> str:
+    """`text` for standard output: as it is, but on a terminal `visible` in its lines."""
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return visible(text, "\n\t") if on_terminal else text
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import typer
 from janus_cli import zoo
 from janus_cli.choices import DrawOptions, check_asked, check_describes, for_text, is_published
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk
+from janus_cli.commands.console import Device, Dtype, Failures, Talk, shown
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.streams import expand, stdin_bytes
 from janus_cli.commands.tokenize import PICTURES
@@ -91,10 +91,10 @@ def _ask(names: Sequence[str], question: str, pipeline: "Pipeline", options: "Ge
     pieces = pipeline.describe([_read(name) for name in names], question, options)
     if as_json:
         files = ["stdin" if name == "-" else name for name in names]
-        print(json.dumps({"files": files, "prompt": question, "text": "".join(pieces),
-                          "model": pipeline.model.name}, ensure_ascii=False), flush=True)
+        facts = {"files": files, "prompt": question, "text": "".join(pieces), "model": pipeline.model.name}
+        print(shown(json.dumps(facts, ensure_ascii=False)), flush=True)
         return
     for piece in pieces:
-        sys.stdout.write(piece)
+        sys.stdout.write(shown(piece))
         sys.stdout.flush()
     print(flush=True)

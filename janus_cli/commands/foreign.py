@@ -55,7 +55,7 @@ class PluginGroup(TyperGroup):
 def command_of(plugin: Modality) -> Any:
     """The command `janus tokenize NAME` of a plugin."""
     def run(inputs: list[str] | None = None, output: str | None = None, force: bool = False,
-            **given: Any) -> None:
+            quiet: bool = False, **given: Any) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures()
         names = expand(inputs or ["-"], plugin.suffixes)
@@ -67,6 +67,7 @@ def command_of(plugin: Modality) -> Any:
         *(_parameter(_word(option), _annotation(option), option.default) for option in plugin.options),
         _parameter("output", opt.Output),
         _parameter("force", opt.Force, False),
+        _parameter("quiet", opt.Quiet, False),
     ]
     vars(run)["__signature__"] = inspect.Signature(parameters)  # what typer reads of a function
     alone = typer.Typer(rich_markup_mode=None, add_completion=False)

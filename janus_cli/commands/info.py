@@ -11,7 +11,7 @@ import typer
 from janus_cli import plugins, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
-from janus_cli.commands.console import Failures
+from janus_cli.commands.console import Failures, shown, visible
 from janus_cli.commands.streams import named_records
 from janus_cli.errors import JanusError, ModelError, RecordError
 
@@ -38,8 +38,10 @@ def info(
     for name in names:
         try:
             for facts in describe(name, failures):
-                lines = [json.dumps(facts, ensure_ascii=False)] if as_json else map(visible, table(facts))
-                print("\n".join(lines))
+                if as_json:
+                    print(shown(json.dumps(facts, ensure_ascii=False)))
+                else:
+                    print("\n".join(map(visible, table(facts))))
                 done += 1
         except JanusError as error:
             if len(names) == 1:
@@ -179,11 +181,6 @@ def table(facts: dict[str, Any]) -> list[str]:
     """The lines that show `facts` to a person."""
     return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines,
             "model": _model_lines}[facts["kind"]](facts)
-
-
-def visible(line: str) -> str:
-    """`line` with what a terminal would obey instead of show (control characters) written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def columns(rows: list[list[str]]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from janus_cli import plugins
+from janus_cli.commands.console import shown
 from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError, UsageError
@@ -140,7 +141,8 @@ def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
         if sys.stdout is None:
             raise UsageError("standard output is closed")
         sys.stdout.flush()
-        data, file = (media + "\n").encode("utf-8") if isinstance(media, str) else data, sys.stdout.buffer
+        file = sys.stdout.buffer
+        data = (shown(media) + "\n").encode("utf-8") if isinstance(media, str) else data
     elif isinstance(media, Foreign):
         file = stdout_bytes(f"a {media.suffix} file is", f"use -o name{media.suffix}, or redirect it")
     else:

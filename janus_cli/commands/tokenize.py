@@ -39,6 +39,7 @@ def text(
         help="Use this tokenizer.json instead of the model's.")] = None,
     output: opt.Output = None,
     force: opt.Force = False,
+    quiet: opt.Quiet = False,  # as every filter has it; here there is nothing to say but errors
 ) -> None:
     """Text to tokens.
 

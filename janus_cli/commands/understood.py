@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from janus_cli.commands.console import Failures
+from janus_cli.commands.console import Failures, shown
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -27,8 +27,8 @@ def say_all(records: Iterator["Record"], pipeline: "Pipeline", options: "Generat
         said = " ".join(str(pipeline.decode(record)).split("\n"))
         if as_json:
             facts = {"file": record.id, "text": said, "model": pipeline.model.name}
-            print(json.dumps(facts, ensure_ascii=False), flush=True)
+            print(shown(json.dumps(facts, ensure_ascii=False)), flush=True)
         else:
-            print(f"{record.id}: {said}" if named else said, flush=True)
+            print(shown(f"{record.id}: {said}" if named else said), flush=True)
         done += 1
     failures.finish(done)

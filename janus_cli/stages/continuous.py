@@ -1,7 +1,8 @@
 """Continuous segments before the decoder: a delimiter, and for each token the number of its row of features.
 
 What a `FeatureAdapter` reads has no ids of its own: a token's id is its place among the rows that the decoder
-is given beside the ids. Here segments become ids, and batches' rows are put together.
+is given beside the ids. Here segments become ids, and batches' rows are put together: those of plugins'
+segments, and those that a vision encoder makes of pictures.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,34 +13,50 @@ from torch import Tensor
 
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import DELIMITER, Decoder
+from janus_cli.nets.janus_pro import JanusPro
 from janus_cli.records import Segment
 
-Features = dict[str, Tensor]  # modality -> float32 [N, feature_dim], on the CPU
+Net = Decoder | JanusPro
+Features = dict[str, Tensor]  # modality -> float32 [N, feature_dim]
 
 
-def is_continuous(segment: Segment, decoder: Decoder) -> bool:
-    """Whether the decoder reads the segment's modality as features rather than ids."""
-    config = decoder.cfg.modalities.get(segment.modality)
+def takes_features(modality: str, decoder: Net) -> bool:
+    """Whether the decoder reads `modality` as features rather than ids."""
+    config = decoder.cfg.modalities.get(modality)
     return config is not None and config.feature_dim > 0
 
 
-def columns(segment: Segment, decoder: Decoder, first: int = 0) -> np.ndarray:
+def is_continuous(segment: Segment, decoder: Net) -> bool:
+    """Whether the decoder reads the segment as features rather than ids."""
+    return takes_features(segment.modality, decoder)
+
+
+def places(modality: str, count: int, decoder: Net, first: int = 0) -> np.ndarray:
+    """The delimiter and `count` tokens of a continuous modality, int64 [4, 1 + count]; ids from `first`."""
+    ids = np.concatenate([[DELIMITER], np.arange(first, first + count)])
+    kinds = np.full_like(ids, decoder.type_ids[modality])
+    return np.stack([ids, kinds, np.zeros_like(ids), np.zeros_like(ids)])
+
+
+def columns(segment: Segment, decoder: Net, first: int = 0) -> np.ndarray:
     """The delimiter and the tokens of a continuous segment [N, feature_dim]: int64 [4, 1 + N].
 
     The rows are ids, types, rows, cols, as the decoder takes them; ids count from `first`, the number of
-    tokens of this modality before it. Raises UsageError where the decoder reads tokens of another width.
+    tokens of this modality before it. Raises what `check_width` does.
     """
+    check_width(segment, decoder)
+    return places(segment.modality, len(segment.data), decoder, first)
+
+
+def check_width(segment: Segment, decoder: Net) -> None:
+    """Raise UsageError where the decoder reads tokens of another width than a continuous segment's."""
     width = decoder.cfg.modalities[segment.modality].feature_dim
     if segment.data.ndim != 2 or segment.data.shape[1] != width or segment.data.dtype != np.float32:
         found = f"{segment.data.dtype} {list(segment.data.shape)}"
         raise UsageError(f"{segment.modality} segment: {found}, but the decoder reads float32 tokens of "
                          f"{width} values: was it made with other options?")
-    ids = np.concatenate([[DELIMITER], np.arange(first, first + len(segment.data))])
-    kinds = np.full_like(ids, decoder.type_ids[segment.modality])
-    return np.stack([ids, kinds, np.zeros_like(ids), np.zeros_like(ids)])
 
-
-def features(segments: Iterable[Segment], decoder: Decoder) -> Features:
+def features(segments: Iterable[Segment], decoder: Net) -> Features:
     """The tokens of a prompt's continuous segments by modality, in the order of their ids."""
     found: dict[str, list[np.ndarray]] = {}
     for segment in segments:
@@ -49,18 +66,25 @@ def features(segments: Iterable[Segment], decoder: Decoder) -> Features:
 
 
 def together(tokens: Sequence[np.ndarray], each: Sequence[Mapping[str, Tensor]],
-             decoder: Decoder) -> tuple[list[np.ndarray], Features]:
+             decoder: Net) -> tuple[list[np.ndarray], Features]:
     """A batch's prompts [4, T] with ids that count through the features of them all, and those features.
 
-    `each` has the features of each prompt. The arrays given are left as they are.
+    `each` has the features of each prompt; a tensor that several prompts have stands there once. The arrays
+    given are left as they are.
     """
     moved = [prompt.copy() for prompt in tokens]
     joined: Features = {}
     for name in dict.fromkeys(name for own in each for name in own):
-        before = 0
+        kept: dict[int, int] = {}  # id of a tensor -> its first row among all
+        tensors: list[Tensor] = []
         for prompt, own in zip(moved, each, strict=True):
+            if name not in own:
+                continue
+            rows = own[name]
+            if id(rows) not in kept:
+                kept[id(rows)] = sum(map(len, tensors))
+                tensors.append(rows)
             mine = (prompt[1] == decoder.type_ids[name]) & (prompt[0] != DELIMITER)
-            prompt[0, mine] += before
-            before += len(own[name]) if name in own else 0
-        joined[name] = torch.cat([own[name] for own in each if name in own])
+            prompt[0, mine] += kept[id(rows)]
+        joined[name] = torch.cat(tensors)
     return moved, joined

@@ -1,8 +1,8 @@
 """Prompts in, new tokens out: autoregressive generation by the shared decoder.
 
 A prompt is a record; its segments become `<txt> ids <img> ids ...`, followed by the delimiter of the
-modality to generate. A prompt of sounds or pictures alone may be put into words first, which stay in the
-result. Knows a decoder and options; no files, no devices, no tokenizers.
+modality to generate. A prompt of sounds, pictures or traces alone may be put into words first, which
+stay in the result. Knows a decoder and options; no files, no devices, no tokenizers.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from janus_cli.config import CodecConfig
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
 from janus_cli.records import Record, Segment, check_ids, to_ids
-from janus_cli.stages.layout import SIGHT, Eyes, Net, arrange, layout, needs_words
+from janus_cli.stages.continuous import Features, Net, check_width, features, is_continuous
+from janus_cli.stages.layout import SIGHT, Eyes, arrange, layout, needs_words
 from janus_cli.stages.loop import END, Loop, Progress, Row
 
 TARGETS = ("image", "text", "audio")
@@ -69,7 +69,7 @@ class Identity:
 
     name: str
     text_fingerprint: str
-    codebook_fingerprint: str
+    codebook_fingerprint: str | None  # None where it has no image tokenizer
     codec_fingerprint: str | None = None
     codec: CodecConfig | None = None  # whose frames the audio tokens are
 
@@ -133,9 +133,14 @@ class Speaker:
             )
         cfg = self.decoder.cfg.modalities[modality]
         try:
-            check_ids(segment, cfg.vocab_size)
-        except RecordError as error:
-            raise RecordError(f"{who}{error} (model {self.identity.name})") from None
+            if is_continuous(segment, self.decoder):
+                check_width(segment, self.decoder)
+            elif segment.data.dtype.kind == "f":
+                raise UsageError(f"{modality} segment: continuous tokens, but the decoder reads ids")
+            else:
+                check_ids(segment, cfg.vocab_size)
+        except (RecordError, UsageError) as error:
+            raise type(error)(f"{who}{error} (model {self.identity.name})") from None
         if modality == "audio" and len(segment.data) < cfg.n_q:
             raise RecordError(f"{who}audio segment: {len(segment.data)} codebooks, model "
                               f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth")
@@ -168,18 +173,21 @@ def _items(records: Iterable[Record | None], speaker: Speaker) -> Iterator[tuple
         speaker.check(record)
         tokens = speaker.laid_out(record)
         plain = speaker.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
-        sight = _seen(record, speaker)
+        rows = _features(record, speaker)
         for k in range(options.n):
-            yield record, Row(number * options.n + k, tokens, plain, sight, speaker.asks(record))
+            yield record, Row(number * options.n + k, tokens, plain, rows, speaker.asks(record))
 
 
-def _seen(record: Record, speaker: Speaker) -> Tensor | None:
-    """Features [N, feature_dim] of the pictures that are seen in a prompt, None where none is."""
-    if speaker.prompts is not None or speaker.eyes is None:
-        return None
-    placed = arrange(record.segments, speaker.options.to, speaker.decoder, speaker.n_sight)
-    features = [speaker.eyes.see(segment) for name, segment in placed if name == SIGHT]
-    return torch.cat(features) if features else None
+def _features(record: Record, speaker: Speaker) -> Features:
+    """What a prompt's ids point at: its continuous segments' tokens, and what is seen of its pictures."""
+    if speaker.prompts is not None:
+        return {}
+    found = features(record.segments, speaker.decoder)
+    if speaker.eyes is not None:
+        placed = arrange(record.segments, speaker.options.to, speaker.decoder, speaker.n_sight)
+        if seen := [speaker.eyes.see(segment) for name, segment in placed if name == SIGHT]:
+            found[SIGHT] = torch.cat(seen)
+    return found
 
 
 def _batches(items: Iterable[tuple[Record, Row]], size: int) -> Iterator[list[tuple[Record, Row]]]:
@@ -235,10 +243,11 @@ def generate(
     Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
     depend on the batch size; None holds the place of a prompt that failed before. `prompts` lays a prompt
     out, where the net wants another template than delimiters between segments. `progress` is called with
-    each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds and seen pictures
-    alone is put into words first: they are a text segment before the new one, and `spell` says what they
-    are for `made_by`. Raises UsageError for a modality that the model lacks or a sequence too long
-    for it, RecordError for ids out of range, ModelError for another tokenizer's tokens.
+    each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds, seen pictures and
+    continuous segments alone is put into words first: they are a text segment before the new one, and
+    `spell` says what they are for `made_by`. Raises UsageError for a modality that the model lacks, for
+    continuous tokens of another width or a sequence too long for it, RecordError for ids out of range,
+    ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)

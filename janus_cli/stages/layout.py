@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from janus_cli.nets.decoder import DELIMITER, Decoder
-from janus_cli.nets.janus_pro import JanusPro
+from janus_cli.nets.decoder import DELIMITER
 from janus_cli.records import Segment
+from janus_cli.stages.continuous import Net, columns, is_continuous, places, takes_features
 
-Net = Decoder | JanusPro
 SIGHT = "sight"  # the decoder's modality of what a vision encoder makes of a picture
 
 
@@ -46,10 +45,13 @@ def arrange(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int) ->
 
 
 def needs_words(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int) -> bool:
-    """Whether a prompt for `to` holds only what is understood: sounds and seen pictures, and no words yet."""
+    """Whether a prompt for `to` holds only what is understood, and no words yet.
+
+    Those are sounds, and what is read as features: seen pictures and plugins' continuous segments.
+    """
     placed = arrange(segments, to, decoder, n_sight)
     return to != "text" and "text" in decoder.type_ids and bool(placed) and all(
-        name in (SIGHT, "audio") for name, _ in placed)
+        name == "audio" or takes_features(name, decoder) for name, _ in placed)
 
 
 def layout(segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False,
@@ -58,18 +60,25 @@ def layout(segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: boo
 
     Every segment follows its delimiter; the delimiter of `to` comes last. `drop_text` keeps of a text
     only the delimiter, as captions are dropped in training. Of audio [Q, T] the first codebooks, as many as
-    the decoder knows, make T ids. A picture that is seen takes `n_sight` ids, running through all pictures.
+    the decoder knows, make T ids. What is read as features takes ids that run through all of its modality in
+    the prompt: a seen picture `n_sight`, a continuous segment one for each of its tokens.
     """
-    columns, seen = [], 0
+    laid: list[np.ndarray] = []
+    counts: dict[str, int] = {}  # features so far
     for name, segment in arrange(segments, to, decoder, n_sight):
-        columns.append(opening(decoder, name))
+        first = counts.get(name, 0)
         if name == SIGHT:
-            columns.append(_flat(np.arange(seen, seen + n_sight), decoder.type_ids[name]))
-            seen += n_sight
-        elif name != "text" or not drop_text:
-            columns.append(_body(segment, decoder))
-    columns.append(opening(decoder, to))
-    return np.concatenate(columns, axis=1)
+            laid.append(places(name, n_sight, decoder, first))
+            counts[name] = first + n_sight
+        elif is_continuous(segment, decoder):
+            laid.append(columns(segment, decoder, first))
+            counts[name] = first + len(segment.data)
+        else:
+            laid.append(opening(decoder, name))
+            if name != "text" or not drop_text:
+                laid.append(_body(segment, decoder))
+    laid.append(opening(decoder, to))
+    return np.concatenate(laid, axis=1)
 
 
 def opening(decoder: Net, modality: str) -> np.ndarray:

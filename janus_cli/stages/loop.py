@@ -6,7 +6,7 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
-from janus_cli.stages.layout import SIGHT, Net
+from janus_cli.stages.continuous import Features, Net, together
 from janus_cli.stages.sampling import Noise, filters, guide, sample
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Row:
     index: int  # of the output: its random stream
     tokens: np.ndarray  # decoder input, int64 [4, T]: ids, types, rows, cols
     unconditional: np.ndarray | None  # the same without the text; None without guidance
-    sight: Tensor | None = None  # features [N, feature_dim] of the pictures in it, in their order
+    features: Features = field(default_factory=dict)  # what the ids of both point at; shared by equal prompts
     words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
 
 
@@ -78,18 +78,18 @@ class Loop:
 
     def _prefill(self) -> Tensor:
         """Hidden states [rows, D] after the prompts; the cache is made, with room for all that will come."""
-        prompts, features = _with_features(self.rows, self.decoder.type_ids.get(SIGHT, PADDING))
+        laid = [(row.tokens, row.features) for row in self.rows]
+        laid += [(row.unconditional, row.features) for row in self.rows if row.unconditional is not None]
+        prompts, features = together([tokens for tokens, _ in laid], [own for _, own in laid], self.decoder)
         if self.asking:  # the delimiter of the output comes after the words, for all rows at once
             waiting = [row.words_first for row in self.rows] * self.copies
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
         room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
         self.cache = self.decoder.new_cache(len(prompts), room)
-        if features is None:
-            hidden = self.decoder(ids, types, rows, cols, cache=self.cache)
-        else:
-            seen = {SIGHT: features.to(self.device)}
-            hidden = self.decoder(ids, types, rows, cols, cache=self.cache, features=seen)
+        here = {name: tensor.to(self.device) for name, tensor in features.items()}
+        more = {"features": here} if here else {}  # a published net knows none
+        hidden = self.decoder(ids, types, rows, cols, cache=self.cache, **more)
         out: Tensor = hidden[:, -1]
         return out
 
@@ -171,32 +171,6 @@ class Loop:
     def _tell(self) -> None:
         if self.progress is not None:
             self.progress(self.count)
-
-
-def _with_features(rows: Sequence[Row], sight: int) -> tuple[list[np.ndarray], Tensor | None]:
-    """The prompts of a batch, then the unconditional ones; and the features that their ids now point into.
-
-    A prompt's own ids count from 0; rows of the same prompt share their features.
-    """
-    kept: dict[int, int] = {}  # id of a tensor -> its first row among all
-    tensors: list[Tensor] = []
-    total = 0
-
-    def moved(tokens: np.ndarray, features: Tensor | None) -> np.ndarray:
-        if features is None:
-            return tokens
-        start = kept[id(features)]
-        seen = (tokens[1] == sight) & (tokens[0] != DELIMITER)
-        return np.concatenate([np.where(seen, tokens[0] + start, tokens[0])[None], tokens[1:]])
-
-    for row in rows:
-        if row.sight is not None and id(row.sight) not in kept:
-            kept[id(row.sight)] = total
-            tensors.append(row.sight)
-            total += len(row.sight)
-    prompts = [moved(row.tokens, row.sight) for row in rows]
-    prompts += [moved(row.unconditional, row.sight) for row in rows if row.unconditional is not None]
-    return prompts, torch.cat(tensors) if tensors else None
 
 
 def _pad(prompts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:

@@ -1,0 +1,112 @@
+"""What Mix-In adapters and the 2-D relative bias are worth: the decoder with and without, at equal steps.
+
+    python -m bench.ablate --steps 300            # four trainings from nothing, one after another
+
+Prints the loss of each modality, in nats a token, on rows that no training draws (the same for all).
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from janus_cli.config import DecoderConfig
+from janus_cli.training import joint
+from janus_cli.training.generator import Corpus
+from janus_cli.training.joint import JointObjective, Materials
+from janus_cli.training.loop import Schedule
+from janus_cli.training.optim import muon
+from janus_cli.training.recipe import Recipe, read_recipe
+from janus_cli.training.workshop import Workshop
+
+UNSEEN = 10**6  # first step number of the rows that measure
+BATCHES = 8  # of them
+
+
+def variants(cfg: DecoderConfig) -> dict[str, DecoderConfig]:
+    """The decoder as it is, and with one thing less each."""
+    flat = {name: dataclasses.replace(m, two_d=False) for name, m in cfg.modalities.items()}
+    return {
+        "all of it": cfg,
+        "without Mix-In adapters": dataclasses.replace(cfg, mixin=None),
+        "without 2-D bias (1-D between image tokens)": dataclasses.replace(cfg, modalities=flat),
+        "without relative bias": dataclasses.replace(cfg, relative=None),
+    }
+
+
+def objective(cfg: DecoderConfig, recipe: Recipe, shop: Workshop, materials: Materials) -> JointObjective:
+    """The training of one variant, at its start."""
+    fit = recipe.decoder
+    assert fit is not None
+    torch.manual_seed(recipe.seed)
+    made = JointObjective(cfg, materials, fit.mix, text_slots=fit.text_slots, drop=fit.drop,
+                          corrupt=fit.corrupt, negatives=fit.negatives, blind=fit.blind)
+    made.initialise(shop.codec, shop.dvae.quantize.codebook)
+    return made
+
+
+def train(made: JointObjective, recipe: Recipe, steps: int, bf16: bool) -> float:
+    """Seconds that `steps` steps take."""
+    fit = recipe.decoder
+    assert fit is not None
+    schedule, start = Schedule(steps, fit.warmup, fit.constant), time.monotonic()
+    optimizers = muon(made, made.decoder.layers, fit.muon_lr, fit.lr)
+    for step in range(steps):
+        torch.manual_seed(step)
+        batch = made.batch(np.random.default_rng([recipe.seed, step, 0]), step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss, _ = made(batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(made.parameters(), 1.0)
+        optimizers.step(schedule.factor(step))
+        if step % 20 == 0:
+            print(f"step {step} of {steps}: loss {float(loss.detach()):.3f}", file=sys.stderr)
+    return time.monotonic() - start
+
+
+@torch.no_grad()
+def measure(made: JointObjective, recipe: Recipe) -> dict[str, float]:
+    """Mean losses by modality on clean inputs, all classes counted."""
+    made.eval()
+    made.corrupt = made.blind = made.drop = 0.0
+    made.negatives = 0
+    rows = []
+    for number in range(BATCHES):
+        batch = made.batch(np.random.default_rng([recipe.seed, UNSEEN + number, 0]), UNSEEN + number)
+        rows.append({name: float(value) for name, value in made(batch)[1].items()})
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--recipe", type=Path, default=Path("models/pocket/recipe-any.toml"))
+    parser.add_argument("--data", type=Path, default=Path(".data"))
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--bf16", action="store_true")
+    args = parser.parse_args()
+    recipe = read_recipe(args.recipe)
+    shop = Workshop(recipe, args.data, args.recipe.parent, "cpu", lambda loop, label: loop)
+    fit, cfg = recipe.decoder, recipe.model.decoder
+    assert fit is not None and cfg is not None
+    corpus = Corpus(shop.samples, shop.codes, recipe.data.weights)
+    materials = Materials(corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
+                          shop.utterances(False, fit.heard, corpus), shop.utterances(True, fit.said, corpus))
+    names = list(joint.WEIGHTS)
+    print(f"| decoder, {args.steps} steps from nothing | {' | '.join(names)} | parameters | seconds |")
+    print("|---" * (len(names) + 3) + "|", flush=True)
+    for label, variant in variants(cfg).items():
+        made = objective(variant, recipe, shop, materials)
+        seconds = train(made, recipe, args.steps, args.bf16)
+        found = measure(made, recipe)
+        size = sum(p.numel() for p in made.decoder.parameters()) / 1e6
+        print(f"| {label} | {' | '.join(f'{found[n]:.3f}' for n in names)} | {size:.2f} M | {seconds:.0f} |",
+              flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,8 @@ def evaluate(
         "--gallery", metavar="FILE", show_default=False, help="Write a contact sheet (PNG).")] = None,
     write_card: Annotated[bool, typer.Option(
         "--write-card", help="Put the table into the model's README.md.")] = False,
+    everything: Annotated[bool, typer.Option(
+        "--all", help="Every direction of an any-to-any model, and its codec.")] = False,
     limit: Annotated[int | None, typer.Option(
         "--limit", metavar="N", show_default=False, help="Only N questions of each kind.")] = None,
     seed: opt.Seed = 0,
@@ -41,7 +43,7 @@ def evaluate(
     talk(f"device {chosen}")
     with _progress(quiet) as progress:
         report = evaluate(model, data=Path(data), limit=limit, seed=seed, gallery=gallery, device=chosen,
-                          write_card=write_card, progress=progress)
+                          write_card=write_card, everything=everything, progress=progress)
     print(json.dumps(report, ensure_ascii=False) if as_json else render_table(report))
     if gallery is not None:
         talk(f"wrote {gallery}")

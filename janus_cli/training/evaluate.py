@@ -16,12 +16,16 @@ import numpy as np
 
 from janus_cli import zoo
 from janus_cli.errors import JanusError, UsageError
+from janus_cli.pipeline import Pipeline
 from janus_cli.training import evaluate_media, evaluate_scenes
 from janus_cli.training.captions import DEFAULT_STYLE, styled
+from janus_cli.training.evaluate_directions import Tour, directions
 from janus_cli.training.evaluate_gallery import write_gallery
 from janus_cli.training.evaluate_lists import FILE, Lists, make_lists, read_lists
 from janus_cli.training.evaluate_nets import Artist, Ruler, Tell, at_size, share
-from janus_cli.training.evaluate_tables import render_table, update_card
+from janus_cli.training.evaluate_sound import codec_report
+from janus_cli.training.evaluate_tables import update_card
+from janus_cli.training.evaluate_tables_any import render_table
 from janus_cli.training.pack import LANGUAGES, Concept
 from janus_cli.training.pictures import Sprites, index
 from janus_cli.training.recipe import Recipe
@@ -136,6 +140,16 @@ def _scenes(exam: Exam) -> dict[str, Any]:
     }
 
 
+def _senses(exam: Exam, pipeline: Pipeline) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The codec on unseen voices, and every direction but text to image."""
+    codec = codec_report(pipeline.codec, exam.concepts, exam.seed, exam.limit, exam.tell("codec"))
+    tour = Tour(pipeline, exam.ruler, exam.lists, exam.concepts, exam.seed, exam.tell("directions"))
+    size = max(64, exam.artist.side)
+    held = list(exam.paint(exam.lists.pairs))
+    scenes = list(evaluate_scenes.paint(exam.lists.scenes, exam.concepts, exam.sprites, size))
+    return codec, directions(tour, held, scenes)
+
+
 def _lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
     """The model's own lists, or those that the data pack gives.
 
@@ -166,13 +180,15 @@ def evaluate(
     gallery: Path | None = None,
     device: str = "cpu",
     write_card: bool = False,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Examine a model (a name or a folder) and report, as JSON data; see evaluate_tables.py for its parts.
 
     `data` is the folder of the training data, fetched when missing. `limit` takes that many questions of
-    each kind. `gallery` is where a contact sheet (PNG) goes. `write_card` puts the table into the model's
-    README.md. Raises ModelError for a missing component or judge, UsageError for a limited card.
+    each kind. `everything` adds the codec and all other directions of an any-to-any model. `gallery` is
+    where a contact sheet (PNG) goes. `write_card` puts the table into the model's README.md. Raises
+    ModelError for a missing component or judge, UsageError for a limited card.
     """
     if write_card and limit is not None:
         raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
@@ -195,10 +211,14 @@ def evaluate(
         "generator": {**_generator(exam), "match": _match(exam)},
         "scenes": _scenes(exam),
         "refiner": None,
+        "codec": None,
+        "directions": None,
     }
     if artist.refiner is not None:
         held = exam.drawings(lists.pairs)
         report["refiner"] = evaluate_media.refiner_report(artist, exam.sprites, held, exam.tell("refiner"))
+    if everything:
+        report["codec"], report["directions"] = _senses(exam, Pipeline(found, device))
     if gallery is not None:
         write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts)
     report["seconds"] = round(time.monotonic() - start, 1)

@@ -18,21 +18,23 @@ KINDS = {
 }
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share as a percentage."""
     return f"{100 * value:.1f} %"
 
 
 def _answers(name: str, score: dict[str, Any]) -> list[object]:
-    return [name, score["n"], *(_percent(score[key]) for key in ("top1", "top5", "style", "both"))]
+    return [name, score["n"], *(percent(score[key]) for key in ("top1", "top5", "style", "both"))]
 
 
-def _generator(report: dict[str, Any]) -> str:
+def generator_table(report: dict[str, Any]) -> str:
     drawn, limits = report["generator"], report["judge"]
     rows = [_answers("trained pairs", drawn["trained"]), _answers("held-out pairs", drawn["heldout"])]
     rows += [_answers("English names, no style", drawn["plain"])]
@@ -43,43 +45,43 @@ def _generator(report: dict[str, Any]) -> str:
         rows.append(_answers(f"*limit: {name}, the drawings themselves*", limits[key]["real"]))
         rows.append(_answers(f"*limit: {name}, through the image tokenizer*", limits[key]["reconstructed"]))
     match = drawn["match"]
-    table = _table(["what the judge saw", "pictures", "top-1", "top-5", "style", "top-5 and style"], rows)
+    body = table(["what the judge saw", "pictures", "top-1", "top-5", "style", "top-5 and style"], rows)
     return (
-        f"{table}\n\nDecoded greedily, {_percent(match['tokens'])} of the tokens of {match['n']} trained "
-        f"pictures are the drawings' own ({_percent(match['drawn'])} of those that are not empty paper); "
-        f"{_percent(match['identical'])} of the pictures are the same in every token."
+        f"{body}\n\nDecoded greedily, {percent(match['tokens'])} of the tokens of {match['n']} trained "
+        f"pictures are the drawings' own ({percent(match['drawn'])} of those that are not empty paper); "
+        f"{percent(match['identical'])} of the pictures are the same in every token."
     )
 
 
-def _scenes(report: dict[str, Any]) -> str:
+def scenes_table(report: dict[str, Any]) -> str:
     scenes = report["scenes"]
     rows = [(name, scenes["drawn"][key]) for key, name in KINDS.items() if key in scenes["drawn"]]
     rows += [("*limit: the true pictures*", scenes["real"])]
     rows += [("*limit: through the image tokenizer*", scenes["reconstructed"])]
     keys = ("concepts", "placed", "background", "all")
     head = ["scenes", "pictures", "concepts (top-5)", "count and place", "background", "all right"]
-    return _table(head, ([name, score["n"], *(_percent(score[key]) for key in keys)] for name, score in rows))
+    return table(head, ([name, score["n"], *(percent(score[key]) for key in keys)] for name, score in rows))
 
 
-def _tokenizer(report: dict[str, Any]) -> str:
+def tokenizer_table(report: dict[str, Any]) -> str:
     part = report["tokenizer"]
     rows = [
         [f"{size} x {size} px", f"{part[size]['psnr']:.2f} dB", part[size]["ssim"]] for size in ("64", "128")
     ]
     codes = part["codes"]
     used = [
-        f"{codes[key]['used']} of {codes['size']} codes ({_percent(codes[key]['share'])}, perplexity "
+        f"{codes[key]['used']} of {codes['size']} codes ({percent(codes[key]['share'])}, perplexity "
         f"{codes[key]['perplexity']:.0f}) occur in {name}"
         for key, name in (
             ("heldout", "the held-out drawings"),
             ("all", f"{codes['pictures']} pictures of all drawings"),
         )
     ]
-    table = _table([f"image tokenizer, {part['n']} held-out drawings", "PSNR", "SSIM"], rows)
-    return f"{table}\n\n{'; '.join(used)}."
+    body = table([f"image tokenizer, {part['n']} held-out drawings", "PSNR", "SSIM"], rows)
+    return f"{body}\n\n{'; '.join(used)}."
 
 
-def _refiner(report: dict[str, Any]) -> str:
+def refiner_table(report: dict[str, Any]) -> str:
     part = report["refiner"]
     rows = [
         ["64 px, as the tokenizer decodes it", f"{part['psnr_decoded']:.2f} dB", ""],
@@ -87,17 +89,7 @@ def _refiner(report: dict[str, Any]) -> str:
         ["256 px, decoded and enlarged bicubically", f"{part['psnr_bicubic']:.2f} dB", part["ssim_bicubic"]],
         ["256 px, denoised and upsampled", f"{part['psnr_x4']:.2f} dB", part["ssim_x4"]],
     ]
-    return _table([f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"], rows)
-
-
-def render_table(report: dict[str, Any]) -> str:
-    """The report of `evaluate` as Markdown tables: generator, scenes, tokenizer, refiner."""
-    parts = [_generator(report), _scenes(report), _tokenizer(report)]
-    parts += [_refiner(report)] if report["refiner"] else []
-    note = f"`janus eval {report['model']} --seed {report['seed']}`"
-    if report["limit"] is not None:
-        note += f" (only {report['limit']} questions of each kind)"
-    return "\n\n".join([*parts, note])
+    return table([f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"], rows)
 
 
 def update_card(card: Path, table: str) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from janus_cli import weights
-from janus_cli.config import write_config
+from janus_cli.config import read_config, write_config
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.generator import Corpus, GeneratorObjective
 from janus_cli.training.grow import grow
@@ -114,6 +114,7 @@ def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
 BUILDERS = {"dvae": _tokenizer, "codec": _codec, "vision": _vision, "decoder": _generator,
             "refiner": _refiner, "judge": _judge}
 
+COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner")  # of a model folder
 TOKENIZERS = ("dvae", "codec")
 HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
     CodecObjective: lambda objective: objective.codec,
@@ -151,8 +152,9 @@ def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
 
 def _compile(objective: nn.Module) -> None:
     """Compile each decoder layer: fused elementwise work is a quarter of a CPU step."""
+    dynamic = isinstance(objective, JointObjective)  # its rows have any length
     for layer in objective.decoder.layers:  # type: ignore[union-attr]
-        layer.forward = torch.compile(layer.forward, dynamic=False)
+        layer.forward = torch.compile(layer.forward, dynamic=dynamic)
 
 
 def _file(component: str, shop: Workshop) -> Path:
@@ -172,9 +174,11 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
         weights.save(module, path, dtype)
         return
     weights.save(module, path, dtype)
-    present = {c: getattr(shop.recipe.model, c) for c in ("dvae", "codec", "vision", "decoder", "refiner")}
+    config = shop.model / "config.json"
+    before = read_config(config) if config.exists() else shop.recipe.model
+    present = {c: getattr(before if c != component else shop.recipe.model, c) for c in COMPONENTS}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
-    write_config(dataclasses.replace(shop.recipe.model, **present), shop.model / "config.json")
+    write_config(dataclasses.replace(shop.recipe.model, **present), config)
 
 
 def planned(recipe: Recipe, only: str | None) -> list[str]:

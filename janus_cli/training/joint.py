@@ -33,7 +33,7 @@ from janus_cli.training.tokenizer import to_tensor
 from janus_cli.training.utterances import Utterances, description
 
 READ, WRITTEN = 0, 1  # roles: a prompt, of which a little is learned too, and an output
-CHUNKS = 3  # groups of like lengths that a batch is cut into
+CHUNKS = 5  # groups of like lengths that a batch is cut into
 LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output

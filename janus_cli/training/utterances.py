@@ -19,7 +19,7 @@ from janus_cli.training.samples import Sample
 from janus_cli.training.speech import Speaker, Utterance, any_voice
 
 LONGEST = 120  # frames; longer ones are left out
-BATCH = 16  # utterances encoded together
+POOL, BATCH = 256, 16  # utterances spoken, and of these encoded, together
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,15 @@ def synthesise(
     """Say and encode all; those over LONGEST frames are left out."""
     speaker = Speaker()
     codes, texts, kept = [], [], []
-    for start in track(range(0, len(utterances), BATCH), label):
-        part = utterances[start : start + BATCH]
-        for row, utterance, sample in zip(encode([speaker.say(u) for u in part], codec), part,
-                                          samples[start : start + BATCH], strict=True):
-            if row.shape[1] <= LONGEST:
-                codes.append(row)
-                texts.append(utterance.text)
-                kept.append(sample)
+    for start in track(range(0, len(utterances), POOL), label):
+        waveforms = [speaker.say(u) for u in utterances[start : start + POOL]]
+        order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))  # like lengths: little padding
+        order = [i for i in order if len(waveforms[i]) <= LONGEST * codec.cfg.hop_length]
+        for first in range(0, len(order), BATCH):
+            part = order[first : first + BATCH]
+            codes += encode([waveforms[i] for i in part], codec)
+            texts += [utterances[start + i].text for i in part]
+            kept += [samples[start + i] for i in part]
     starts = np.cumsum([0, *(row.shape[1] for row in codes)])
     return Utterances(np.concatenate(codes, 1), starts, texts, np.array(kept))
 

@@ -118,7 +118,7 @@ def test_the_recipes_of_the_zoo_fit_together(path: Path) -> None:
         assert sum(recipe.decoder.mix.values()) == recipe.decoder.batch_size
         sounds = model.decoder.modalities["audio"]
         assert model.codec is not None and model.vision is not None and sounds.ends
-        assert (sounds.vocab_size, sounds.n_q) == (model.codec.codebook_size, model.codec.n_q)
+        assert sounds.vocab_size == model.codec.codebook_size and sounds.n_q <= model.codec.n_q
         assert model.decoder.modalities["sight"].feature_dim == model.vision.dim
         longest = model.vision.n_token + recipe.decoder.text_slots + max(LONGEST, rows * cols)
         assert model.decoder.max_seq_len >= 3 + longest

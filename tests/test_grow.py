@@ -15,7 +15,7 @@ from janus_cli.config import (
     RelativeConfig,
     write_config,
 )
-from janus_cli.errors import JanusError
+from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.training.grow import bias_rows, grow
 
@@ -68,7 +68,53 @@ def test_every_row_of_the_bias_table_has_a_place_of_its_own():
     {"modalities": {"image": ModalityConfig(9, two_d=True), "text": ModalityConfig(12)}},
     {"modalities": {"text": ModalityConfig(13), "image": ModalityConfig(9, two_d=True)}},
     {"relative": RelativeConfig(n_bucket=8, max_distance=8, grid_bucket=2)},
+    {"n_layer": 3},
+    {"ff_dim": 24},
+    {"dim": 32},
+    {"mixin": MixinConfig(lora_rank=2)},
+    {"tie_embedding": False},
 ])
 def test_another_net_is_refused(folder: Path, change: dict):  # type: ignore[type-arg]
     with pytest.raises(JanusError, match=r"first of|cannot be grown"):
         grow(Decoder(dataclasses.replace(LARGE, **change)), folder)
+
+
+def test_what_is_new_starts_as_in_a_new_net(folder: Path):
+    torch.manual_seed(1)
+    large = Decoder(LARGE)
+    fresh = {name: tensor.clone() for name, tensor in large.state_dict().items()}
+    grow(large, folder)
+    small = weights.load(Decoder(SMALL), folder / "decoder.safetensors").state_dict()
+    for name, tensor in large.state_dict().items():
+        if name not in small:
+            assert torch.equal(tensor, fresh[name])
+            assert name.startswith(("modalities.audio.", "modalities.sight."))
+        elif tensor.shape == small[name].shape:
+            assert torch.equal(tensor, small[name]), name
+        elif name == "relative.table.weight":
+            rows = bias_rows(SMALL, LARGE)
+            others = torch.ones(len(tensor), dtype=torch.bool)
+            others[rows] = False
+            assert torch.equal(tensor[rows], small[name]) and torch.equal(tensor[others], fresh[name][others])
+        else:  # ranks side by side, or rows of a modality each
+            axis = int(name.endswith("_lora.up"))
+            known = small[name].shape[axis]
+            kept, new = tensor.split([known, tensor.shape[axis] - known], axis)
+            assert torch.equal(kept, small[name]), name
+            assert torch.equal(new, fresh[name].narrow(axis, known, new.shape[axis])), name
+
+
+def test_a_longer_row_is_no_other_net(folder: Path):
+    assert grow(Decoder(dataclasses.replace(LARGE, max_seq_len=64)), folder)
+
+
+def test_a_folder_without_a_decoder_is_one_line(folder: Path):
+    (folder / "decoder.safetensors").write_bytes(b"x")
+    with pytest.raises(ModelError, match="not a readable safetensors file"):
+        grow(Decoder(LARGE), folder)
+    (folder / "decoder.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"decoder\.safetensors: no such file"):
+        grow(Decoder(LARGE), folder)
+    write_config(ModelConfig("small"), folder / "config.json")
+    with pytest.raises(JanusError, match="not the first of text, image, audio, sight"):
+        grow(Decoder(LARGE), folder)

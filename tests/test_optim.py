@@ -39,6 +39,38 @@ def test_muon_steps_orthogonally() -> None:
     assert (weight.detach() * weight.grad).sum() < 0 and not unused.any()
 
 
+def test_muon_takes_a_kernel_for_a_matrix() -> None:
+    torch.manual_seed(0)
+    kernel, matrix = nn.Parameter(torch.ones(20, 6, 5)), nn.Parameter(torch.ones(20, 30))
+    kernel.grad = torch.randn(20, 6, 5)
+    matrix.grad = kernel.grad.flatten(1).clone()
+    optimizer = Muon([kernel, matrix], lr=0.1)
+    for _ in range(2):
+        optimizer.step()
+    assert torch.equal(kernel.detach().flatten(1), matrix.detach())
+    values = torch.linalg.svdvals(kernel.detach().flatten(1) - 1)
+    assert values.min() > 0.6 * 0.2 and values.max() < 1.3 * 0.2  # two steps, the same way
+
+
+def test_muons_weight_decay_is_a_share_of_its_rate() -> None:
+    torch.manual_seed(0)
+    gradient, start = torch.randn(12, 8), torch.randn(12, 8)
+    plain, decayed, unused = (nn.Parameter(start.clone()) for _ in range(3))
+    plain.grad, decayed.grad = gradient.clone(), gradient.clone()
+    Muon([plain], lr=0.1).step()
+    Muon([decayed, unused], lr=0.1, weight_decay=0.5).step()
+    torch.testing.assert_close(decayed.detach() - plain.detach(), -0.1 * 0.5 * start)
+    assert torch.equal(unused.detach(), start), "what has no gradient stays as it is"
+
+
+def test_muon_gets_the_wide_kernels_of_a_net_and_the_decay() -> None:
+    net = nn.Sequential(nn.Conv1d(8, 32, 3), nn.Conv1d(32, 16, 7), nn.Conv1d(32, 24, 5))
+    inner, outer = muon(net, net, 0.02, 1e-3, weight_decay=0.3).optimizers
+    assert [p is net[2].weight or p is net[0].weight for p in inner.param_groups[0]["params"]] == [True, True]
+    assert inner.param_groups[0]["weight_decay"] == 0.3 and outer.param_groups[0]["weight_decay"] == 0
+    assert any(p is net[1].weight for p in outer.param_groups[0]["params"]), "16 rows are too few"
+
+
 def test_muon_and_adamw_share_out_every_trainable_parameter_once() -> None:
     decoder = random_decoder(FULL).requires_grad_(True)
     decoder.norm.requires_grad_(False)

@@ -9,6 +9,7 @@ from conftest import ROOT, Done, no_traceback
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.jobs import planned
 from janus_cli.training.recipe import DataRecipe, read_recipe
+from janus_cli.training.utterances import LONGEST
 
 SMALL = """
 seed = 3
@@ -57,6 +58,11 @@ def test_a_recipe_reads_with_defaults(tmp_path: Path) -> None:
         ("scenes = 5", "weights = 5", r"data\.weights: expected an object, found 5"),
         ("[model]\n", "[model]\nwidth = 3\n", r"recipe\.toml\.model: unknown key 'width'"),
         ("[model.dvae]\ncodebook_size = 16\n", "", r"needs \[model\.dvae\] and \[model\.decoder\]"),
+        ("[model]\n", '[decoder]\nsteps = 1\nbatch_size = 1\nlr = 1e-3\nmix = {draw = 1, fly = 2}\n[model]\n',
+         r"decoder\.mix: unknown direction 'fly' \(known: draw, see, hear, speak, hear-draw, see-speak\)"),
+        ("[model]\n", '[decoder]\nsteps = 1\nbatch_size = 1\nlr = 1e-3\nmix = {draw = 0.5}\n[model]\n',
+         r"decoder\.mix\.draw: expected int, found 0\.5"),
+        ("[dvae]", "[ears]\nsteps = 1\n[dvae]", r"recipe\.toml: unknown key 'ears'"),
         ("seed = 3", "seed = ", r"recipe\.toml: not a readable recipe \(Invalid value"),
     ],
 )
@@ -81,6 +87,8 @@ def test_components_are_planned_in_order(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "models" / "pocket" / "recipe.toml")
     assert planned(recipe, None)[:3] == ["dvae", "decoder", "refiner"]
     assert planned(recipe, "refiner") == ["refiner"]
+    every = read_recipe(ROOT / "models" / "pocket" / "recipe-any.toml")
+    assert planned(every, None) == ["codec", "vision", "decoder"]
     small = read_recipe(written(tmp_path, SMALL))
     with pytest.raises(UsageError, match="^--only judge: the recipe trains dvae$"):
         planned(small, "judge")
@@ -106,6 +114,14 @@ def test_the_recipes_of_the_zoo_fit_together(path: Path) -> None:
     assert model.decoder.modalities["image"].vocab_size == model.dvae.codebook_size
     assert model.decoder.modalities["image"].two_d
     assert rows * model.dvae.patch % 64 == 0  # what scenes can be painted at
+    if recipe.decoder.mix:
+        assert sum(recipe.decoder.mix.values()) == recipe.decoder.batch_size
+        sounds = model.decoder.modalities["audio"]
+        assert model.codec is not None and model.vision is not None and sounds.ends
+        assert sounds.vocab_size == model.codec.codebook_size and sounds.n_q <= model.codec.n_q
+        assert model.decoder.modalities["sight"].feature_dim == model.vision.dim
+        longest = model.vision.n_token + recipe.decoder.text_slots + max(LONGEST, rows * cols)
+        assert model.decoder.max_seq_len >= 3 + longest
     if model.refiner is not None:
         assert model.refiner.codebook_size == model.dvae.codebook_size
         assert model.refiner.patch == model.dvae.patch

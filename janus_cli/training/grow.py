@@ -6,22 +6,17 @@ Known modalities come first, in the same order; what is new starts as a new net 
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from janus_cli import weights
 from janus_cli.config import DecoderConfig, read_config
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import Decoder
 
 
 def bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
-    """Where each row of the small net's relative-bias table stands in the large one's, int64 [rows].
-
-    Raises JanusError where their buckets differ.
-    """
-    assert small.relative is not None
-    if small.relative != large.relative:
-        raise JanusError("the smaller decoder has other relative positions: it cannot be grown")
+    """Where each row of the small net's relative-bias table stands in the large one's, int64 [rows]."""
+    assert small.relative is not None and small.relative == large.relative
     n, m, bucket = len(small.modalities), len(large.modalities), small.relative.n_bucket
     pairs = torch.arange(n)[:, None] * m + torch.arange(n)
     flat = pairs.reshape(-1, 1) * bucket + torch.arange(bucket)
@@ -41,11 +36,11 @@ def grow(decoder: Decoder, folder: Path) -> bool:
     known = list(large.modalities.items())
     if small is None or list(small.modalities.items()) != known[: len(small.modalities)]:
         raise JanusError(f"{folder}: its decoder's modalities are not the first of {', '.join(dict(known))}")
+    given, wanted = ({**vars(cfg), "modalities": 0, "max_seq_len": 0} for cfg in (small, large))
+    if differing := [name for name in given if given[name] != wanted[name]]:
+        raise JanusError(f"{folder}: its decoder has another {differing[0]}: it cannot be grown")
     state = decoder.state_dict()
-    for name, tensor in load_file(folder / "decoder.safetensors").items():
-        tensor = tensor.float()
-        if name not in state or state[name].ndim != tensor.ndim:
-            raise JanusError(f"{folder}: the larger decoder has no {name} of that kind: it cannot be grown")
+    for name, tensor in weights.load(Decoder(small), folder / "decoder.safetensors").state_dict().items():
         if name == "relative.table.weight":
             state[name][bias_rows(small, large)] = tensor
         elif name.endswith("_lora.up"):  # ranks of all modalities side by side

@@ -7,6 +7,7 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -50,13 +51,12 @@ class Speaker:
         except ImportError:
             raise JanusError('speech for training needs espeak-ng: pip install "janus-cli[train]"') from None
         library = ctypes.CDLL(espeakng_loader.get_library_path())
-        path = espeakng_loader.get_data_path().encode()
-        self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, path, 0)
+        self._data = Path(espeakng_loader.get_data_path())
+        self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(self._data).encode(), 0)
         if self._rate <= 0:
             raise JanusError("espeak-ng does not start: install espeakng-loader again")
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
         self._callback: Callable[..., int] = kind(self._take)
-        library.espeak_SetSynthCallback(self._callback)
         return library
 
     def _take(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
@@ -68,21 +68,24 @@ class Speaker:
     def say(self, utterance: Utterance) -> np.ndarray:
         """The waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off.
 
+        espeak-ng goes on from where it was: the same words twice are not the same samples.
         Raises JanusError for a voice that espeak-ng lacks, or words that it cannot say.
         """
         import soxr
 
         library = self._library
         self._stretches: list[np.ndarray] = []
-        voice = f"{utterance.language}+{utterance.variant}".encode()
-        if library.espeak_SetVoiceByName(voice):
-            raise JanusError(f"espeak-ng has no voice {voice.decode()}")
+        library.espeak_SetSynthCallback(self._callback)  # the process has one, maybe another speaker's
+        voice = f"{utterance.language}+{utterance.variant}"
+        known = (self._data / "voices" / "!v" / utterance.variant).is_file()  # others it passes over
+        if not known or library.espeak_SetVoiceByName(voice.encode()):
+            raise JanusError(f"espeak-ng has no voice {voice}")
         library.espeak_SetParameter(_RATE, utterance.speed, 0)
         library.espeak_SetParameter(_PITCH, utterance.pitch, 0)
         text = utterance.text.encode()
         library.espeak_Synth(text, len(text) + 1, 0, 0, 0, _UTF8, None, None)
         library.espeak_Synchronize()
-        if not self._stretches:
+        if not any(stretch.any() for stretch in self._stretches):
             raise JanusError(f"espeak-ng says nothing for {utterance.text!r}")
         waveform = np.concatenate(self._stretches).astype(np.float32) / 32768
         return trimmed(soxr.resample(waveform, self._rate, RATE, "MQ"))

@@ -1,0 +1,119 @@
+"""The vision encoder in training: captions as bags of words, pictures beside them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from materials import CONCEPTS, VISION, WEIGHTS, corpus, sprites, tokenizer
+
+from janus_cli.config import DVAEConfig
+from janus_cli.nets.dvae import DVAE
+from janus_cli.training.generator import Corpus
+from janus_cli.training.optim import muon
+from janus_cli.training.pictures import compose
+from janus_cli.training.samples import scene_of
+from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective
+
+
+@pytest.fixture
+def objective(tmp_path: Path) -> VisionObjective:
+    torch.manual_seed(0)
+    dvae = DVAE(DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=1))
+    return VisionObjective(VISION, corpus(), CONCEPTS, sprites(), tokenizer(tmp_path), dvae, batch_size=12)
+
+
+# ---- the bag
+
+
+def test_a_bag_knows_no_order_and_no_padding() -> None:
+    torch.manual_seed(0)
+    bag = Bag(50)
+    rows = torch.tensor([[3, 7, 9, PAD, PAD], [9, 3, 7, PAD, PAD], [PAD, 7, PAD, 9, 3], [3, 7, 8, PAD, PAD]])
+    out = bag(rows)
+    assert out.shape == (4, WIDTH)
+    torch.testing.assert_close(out.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(out[0], out[1])
+    torch.testing.assert_close(out[0], out[2])
+    torch.testing.assert_close(out[0], bag(rows[:1, :3])[0])
+    assert (out[0] - out[3]).abs().max() > 1e-3
+
+
+def test_an_empty_bag_is_finite() -> None:
+    assert Bag(50)(torch.full((2, 4), PAD)).isfinite().all()
+
+
+# ---- the objective
+
+
+def test_a_batch_is_pictures_beside_their_captions(objective: VisionObjective) -> None:
+    batch = objective.batch(np.random.default_rng(0), 0)
+    assert batch["pixels"].shape == (12, 3, 64, 64) and batch["text"].shape == (12, SLOTS)
+    assert batch["pixels"].min() >= -1 and batch["pixels"].max() <= 1
+    chosen = objective.corpus.draw(np.random.default_rng(0), 12)
+    for i, number in enumerate(chosen):
+        sample = objective.corpus.samples[number]
+        shown = compose(scene_of(sample, objective.numbers), objective.sprites, 64)
+        painted = ((batch["pixels"][i].movedim(0, -1) + 1) * 127.5).round().numpy()
+        np.testing.assert_array_equal(painted, shown)
+        single = sample.kind in ("plain", "background")
+        assert batch["concept"][i] == (sample.concepts[0] if single else PAD)
+    assert (batch["concept"] == PAD).any() and (batch["concept"] != PAD).any()
+    ids = batch["text"][0]
+    assert objective.tokenizer.decode(ids[ids != PAD].tolist())  # type: ignore[attr-defined]
+
+
+def test_a_long_caption_is_cut(objective: VisionObjective) -> None:
+    rows = objective._tokens(["x" * 100, "apple"])
+    assert rows.shape == (2, SLOTS) and (rows[0] != PAD).all() and (rows[1] == PAD).any()
+
+
+def test_some_pictures_are_seen_through_the_image_tokenizer(objective: VisionObjective) -> None:
+    batch = objective.batch(np.random.default_rng(0), 0)
+    pixels, calls = batch["pixels"], []
+    real = objective.dvae.encode
+    objective.dvae.encode = lambda part: calls.append(len(part)) or real(part)  # type: ignore
+    seen = objective._seen(pixels)
+    assert calls == [int(0.3 * 12)] and seen.shape == pixels.shape and not seen.requires_grad
+
+
+def test_all_but_the_image_tokenizer_learns(objective: VisionObjective) -> None:
+    loss, metrics = objective(objective.batch(np.random.default_rng(0), 0))
+    loss.backward()
+    assert set(metrics) == {"captions", "names", "top1", "matched"}
+    assert loss.item() == pytest.approx((metrics["captions"] + metrics["names"]).item(), rel=1e-5)
+    assert 0 <= metrics["top1"] <= 1 and 0 <= metrics["matched"] <= 1
+    # random vectors at a low heat: about log of 12 captions, and of 4 names
+    assert abs(metrics["captions"].item() - np.log(12)) < 1.5
+    for name, parameter in objective.named_parameters():
+        learns = not name.startswith("dvae.")
+        assert parameter.requires_grad == learns and (parameter.grad is not None) == learns, name
+
+
+def test_the_heat_has_a_limit(objective: VisionObjective) -> None:
+    batch = objective.batch(np.random.default_rng(0), 0)
+    losses = []
+    for scale in (4.6, 60.0):
+        torch.manual_seed(0)
+        objective.scale.data.fill_(scale)
+        losses.append(objective(batch)[0].item())
+    assert losses[0] == losses[1] and np.isfinite(losses[0])
+
+
+def test_the_loss_falls_on_one_batch(objective: VisionObjective) -> None:
+    batch = objective.batch(np.random.default_rng(1), 0)
+    optimizers, losses = muon(objective, objective.vision.blocks, 0.02, 3e-3), []
+    objective.after_step(0)
+    for _ in range(14):
+        loss, metrics = objective(batch)
+        losses.append(loss.item())
+        loss.backward()
+        optimizers.step(1.0)
+    assert np.mean(losses[-3:]) < 0.75 * losses[0]
+    assert metrics["top1"] >= 0.5
+
+
+def test_rare_kinds_can_be_left_out(objective: VisionObjective) -> None:
+    plain = Corpus(objective.corpus.samples, objective.corpus.codes, {**WEIGHTS, "scene": 0.0, "hue": 0.0})
+    objective.corpus = plain
+    assert (objective.batch(np.random.default_rng(0), 0)["concept"] != PAD).all()

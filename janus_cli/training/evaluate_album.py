@@ -8,6 +8,7 @@ import torch
 
 from janus_cli.files import atomic_write
 from janus_cli.media import image_bytes
+from janus_cli.records import Record
 from janus_cli.training.evaluate_directions import Tour
 from janus_cli.training.evaluate_gallery import COLUMNS, THUMB, Row, sheet
 from janus_cli.training.evaluate_nets import at_size
@@ -26,6 +27,11 @@ def spectrogram(waveform: np.ndarray) -> np.ndarray:
     place = level[:, columns] * (len(HEAT) - 1)
     colours = [np.interp(place, np.arange(len(HEAT)), HEAT[:, channel]) for channel in range(3)]
     return np.stack(colours, -1).round().astype(np.uint8)
+
+
+def _spectrograms(tour: Tour, records: Sequence[Record]) -> np.ndarray:
+    """The sounds of audio tokens, uint8 [N, THUMB, THUMB, 3]."""
+    return np.stack([spectrogram(tour.waveform(record)) for record in records])
 
 
 def _row(title: str, labels: Sequence[str]) -> Row:
@@ -53,11 +59,10 @@ def album(tour: Tour, held: Sequence[np.ndarray]) -> np.ndarray:
         _row("the same, said by espeak-ng", names),
     ]  # fmt: skip
     rows = [
-        at_size(np.stack(pictures), THUMB), [spectrogram(tour.waveform(r)) for r in shown_said],
-        [spectrogram(tour.waveform(r)) for r in heard], at_size(drawn, THUMB),
-        [spectrogram(tour.waveform(r)) for r in said], [spectrogram(w) for w in true],
+        at_size(np.stack(pictures), THUMB), _spectrograms(tour, shown_said), _spectrograms(tour, heard),
+        at_size(drawn, THUMB), _spectrograms(tour, said), np.stack([spectrogram(w) for w in true]),
     ]  # fmt: skip
-    return sheet(table, np.concatenate([np.stack(list(row)) for row in rows]))
+    return sheet(table, np.concatenate(rows))
 
 
 def write_album(path: Path, tour: Tour, held: Sequence[np.ndarray]) -> None:

@@ -28,8 +28,8 @@ def test_every_direction_has_its_rows():
     head, rule, *rows = cells(directions_table(DIRECTIONS))
     assert {len(row) for row in (head, rule, *rows)} == {4}
     directions = [row[0].strip("*") for row in rows if row[0]]
-    assert directions == ["image to text", "audio to text", "text to audio", "audio to image", "text to image",
-                          "image to audio"]
+    assert directions == ["image to text", "audio to text", "text to audio", "audio to image",
+                          "text to image", "image to audio"]
     scores = {row[2]: row[3] for row in rows}
     assert scores["words right, both lists"] == "66.7 %"
     assert [row[3] for row in rows if row[2] == "judge, top-5"] == ["50.0 %", "100.0 %"]

@@ -12,7 +12,7 @@ from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
 from janus_cli.commands.streams import read_records
-from janus_cli.errors import UsageError
+from janus_cli.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -78,17 +78,19 @@ def generate(
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
     if join:
-        records = _joined(records)
+        records = _joined(records, failures)
     with token_bar(quiet) as (rate, count):
         write_all(_generated(loader, records, complete, failures, count), output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
-def _joined(records: Iterator["Record"]) -> Iterator["Record"]:
-    """One record of all segments, in order."""
+def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:
+    """One record of all segments, in order. Raises RecordError where a part of it could not be read."""
     from janus_cli.records import Record
 
     parts = list(records)
+    if failures.count or not parts:
+        raise RecordError("a part of the prompt is missing: nothing is generated from the rest")
     yield Record(tuple(s for r in parts for s in r.segments), parts[0].id,
                  tuple(step for r in parts for step in r.made_by))
 

@@ -7,9 +7,10 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
+from janus_cli.blob import quote
 from janus_cli.choices import dtype_for
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_device
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, RecordError
 from janus_cli.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -78,10 +79,12 @@ def model_of(record: "Record") -> str | None:
         segment = record.find(modality)
         if segment is not None and "tokenizer" in segment.info:
             name = segment.info["tokenizer"]
+            if not isinstance(name, str):
+                raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
             try:
                 zoo.find(name)
             except ModelError:
                 raise ModelError(f"the record was made by model {name!r}, which is not here: "
                                  "choose one with --model NAME or --model FOLDER") from None
-            return str(name)
+            return name
     return None

@@ -116,8 +116,10 @@ def _build(model: zoo.Model, component: str) -> Any:
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.judge import Judge
     from janus_cli.nets.refiner import Refiner
+    from janus_cli.nets.siglip import VisionTower
 
-    nets: dict[str, Any] = {"dvae": DVAE, "decoder": Decoder, "refiner": Refiner, "judge": Judge}
+    nets: dict[str, Any] = {"dvae": DVAE, "vision": VisionTower, "decoder": Decoder, "refiner": Refiner,
+                            "judge": Judge}
     return nets[component](getattr(model.config, component))
 
 

@@ -7,6 +7,8 @@ import typer
 from janus_cli.commands.console import Device, Dtype
 from janus_cli.errors import UsageError
 
+DAY = 86_400  # seconds
+
 Inputs = Annotated[list[str] | None, typer.Argument(
     metavar="FILE|DIR|-", help="Token files, folders or .tar shards; standard input if none or -.",
     show_default=False)]
@@ -37,9 +39,11 @@ TopK = Annotated[int | None, typer.Option(
 TopP = Annotated[float | None, typer.Option(
     "--top-p", min=0.0, max=1.0, show_default="the model's",
     help="Draw among the likeliest tokens that hold this share of the probability.")]
+
+
 def _some_seconds(seconds: float | None) -> float | None:
-    if seconds is not None and not 0 < seconds < float("inf"):
-        raise UsageError(f"--seconds {seconds:g}: give more than 0")
+    if seconds is not None and not 0 < seconds <= DAY:
+        raise UsageError(f"--seconds {seconds:g}: give more than 0, and a day at most")
     return seconds
 
 

@@ -70,7 +70,7 @@ def test_eval_prints_a_table_or_json(janus, examined):
 def test_eval_flags(janus, examined):
     done = janus("eval", "--gallery", "g.png", "--limit", "3", "--seed", "5", "--data", "d", "-d", "cpu")
     assert examined == [{"model": "pocket", "data": Path("d"), "limit": 3, "seed": 5, "device": "cpu",
-                         "gallery": Path("g.png"), "write_card": False}]
+                         "gallery": Path("g.png"), "write_card": False, "everything": False, "album": None}]
     assert "wrote g.png" in done.err
 
 

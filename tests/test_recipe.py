@@ -87,7 +87,7 @@ def test_components_are_planned_in_order(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "models" / "pocket" / "recipe.toml")
     assert planned(recipe, None)[:3] == ["dvae", "decoder", "refiner"]
     assert planned(recipe, "refiner") == ["refiner"]
-    every = read_recipe(ROOT / "models" / "pocket" / "recipe-any.toml")
+    every = read_recipe(ROOT / "models" / "pocket-any" / "recipe.toml")
     assert planned(every, None) == ["codec", "vision", "decoder"]
     small = read_recipe(written(tmp_path, SMALL))
     with pytest.raises(UsageError, match="^--only judge: the recipe trains dvae$"):

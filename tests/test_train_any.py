@@ -153,7 +153,7 @@ def small() -> Iterable[None]:
 
 @pytest.fixture(scope="module")
 def grown(small: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A model that draws, then given ears, eyes and a voice, as recipe-any.toml says at its top."""
+    """A model that draws, then given ears, eyes and a voice, as pocket-any's recipe says at its top."""
     place = Place(tmp_path_factory.mktemp("any"))
     place.train(DRAWS)
     place.before = place.weights("decoder")

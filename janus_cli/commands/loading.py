@@ -7,7 +7,6 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
-from janus_cli.blob import quote
 from janus_cli.choices import dtype_for
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_device
 from janus_cli.errors import ModelError, RecordError
@@ -80,6 +79,8 @@ def model_of(record: "Record") -> str | None:
         if segment is not None and "tokenizer" in segment.info:
             name = segment.info["tokenizer"]
             if not isinstance(name, str):
+                from janus_cli.blob import quote
+
                 raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
             try:
                 zoo.find(name)

@@ -2,8 +2,8 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,7 +196,6 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
     Raises JanusError for a wrong recipe, missing materials or a foreign checkpoint.
     """
     recipe = read_recipe(recipe_path)
-    torch.set_flush_denormal(True)  # silence fills gradients with numbers that a CPU is ten times slower on
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
     processes = _processes(options.device)
     run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)
@@ -212,12 +211,23 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
         optimizers = _optimizers(objective.to(options.device), fit_recipe)
         say = _reporter(report, component, fit_recipe.steps)
-        fit(component, objective, optimizers, schedule, run, options.resume, say)
+        with _no_denormals():
+            fit(component, objective, optimizers, schedule, run, options.resume, say)
         if processes is None or processes.is_main_process:
             _export(component, objective.eval(), shop)
         if processes:
             processes.wait_for_everyone()
     return shop.model
+
+
+@contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Take the smallest numbers for zero: silence fills gradients with them, and a CPU is slow on them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _processes(device: str) -> "PartialState | None":

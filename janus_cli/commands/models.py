@@ -181,7 +181,8 @@ def _importable(model: str) -> zoo.Place:
         raise ModelError(f"{folder}: has no config.json beside the weights: copy the whole model folder")
     place = zoo.Place(folder.resolve().name, folder) if path.is_file() else zoo.locate(model)
     if not place.is_published:
-        published.read(place.path, place.name)  # says what the folder holds instead, where it is not ours
+        if place.path.is_dir():
+            published.read(place.path, place.name)  # says what it holds instead, where it is not ours
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place

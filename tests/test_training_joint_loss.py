@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from materials import CODEC, CODES, DECODER, materials, tiny_codec
 from torch import Tensor
 
+from janus_cli.training import joint
 from janus_cli.training.joint import READ, WRITTEN, JointObjective, Materials
 from janus_cli.training.optim import muon
 from janus_cli.training.sequences import DIRECTIONS, NONE
@@ -85,7 +86,9 @@ def shaken(objective: JointObjective) -> JointObjective:
     return objective
 
 
-def test_the_loss_is_plain_cross_entropy(make: Make) -> None:
+def test_the_loss_is_plain_cross_entropy(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint, "SPELLING", 0.0)
+    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 1) | {"hear": 3}, corrupt=0.5))
     batch = batch_of(objective)
     with torch.no_grad():
@@ -96,7 +99,10 @@ def test_the_loss_is_plain_cross_entropy(make: Make) -> None:
         torch.testing.assert_close(metrics[modality], value, atol=1e-4, rtol=1e-5)
 
 
-def test_as_many_negatives_as_classes_change_nothing_and_few_estimate(make: Make) -> None:
+def test_as_many_negatives_as_classes_change_nothing_and_few_estimate(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 3)))
     batch = batch_of(objective)
     with torch.no_grad():
@@ -113,9 +119,9 @@ def test_everything_learns_but_the_eyes(make: Make) -> None:
     eyes = {k: v.clone() for k, v in objective.vision.state_dict().items()}
     loss, metrics = objective(batch_of(objective))
     loss.backward()
-    assert set(metrics) == {"text", "image", "audio"}
+    assert set(metrics) == {"text", "image", "audio", "spelling"}
     for name, parameter in objective.named_parameters():
-        assert (parameter.grad is not None) == name.startswith("decoder."), name
+        assert (parameter.grad is not None) == name.startswith(("decoder.", "spelling.")), name
     optimizers = muon(objective, objective.decoder.layers, 0.02, 3e-3)
     optimizers.step(1.0)
     objective.after_step(0)

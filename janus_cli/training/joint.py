@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.nets.codec import Codec
-from janus_cli.nets.decoder import Decoder
+from janus_cli.nets.decoder import DELIMITER, Decoder
 from janus_cli.nets.quantize import Quantizer
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training import heldout
@@ -29,6 +29,8 @@ from janus_cli.training.pack import Concept
 from janus_cli.training.pictures import Sprites, compose
 from janus_cli.training.samples import drawing_numbers, restyled, scene_of
 from janus_cli.training.sequences import COLUMNS, DIRECTIONS, NONE, Part, chunks, pad, row_of
+from janus_cli.training.sight import varied
+from janus_cli.training.spelling import Spelling
 from janus_cli.training.tokenizer import to_tensor
 from janus_cli.training.utterances import Utterances, description
 
@@ -36,9 +38,18 @@ READ, WRITTEN = 0, 1  # roles: a prompt, of which a little is learned too, and a
 CHUNKS = 5  # groups of like lengths that a batch is cut into
 LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
+HURRY = 0.12  # highest rate of heard frames said twice or not at all
+SPELLING = 0.5  # weight of the letters that are heard on the way
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
     "text": (0.15, 1.0), "image": (0.0, 1.0), "audio": (0.05, 0.5),
 }  # fmt: skip
+
+
+def hurried(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Frames [F] at a slightly other pace: some twice, some left out."""
+    draw = rng.random(len(frames))
+    faster, slower = rng.random(2) * HURRY
+    return frames.repeat(np.where(draw < faster, 0, np.where(draw > 1 - slower, 2, 1)))
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ class JointObjective(nn.Module):
 
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. The vision
-    encoder stays as it is.
+    encoder stays as it is. What is heard is also spelled in the middle of the decoder, which is thrown away
+    afterwards (spelling.py).
     """
 
     def __init__(
@@ -76,6 +88,7 @@ class JointObjective(nn.Module):
         self.held = heldout.pairs(list(materials.concepts))
         self.numbers = drawing_numbers(materials.concepts)
         self.audio = self.decoder.adapter("audio")
+        self.spelling = Spelling(self.decoder, materials.tokenizer)
         self._pictures: list[int] = []  # samples that the batch being made looks at
 
     def initialise(self, codec: Codec, image_codebook: Tensor | None) -> None:
@@ -90,8 +103,9 @@ class JointObjective(nn.Module):
     # ---- parts of a sequence
 
     def _words(self, text: str, role: int) -> Part:
-        ids = self.m.tokenizer.encode(text).ids[: self.text_slots]  # type: ignore[attr-defined]
-        return Part("text", np.array(ids, np.int64), np.array(ids, np.int64), END, role)
+        ids = np.array(self.m.tokenizer.encode(text).ids, np.int64)  # type: ignore[attr-defined]
+        kept = ids[: self.text_slots]
+        return Part("text", kept, kept, END if len(kept) == len(ids) else None, role)
 
     def _image(self, sample: int, rng: np.random.Generator) -> Part:
         codes = self.m.corpus.codes[sample].astype(np.int64)
@@ -110,6 +124,8 @@ class JointObjective(nn.Module):
 
     def _sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Part:
         clean = self._frames(source.frames(number))
+        if role == READ:
+            clean = hurried(clean, rng)
         highest = self.corrupt if role == WRITTEN else DEAF
         noisy = rng.random(clean.shape) < rng.random() * highest
         ids = np.where(noisy, rng.permutation(clean), clean)
@@ -119,7 +135,7 @@ class JointObjective(nn.Module):
         return Part("audio", ids, targets, None, role)
 
     def _sight(self, sample: int) -> Part:
-        count = self.vision.pos_embed.shape[1]
+        count = self.vision.cfg.n_token
         start = count * len(self._pictures)
         self._pictures.append(sample)
         return Part("sight", np.arange(start, start + count))
@@ -172,10 +188,12 @@ class JointObjective(nn.Module):
                 for direction, count in self.mix.items() for _ in range(count)]
         groups = enumerate(map(pad, chunks(rows, CHUNKS)))
         batch = {f"{i}.{name}": column for i, group in groups for name, column in group.items()}
-        side = self.m.vision.patch_embed.proj.kernel_size[0] * int(self.vision.pos_embed.shape[1] ** 0.5)
+        side = self.vision.cfg.image_size
         scenes = [scene_of(self.m.corpus.samples[i], self.numbers) for i in self._pictures]
         if scenes:
             batch["pixels"] = to_tensor(np.stack([compose(s, self.m.sprites, side) for s in scenes]))
+            kinds = [self.m.corpus.samples[i].kind for i in self._pictures]
+            batch["free"] = torch.tensor([kind == "plain" for kind in kinds])
         return batch
 
     # ---- loss
@@ -185,17 +203,24 @@ class JointObjective(nn.Module):
         features = {}
         if "pixels" in batch:
             with torch.no_grad():
-                features["sight"] = self.vision(batch["pixels"]).flatten(0, 1)
-        hidden, targets, roles, kinds = [], [], [], []
+                features["sight"] = self.vision(varied(batch["pixels"], batch["free"])).flatten(0, 1)
+        hidden, targets, roles, kinds, spelled = [], [], [], [], []
         for i in range(sum(name.endswith(".ids") for name in batch)):
             ids, types, rows, cols, target, role = (batch[f"{i}.{name}"] for name in COLUMNS)
             out = self.decoder(ids, types, rows, cols, features=features)
+            heard = (types == self.decoder.type_ids["audio"]) & (role == READ) & (ids != DELIMITER)
+            words = (types == self.decoder.type_ids["text"]) & (role == WRITTEN) & (target > END)
+            spelled += self.spelling(heard, torch.where(words, target, NONE))
             learned = target != NONE
             hidden.append(out[learned])
             targets.append(target[learned])
             roles.append(role[learned])
             kinds.append(types[learned])
-        return self._loss(*(torch.cat(column) for column in (hidden, targets, roles, kinds)))
+        loss, metrics = self._loss(*(torch.cat(column) for column in (hidden, targets, roles, kinds)))
+        if spelled:
+            metrics["spelling"] = torch.stack(spelled).mean()
+            loss = loss + SPELLING * metrics["spelling"]
+        return loss, metrics
 
     def _loss(self, hidden: Tensor, targets: Tensor, roles: Tensor,
               kinds: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -131,6 +131,7 @@ class VisionConfig:
     ff_dim: int = 4096
     patch: int = 16  # pixels per token side
     image_size: int = 384  # pixels per side; pictures are resized and padded to it
+    stem: int = 0  # channels of the first of the convolutions that embed a patch; 0 = one linear map
     norm_eps: float = 1e-6
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # of pixels on [0, 1], red green blue
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -13,7 +13,7 @@ from janus_cli.training.generator import Corpus
 from janus_cli.training.optim import muon
 from janus_cli.training.pictures import compose
 from janus_cli.training.samples import scene_of
-from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective
+from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, turn, varied
 
 
 @pytest.fixture
@@ -73,8 +73,41 @@ def test_some_pictures_are_seen_through_the_image_tokenizer(objective: VisionObj
     pixels, calls = batch["pixels"], []
     real = objective.dvae.encode
     objective.dvae.encode = lambda part: calls.append(len(part)) or real(part)  # type: ignore
-    seen = objective._seen(pixels)
+    seen = objective._seen(pixels, batch["free"])
     assert calls == [int(0.3 * 12)] and seen.shape == pixels.shape and not seen.requires_grad
+
+
+def test_white_stays_white_and_grey_grey_in_other_colours() -> None:
+    torch.manual_seed(0)
+    pixels = torch.ones(8, 3, 4, 4)
+    pixels[:, :, 1] = 0.2
+    pixels[:, 0, 2], pixels[:, 1:, 2] = 0.9, -0.8
+    dyed = dye(pixels)
+    torch.testing.assert_close(dyed[:, :, 0], pixels[:, :, 0])
+    torch.testing.assert_close(dyed[:, 0, 1], dyed[:, 1, 1])
+    hues = dyed[:, :, 2, 0]
+    assert (hues[:, 0] - hues[:, 1]).std() > 0.1, "more or less colour"
+    assert hues.std(0).min() > 0.01
+
+
+def test_turning_keeps_the_middle_and_moves_the_rest() -> None:
+    torch.manual_seed(0)
+    pixels = torch.full((16, 3, 32, 32), -1.0)
+    pixels[..., 12:20, 12:20] = 1
+    turned = turn(pixels)
+    assert turned.shape == pixels.shape and (turned[..., 14:18, 14:18].mean((1, 2, 3)) > 0.5).sum() >= 12
+    weights = (turned + 1).mean(1)
+    places = (weights * torch.arange(32.0)).sum((1, 2)) / weights.sum((1, 2))
+    assert places.std() > 0.5 and weights.sum((1, 2)).std() > 5
+
+
+def test_pictures_that_speak_of_colours_keep_theirs(objective: VisionObjective) -> None:
+    torch.manual_seed(0)
+    pixels = torch.ones(2, 3, 64, 64)
+    pixels[:, 0], pixels[:, 1:] = 0.9, -0.8
+    seen = varied(pixels, torch.tensor([True, False])).mean((2, 3))
+    torch.testing.assert_close(seen[1], pixels[1].mean((1, 2)), atol=0.02, rtol=0)
+    assert (seen[0] - pixels[0].mean((1, 2))).abs().max() > 0.05
 
 
 def test_all_but_the_image_tokenizer_learns(objective: VisionObjective) -> None:

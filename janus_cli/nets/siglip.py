@@ -12,15 +12,29 @@ from janus_cli.config import VisionConfig
 
 
 class PatchEmbed(nn.Module):
-    """One linear map of every patch. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
+    """One linear map of every patch, or a stem of convolutions. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, cfg.dim, cfg.patch, stride=cfg.patch)
+        self.proj = conv_stem(cfg) if cfg.stem else nn.Conv2d(3, cfg.dim, cfg.patch, stride=cfg.patch)
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.proj(pixels)
         return out.flatten(2).transpose(1, 2)
+
+
+def conv_stem(cfg: VisionConfig) -> nn.Sequential:
+    """Convolutions that halve the picture until a patch is one place (2106.14881). [B, 3, H, W] -> [B, D, h, w].
+
+    A ViT with one learns from few pictures what a plain one does not.
+    """
+    layers: list[nn.Module] = []
+    before, channels = 3, cfg.stem
+    for _ in range(cfg.patch.bit_length() - 1):
+        layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
+                   nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.GELU()]
+        before, channels = channels, 2 * channels
+    return nn.Sequential(*layers, nn.Conv2d(before, cfg.dim, 1))
 
 
 class SelfAttention(nn.Module):
@@ -71,6 +85,7 @@ class VisionTower(nn.Module):
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()
+        self.cfg = cfg
         self.patch_embed = PatchEmbed(cfg)
         self.pos_embed = nn.Parameter(torch.zeros(1, cfg.n_token, cfg.dim))
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))

@@ -29,6 +29,37 @@ PAD = -1
 WARMEST = 4.6  # log of the highest inverse temperature, 100
 
 
+def turn(pixels: Tensor, angle: float = 0.25, scale: float = 0.2, shift: float = 0.08) -> Tensor:
+    """Each picture [B, 3, S, S] turned (radians), stretched and moved (sides) at random; edges repeat."""
+    draw = 2 * torch.rand(5, len(pixels), device=pixels.device) - 1
+    cos, sin = (angle * draw[0]).cos(), (angle * draw[0]).sin()
+    wide, high = 1 + scale * draw[1], 1 + scale * draw[2]
+    top = torch.stack([wide * cos, -high * sin, 2 * shift * draw[3]], 1)
+    bottom = torch.stack([wide * sin, high * cos, 2 * shift * draw[4]], 1)
+    grid = F.affine_grid(torch.stack([top, bottom], 1), list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid.to(pixels), padding_mode="border", align_corners=False)
+
+
+def dye(pixels: Tensor, angle: float = 0.6, gain: float = 0.25) -> Tensor:
+    """Each picture [B, 3, S, S] with other hues (radians about grey), strengths and less colour; white stays.
+
+    Styles paint the same thing in other colours: so the encoder learns not to rely on them.
+    """
+    draw = 2 * torch.rand(3, len(pixels), 1, 1, device=pixels.device) - 1
+    grey = torch.full((3, 3), 1 / 3, device=pixels.device)
+    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=pixels.device) / 3**0.5
+    hue, faded = angle * draw[0], draw[1].abs() ** 2
+    turned = grey + hue.cos() * (torch.eye(3, device=pixels.device) - grey) + hue.sin() * across
+    mixed = (gain * draw[2]).exp() * torch.lerp(turned, grey.expand_as(turned), faded)
+    return 1 - torch.einsum("bij,bjhw->bihw", mixed.to(pixels), 1 - pixels)
+
+
+def varied(pixels: Tensor, free: Tensor) -> Tensor:
+    """Pictures [B, 3, S, S] moved and soiled; where `free` [B], also in other colours, turned and stretched."""
+    seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
+    return soil(seen.clamp(-1, 1), 0.04)
+
+
 class Bag(nn.Module):
     """Caption tokens [B, S], PAD where there are none -> unit vectors [B, WIDTH]; order does not count."""
 
@@ -45,7 +76,10 @@ class Bag(nn.Module):
 
 
 class VisionObjective(nn.Module):
-    """Pictures of the generator's samples, moved, soiled and partly through the frozen dVAE."""
+    """Pictures of the generator's samples, moved, dyed, soiled and partly through the frozen dVAE.
+
+    Those whose caption speaks of a colour keep theirs.
+    """
 
     def __init__(
         self, cfg: VisionConfig, corpus: Corpus, concepts: Sequence[Concept], sprites: Sprites,
@@ -73,20 +107,22 @@ class VisionObjective(nn.Module):
         return torch.from_numpy(rows)
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several)."""
+        """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several), free."""
         samples = [self.corpus.samples[i] for i in self.corpus.draw(rng, self.batch_size)]
         scenes = [scene_of(s, self.numbers) for s in samples]
         pictures = np.stack([compose(scene, self.sprites, self.cfg.image_size) for scene in scenes])
         words = [caption(s, self.concepts, rng, foreign=0.15) for s in samples]
         concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
-        return {"pixels": to_tensor(pictures), "text": self._tokens(words), "concept": torch.tensor(concept)}
+        free = torch.tensor([s.kind == "plain" for s in samples])
+        return {"pixels": to_tensor(pictures), "text": self._tokens(words), "concept": torch.tensor(concept),
+                "free": free}
 
     @torch.no_grad()
-    def _seen(self, pixels: Tensor) -> Tensor:
-        """What the encoder is shown."""
+    def _seen(self, pixels: Tensor, free: Tensor) -> Tensor:
+        """What the encoder is shown: `varied`, and a part of it through the dVAE."""
         count = int(THROUGH * len(pixels))
         through = self.dvae.decode(self.dvae.encode(pixels[:count])).float().clamp(-1, 1)
-        return soil(warp(torch.cat([through, pixels[count:]]), 0.08, 0.04), 0.04)
+        return varied(torch.cat([through, pixels[count:]]), free)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S]."""
@@ -94,7 +130,7 @@ class VisionObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and the shares of captions and names that were found."""
-        picture, text = self.embed(self._seen(batch["pixels"])), self.bag(batch["text"])
+        picture, text = self.embed(self._seen(batch["pixels"], batch["free"])), self.bag(batch["text"])
         heat = self.scale.clamp(max=WARMEST).exp()
         scores = heat * picture @ text.T
         own = torch.arange(len(scores), device=scores.device)

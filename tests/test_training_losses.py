@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from janus_cli.training.losses import (
     gradient_loss,
     reconstruction_loss,
     sampled_head,
+    structure_loss,
 )
 
 
@@ -107,3 +109,22 @@ def test_reconstruction_loss_counts_every_picture_alike() -> None:
     output = torch.stack([target[0] + 0.1, target[1] + 0.8])
     apart = [reconstruction_loss(output[i : i + 1], target[i : i + 1]).item() for i in range(2)]
     assert reconstruction_loss(output, target).item() == pytest.approx(sum(apart) / 2)
+
+
+def test_structure_loss_is_scikit_images_ssim() -> None:
+    from skimage.metrics import structural_similarity
+
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (24, 24)).astype(np.float32)
+    y = np.clip(x + 0.4 * rng.standard_normal((24, 24)), -1, 1).astype(np.float32)
+
+    def half(v: np.ndarray) -> np.ndarray:
+        return v.reshape(12, 2, 12, 2).mean((1, 3))
+
+    expected = 0.0
+    for a, b in ((x, y), (half(x), half(y))):
+        full = structural_similarity(a, b, data_range=2, full=True, use_sample_covariance=False)[1]
+        expected += float(full[3:-3, 3:-3].mean()) / 2
+    got = structure_loss(torch.from_numpy(x)[None, None], torch.from_numpy(y)[None, None])
+    assert got.item() == pytest.approx(1 - expected, abs=1e-4)
+    assert structure_loss(torch.from_numpy(x)[None, None], torch.from_numpy(x)[None, None]).item() < 1e-6

@@ -4,7 +4,10 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+LIGHT, CONTRAST = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # SSIM's constants for a range of 2
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -91,3 +94,20 @@ def reconstruction_loss(output: Tensor, target: Tensor, floor: float = 1e-3) -> 
     """
     error = (output - target).square().flatten(1).mean(1)
     return (error + floor).log().mean()
+
+
+def structure_loss(output: Tensor, target: Tensor, window: int = 7) -> Tensor:
+    """1 - SSIM (Wang et al. 2004) of pictures [B, C, H, W] in [-1, 1], the mean of full and half resolution.
+
+    Square windows, as scikit-image's default; H and W are at least twice the window.
+    """
+    terms = []
+    for _ in range(2):
+        mean_x, mean_y = (F.avg_pool2d(v, window, 1) for v in (output, target))
+        var_x = F.avg_pool2d(output.square(), window, 1) - mean_x.square()
+        var_y = F.avg_pool2d(target.square(), window, 1) - mean_y.square()
+        both = F.avg_pool2d(output * target, window, 1) - mean_x * mean_y
+        light = (2 * mean_x * mean_y + LIGHT) / (mean_x.square() + mean_y.square() + LIGHT)
+        terms.append((light * (2 * both + CONTRAST) / (var_x + var_y + CONTRAST)).mean())
+        output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
+    return 1 - torch.stack(terms).mean()

@@ -57,9 +57,9 @@ def test_the_loss_is_that_of_each_row_alone(pair: tuple[Decoder, Spelling], tmp_
 def test_rows_without_a_sound_or_without_words_have_no_loss(pair: tuple[Decoder, Spelling]) -> None:
     decoder, spelling = pair
     run(decoder, 2)
-    none, all_frames = torch.zeros(2, FRAMES + 1, dtype=torch.bool), torch.ones(2, FRAMES + 1, dtype=torch.bool)
+    none = torch.zeros(2, FRAMES + 1, dtype=torch.bool)
     silent = torch.full((2, FRAMES + 1), -1)
-    assert spelling(none, silent + 5) == [] == spelling(all_frames, silent)
+    assert spelling(none, silent + 5) == [] == spelling(~none, silent)
 
 
 def test_layers_below_learn_and_those_above_do_not(pair: tuple[Decoder, Spelling]) -> None:

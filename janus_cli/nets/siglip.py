@@ -12,7 +12,7 @@ from janus_cli.config import VisionConfig
 
 
 class PatchEmbed(nn.Module):
-    """One linear map of every patch, or a stem of convolutions. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
+    """A linear map of every patch, or a stem of convolutions. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()
@@ -24,9 +24,9 @@ class PatchEmbed(nn.Module):
 
 
 def conv_stem(cfg: VisionConfig) -> nn.Sequential:
-    """Convolutions that halve the picture until a patch is one place (2106.14881). [B, 3, H, W] -> [B, D, h, w].
+    """Convolutions that halve the picture until a patch is one place (2106.14881).
 
-    A ViT with one learns from few pictures what a plain one does not.
+    [B, 3, H, W] -> [B, D, h, w]. A ViT with one learns from few pictures what a plain one does not.
     """
     layers: list[nn.Module] = []
     before, channels = 3, cfg.stem

@@ -26,7 +26,7 @@ CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learn
 PLAIN = 0.5  # share of the second enlargements that start from a finished picture; the rest denoise too
 NO_CODES = 0.1  # share of the enlarged pictures that come without codes
 WAVEFRONT, RANDOM = 0.5, 0.25  # shares of the noise maps; the rest has one level for the whole picture
-START = 0.3  # share of the pictures in which every patch is at time 0: the first step, and all of a single one
+START = 0.3  # share of the pictures in which every patch is at time 0, as at the first step
 NOISY = 0.25  # share of the pictures that start with noise
 STRUCTURE = 0.4  # weight of SSIM
 

@@ -55,7 +55,7 @@ def dye(pixels: Tensor, angle: float = 0.6, gain: float = 0.25) -> Tensor:
 
 
 def varied(pixels: Tensor, free: Tensor) -> Tensor:
-    """Pictures [B, 3, S, S] moved and soiled; where `free` [B], also in other colours, turned and stretched."""
+    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also in other colours, turned, stretched."""
     seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
     return soil(seen.clamp(-1, 1), 0.04)
 

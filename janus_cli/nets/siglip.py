@@ -12,7 +12,7 @@ from janus_cli.config import VisionConfig
 
 
 class PatchEmbed(nn.Module):
-    """A linear map of every patch, or a stem of convolutions. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
+    """A linear map of each patch, or convolutions. Pixels [B, 3, H, W] -> [B, N, D], raster scan."""
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()

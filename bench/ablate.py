@@ -27,6 +27,13 @@ UNSEEN = 10**6  # first step number of the rows that measure
 BATCHES = 8  # of them
 
 
+def with_rows(recipe: Recipe, share: float) -> Recipe:
+    """The recipe with this share of its rows of every direction, one at least."""
+    assert recipe.decoder is not None
+    mix = {direction: max(1, round(share * rows)) for direction, rows in recipe.decoder.mix.items()}
+    return dataclasses.replace(recipe, decoder=dataclasses.replace(recipe.decoder, mix=mix))
+
+
 def variants(cfg: DecoderConfig) -> dict[str, DecoderConfig]:
     """The decoder as it is, and with one thing less each."""
     flat = {name: dataclasses.replace(m, two_d=False) for name, m in cfg.modalities.items()}
@@ -84,12 +91,13 @@ def measure(made: JointObjective, recipe: Recipe) -> dict[str, float]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--recipe", type=Path, default=Path("models/pocket/recipe-any.toml"))
+    parser.add_argument("--recipe", type=Path, default=Path("models/pocket-any/recipe.toml"))
     parser.add_argument("--data", type=Path, default=Path(".data"))
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--rows", type=float, default=1.0, help="share of the recipe's rows in a step")
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
-    recipe = read_recipe(args.recipe)
+    recipe = with_rows(read_recipe(args.recipe), args.rows)
     shop = Workshop(recipe, args.data, args.recipe.parent, "cpu", lambda loop, label: loop)
     fit, cfg = recipe.decoder, recipe.model.decoder
     assert fit is not None and cfg is not None
@@ -97,7 +105,7 @@ def main() -> None:
     materials = Materials(corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
                           shop.utterances(False, fit.heard, corpus), shop.utterances(True, fit.said, corpus))
     names = list(joint.WEIGHTS)
-    print(f"| decoder, {args.steps} steps from nothing | {' | '.join(names)} | parameters | seconds |")
+    print(f"| decoder, {args.steps} steps of {sum(fit.mix.values())} rows from nothing | {' | '.join(names)} | parameters | seconds |")
     print("|---" * (len(names) + 3) + "|", flush=True)
     for label, variant in variants(cfg).items():
         made = objective(variant, recipe, shop, materials)

@@ -105,7 +105,9 @@ def main() -> None:
     materials = Materials(corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
                           shop.utterances(False, fit.heard, corpus), shop.utterances(True, fit.said, corpus))
     names = list(joint.WEIGHTS)
-    print(f"| decoder, {args.steps} steps of {sum(fit.mix.values())} rows from nothing | {' | '.join(names)} | parameters | seconds |")
+    rows = sum(fit.mix.values())
+    print(f"| decoder, {args.steps} steps of {rows} rows from nothing | {' | '.join(names)} | parameters "
+          "| seconds |")
     print("|---" * (len(names) + 3) + "|", flush=True)
     for label, variant in variants(cfg).items():
         made = objective(variant, recipe, shop, materials)

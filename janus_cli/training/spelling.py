@@ -24,7 +24,7 @@ class Spelling(nn.Module):
 
     def __init__(self, decoder: Decoder, tokenizer: Any) -> None:
         super().__init__()
-        self.letters = nn.Linear(decoder.cfg.dim, len(LETTERS) + 1)
+        self.letters = nn.Sequential(nn.LayerNorm(decoder.cfg.dim), nn.Linear(decoder.cfg.dim, len(LETTERS) + 1))
         texts = (tokenizer.decode([i]).lower() for i in range(tokenizer.get_vocab_size()))
         self.spelled = [[LETTERS.index(c) + 1 for c in text if c in LETTERS] for text in texts]
         self._states: Tensor

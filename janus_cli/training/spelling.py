@@ -24,7 +24,8 @@ class Spelling(nn.Module):
 
     def __init__(self, decoder: Decoder, tokenizer: Any) -> None:
         super().__init__()
-        self.letters = nn.Sequential(nn.LayerNorm(decoder.cfg.dim), nn.Linear(decoder.cfg.dim, len(LETTERS) + 1))
+        dim = decoder.cfg.dim
+        self.letters = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(LETTERS) + 1))
         texts = (tokenizer.decode([i]).lower() for i in range(tokenizer.get_vocab_size()))
         self.spelled = [[LETTERS.index(c) + 1 for c in text if c in LETTERS] for text in texts]
         self._states: Tensor

@@ -54,11 +54,18 @@ class Loader:
         return self.named(self._model or model_of(record))
 
     def each(self, records: Iterable["Record"], failures: Failures,
-             stage: Callable[[Pipeline, Iterable["Record"]], Iterator["Record"]]) -> Iterator["Record"]:
-        """What `stage` makes of the records, one at a time; those that fail are counted."""
+             begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]]) -> Iterator["Record"]:
+        """What each model's stage makes of its records, one at a time; those that fail are counted.
+
+        `begin` gives the stage of a model, which may keep parts of a record until the others come.
+        """
+        stages: dict[Pipeline, Callable[[Record], Iterator[Record]]] = {}
         for i, record in enumerate(records):
             with failures.item(f"record {record.id or i}"):
-                yield from stage(self.of(record), [record])
+                pipeline = self.of(record)
+                if pipeline not in stages:
+                    stages[pipeline] = begin(pipeline)
+                yield from stages[pipeline](record)
 
     def grouped(self, records: Iterable["Record"], failures: Failures,
                 ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:

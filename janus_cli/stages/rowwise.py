@@ -29,7 +29,7 @@ class Rowwise(ABC):
     def __init__(self, options: Mapping[str, Any], device: torch.device, stream: bool = False) -> None:
         """`options`: for made_by. `stream`: give parts as their rows are done, else whole records."""
         self.options, self.device, self.stream = options, device, stream
-        self._begun: dict[str, _Result | None] = {}  # None where one failed: its other parts are passed over
+        self._begun: dict[str, _Result] = {}
 
     @abstractmethod
     def check(self, record: Record) -> None:
@@ -46,20 +46,14 @@ class Rowwise(ABC):
     @torch.inference_mode()
     def __call__(self, record: Record) -> Iterator[Record]:
         """What comes of one more record or part. Raises RecordError where it does not fit."""
-        ends, key = is_whole(record), result_of(record)
-        if not ends and not self.stream:
+        if not self.stream and not is_whole(record):
             return  # the last part has it all
-        result, failed = self._begun.get(key), key in self._begun and self._begun[key] is None
-        self._begun[key] = None  # and it stays so where something is raised
-        try:
-            if not failed:
-                self.check(record)
-                result = result or _Result(self, record)
-                yield from result.take(record)
-                self._begun[key] = result
-        finally:
-            if ends:
-                del self._begun[key]
+        self.check(record)
+        key = result_of(record)
+        result = self._begun.pop(key, None) or _Result(self, record)
+        yield from result.take(record)
+        if not is_whole(record):
+            self._begun[key] = result
 
     def finished(self, record: Record, pixels: np.ndarray) -> Record:
         """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""

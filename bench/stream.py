@@ -50,7 +50,7 @@ def best(times: list[Times]) -> Times:
     return Times(parts, min(t.whole for t in times))
 
 
-def alone(pipeline: Pipeline, records: list[Record], stage: Callable[..., Iterator[Record]], stream: bool) -> float:
+def alone(records: list[Record], stage: Callable[..., Iterator[Record]], stream: bool) -> float:
     """Least seconds of one stage for these records or parts."""
     seconds = []
     for _ in range(REPEATS):
@@ -84,7 +84,7 @@ def main() -> None:
     print("\n| computing alone, milliseconds a patch | offline | streaming |\n|---|---|---|")
     work = ("denoise", tokens, pipeline.denoise), ("upsample", sharp, pipeline.upsample)
     for name, records, stage in work:
-        cells = (1000 * alone(pipeline, records, stage, stream) / (rows * cols) for stream in (False, True))
+        cells = (1000 * alone(records, stage, stream) / (rows * cols) for stream in (False, True))
         print(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
 
 

@@ -55,8 +55,9 @@ def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
     """Decoded, denoised and enlarged twice: the chain that draws."""
     def chain() -> Chain:
         return Chain([
-            Bands(lambda codes, _: dvae.decode(codes), 2, 2), Denoiser(refiner, Wave.of(grid[1], 2)),
-            *(Bands(lambda codes, pixels: refiner.upsample(pixels, codes), 1, 1) for _ in range(2))])
+            Bands(lambda codes, *_: dvae.decode(codes), 2, 2), Denoiser(refiner, Wave.of(grid[1], 2)),
+            *(Bands(lambda codes, pixels, first: refiner.upsample(pixels, codes, first), 1, 1, trim)
+              for trim in (0, 8))])
 
     rows = code_rows(*grid)
     at_once = fed(chain(), rows, [])
@@ -70,7 +71,7 @@ def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
 def test_a_row_goes_out_when_its_context_has_come():
     seen = []
 
-    def work(codes, pixels):
+    def work(codes, pixels, first):
         seen.append(codes[0, :, 0].tolist())
         return codes[:, None].float()
 
@@ -82,9 +83,24 @@ def test_a_row_goes_out_when_its_context_has_come():
     assert seen == [[0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4], [3, 4]]
 
 
+def test_trimmed_context():
+    """The net sees so many rows of pixels less, at the ends that are not the row itself."""
+    seen = []
+
+    def work(codes, pixels, first):
+        seen.append((first, pixels[0, 0, :, 0].tolist()))
+        return pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    numbers = torch.arange(12.0).reshape(3, 1, 4, 1).expand(3, 3, 4, 8)
+    rows = [Row(torch.zeros(1, 1, 2, dtype=torch.int64), numbers[i : i + 1]) for i in range(3)]
+    out = fed(Chain([Bands(work, 1, 1, 3)]), rows, [1, 2])
+    assert seen == [(0, [0, 1, 2, 3, 4]), (3, [3, 4, 5, 6, 7, 8]), (3, [7, 8, 9, 10, 11])]
+    assert torch.equal(drawn(out)[0, 0, :, 0], torch.arange(12.0).repeat_interleave(2))
+
+
 def test_equal_bands_are_computed_once(dvae):
     calls = []
-    step = Bands(lambda codes, _: calls.append(1) or dvae.decode(codes), 9, 9)
+    step = Bands(lambda codes, *_: calls.append(1) or dvae.decode(codes), 9, 9)
     step.push(code_rows(4, 3))
     assert len(step.end()) == 4 and len(calls) == 1
 
@@ -94,7 +110,8 @@ def test_full_reach_is_the_whole_decode(dvae):
     rows = code_rows(10, 1)
     whole = dvae.decode(torch.cat([row.codes for row in rows], 1))
     assert dvae.reach == 7
-    torch.testing.assert_close(drawn(fed(Chain([Bands(lambda c, _: dvae.decode(c), 7, 7)]), rows, [])), whole)
+    chain = Chain([Bands(lambda codes, *_: dvae.decode(codes), 7, 7)])
+    torch.testing.assert_close(drawn(fed(chain, rows, [])), whole)
     moved = torch.cat([row.codes for row in rows], 1)
     moved[0, 9] = (moved[0, 9] + 1) % 32
     changed = (dvae.decode(moved) != whole).any(3).any(1)[0].nonzero()[:, 0]
@@ -143,7 +160,7 @@ def reference(dvae, refiner, rows: list[Row], wave: Wave, above: int, below: int
 @pytest.mark.parametrize(("stride", "window"), [(5, 8), (8, 16), (12, 12), (40, 80)])
 def test_the_denoiser_streams_any_wave(dvae, refiner, grid, stride, window):
     wave = Wave(grid[1], stride, window)
-    rows = Bands(lambda codes, _: dvae.decode(codes).clamp(-1, 1), 20, 20)
+    rows = Bands(lambda codes, *_: dvae.decode(codes).clamp(-1, 1), 20, 20)
     y = [*rows.push(code_rows(*grid)), *rows.end()]
     at_once = drawn(fed(Chain([Denoiser(refiner, wave)]), y, []))
     by_row = drawn(fed(Chain([Denoiser(refiner, wave)]), y, list(range(1, grid[0]))))

@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-Work = Callable[[Tensor, Tensor], Tensor]  # codes [1, n, W], pixels [1, 3, n * P, W * P] -> other pixels
+# codes [1, n, W], pixels [1, 3, H, W * P] of their rows from the given one on -> other pixels
+Work = Callable[[Tensor, Tensor, int], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +58,15 @@ class Bands:
     """A net run on a band for each row: the row itself, `above` rows before it and `below` after it.
 
     At the picture's top and bottom the bands are shorter, and where one band is the same as the last one, as
-    in a picture of few rows, the net runs once.
+    in a picture of few rows, the net runs once. `trim`: rows of pixels that it is not given of the first and
+    the last row of tokens, unless that is the row itself.
     """
 
-    def __init__(self, work: Work, above: int, below: int) -> None:
-        self._work, self._above, self._below = work, above, below
+    def __init__(self, work: Work, above: int, below: int, trim: int = 0) -> None:
+        self._work, self._above, self._below, self._trim = work, above, below, trim
         self._rows: list[Row] = []
         self._done = 0
-        self._band = (0, 0)
+        self._band = (0, 0, 0, 0)
         self._made = torch.empty(0)
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
@@ -81,11 +83,15 @@ class Bands:
         return [self._row(i) for i in range(first, self._done)]
 
     def _row(self, i: int) -> Row:
-        band = max(0, i - self._above), min(len(self._rows), i + 1 + self._below)
-        if band != self._band:
-            self._band, self._made = band, self._work(*stacked(self._rows[slice(*band)]))
-        height = self._made.shape[2] // (band[1] - band[0])
-        return Row(self._rows[i].codes, self._made[:, :, (i - band[0]) * height :][:, :, :height])
+        top, bottom = max(0, i - self._above), min(len(self._rows), i + 1 + self._below)
+        first, rest = (self._trim * (end != i) for end in (top, bottom - 1))
+        if (band := (top, bottom, first, rest)) != self._band:
+            codes, pixels = stacked(self._rows[top:bottom])
+            strip = pixels[:, :, first : pixels.shape[2] - rest]
+            self._band, self._made = band, self._work(codes, strip, first)
+        old, new = (x.shape[3] // self._rows[i].codes.shape[2] for x in (self._rows[i].pixels, self._made))
+        start = (i - top) * new - (first * new // old if first else 0)
+        return Row(self._rows[i].codes, self._made[:, :, start : start + new])
 
 
 def stacked(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:

@@ -64,7 +64,7 @@ class Denoise(Rowwise):
         """The dVAE's reconstruction, and the wavefront behind it."""
         options, cols = self._chosen, _image(record).data.shape[1]
         context = CONTEXT if options.steps else self._dvae.reach
-        decode = Bands(lambda codes, _: self._dvae.decode(codes).clamp(-1, 1), context, context)
+        decode = Bands(lambda codes, *_: self._dvae.decode(codes).clamp(-1, 1), context, context)
         if not options.steps:
             return [decode]
         noise = None

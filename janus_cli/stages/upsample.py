@@ -20,7 +20,7 @@ from janus_cli.stages.bands import Bands, Step
 from janus_cli.stages.rowwise import Rowwise
 
 SCALES = (1, 2, 4)
-CONTEXT = 1  # rows of tokens above and below that a pass sees
+CONTEXT = 8  # pixels of the token rows above and below that a pass sees: what a patch has at least
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,16 @@ class Upsample(Rowwise):
 
     def steps(self, record: Record) -> list[Step]:
         """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
-        def decode(codes: Tensor, _: Tensor) -> Tensor:
+        def decode(codes: Tensor, *_: Any) -> Tensor:
             return to_float(self._dvae.picture(codes), codes.device)
 
-        def twice(codes: Tensor, pixels: Tensor) -> Tensor:
-            return self._refiner.upsample(pixels, codes).clamp(-1, 1)
+        def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
+            return self._refiner.upsample(pixels, codes, first).clamp(-1, 1)
 
         first = [] if record.find("pixels") else [Bands(decode, self._dvae.reach, self._dvae.reach)]
-        return [*first, *(Bands(twice, CONTEXT, CONTEXT) for _ in range(self._scale.bit_length() - 1))]
+        side = pixels.data.shape[2] if (pixels := record.find("pixels")) else self._dvae.cfg.patch
+        sides = [side << i for i in range(self._scale.bit_length() - 1)]
+        return [*first, *(Bands(twice, 1, 1, side - CONTEXT) for side in sides)]
 
     def info(self, record: Record) -> dict[str, Any]:
         """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 from janus_cli import choices, parts, zoo
 from janus_cli.choices import DrawOptions as DrawOptions
 from janus_cli.config import JanusProConfig, PublishedConfig
+from janus_cli.drawing import Drawing
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
-from janus_cli.understanding import Understanding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from janus_cli.nets.decoder import Decoder
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.janus_pro import JanusPro
-    from janus_cli.nets.refiner import Refiner
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
     from janus_cli.sound import Sound
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
 
 
-class Pipeline(Understanding):
+class Pipeline(Drawing):
     """One model on one device. Every stage takes records and gives records, lazily."""
 
     def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu",
@@ -99,18 +98,6 @@ class Pipeline(Understanding):
 
         return self._load("decoder", Decoder)
 
-    @cached_property
-    def refiner(self) -> "Refiner":
-        """Denoiser and upsampler."""
-        from janus_cli.nets.refiner import Refiner
-
-        return self._load("refiner", Refiner)
-
-    @property
-    def _own_dvae(self) -> "DVAE":
-        self.model.file("refiner")  # only a model that has one comes here
-        return cast("DVAE", self.dvae)
-
     def _load(self, component: str, net: Callable[[Any], Any]) -> Any:
         from janus_cli import weights
 
@@ -135,23 +122,23 @@ class Pipeline(Understanding):
                             id=id, source=source)
 
     def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
-                 progress: Progress | None = None) -> Iterator["Record"]:
+                 progress: Progress | None = None, stream: bool = False) -> Iterator["Record"]:
         """For each prompt `options.n` records of one new segment, after words where a prompt had none.
 
-        None only holds a place.
+        None only holds a place. `stream`: pictures come in parts, row by row, before they come whole.
         """
         from janus_cli.stages.generate import generate
 
         chosen = options or self.generate_options(DrawOptions())
         prompts = self.prompts  # before the weights, which take long: here a tokenizer may prove unfit
-        if chosen.to == "text" and prompts is not None:
+        if chosen.to == "text" and prompts is not None and not stream:
             from janus_cli.stages.describe import answers
 
             net = self._filled(parts.UNDERSTAND)
             return answers(records, net, self._asked, self._picture, prompts.end, chosen, self._identity,
                            progress)
         return generate(records, self.decoder, chosen, self._identity, progress, prompts, self._eyes,
-                        lambda ids: self.text.words(ids))
+                        lambda ids: self.text.words(ids), stream)
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens.
@@ -184,21 +171,6 @@ class Pipeline(Understanding):
             return self.model.codebook_fingerprint
         return zoo.fingerprint(self._parts.tensor(parts.CODEBOOK).float().numpy())
 
-    def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
-                seed: int = 0) -> Iterator["Record"]:
-        """Each record with a sharpened `pixels` segment after its image tokens."""
-        from janus_cli.stages.denoise import DenoiseOptions, denoise
-
-        options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps, noise, seed)
-        return denoise(map(self.check, records), self._own_dvae, self.refiner, options)
-
-    def upsample(self, records: Iterable["Record"], scale: int | None = None) -> Iterator["Record"]:
-        """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4."""
-        from janus_cli.stages.upsample import UpsampleOptions, upsample
-
-        options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
-        return upsample(map(self.check, records), self._own_dvae, self.refiner, options)
-
     def decode(self, record: "Record") -> "np.ndarray | str | Sound":
         """What the record's last segment holds: a picture, uint8 [H, W, 3], a text, or a sound.
 
@@ -226,17 +198,6 @@ class Pipeline(Understanding):
 
             return decode_image(segment, self.dvae)
         raise RecordError(f"a {segment.modality} segment is no picture")
-
-    def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
-             progress: Progress | None = None) -> Iterator["Record"]:
-        """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None."""
-        if self.published is not None and (options.steps or options.scale not in (None, 1)):
-            raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
-        records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
-        images = self.generate(records, self.generate_options(options), progress)
-        if self.published is not None:
-            return images
-        return self.upsample(self.denoise(images, options.steps), options.scale)
 
     def speak(self, texts: Iterable[str | None], options: "GenerateOptions",
               progress: Progress | None = None) -> Iterator["Record"]:

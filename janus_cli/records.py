@@ -87,9 +87,9 @@ class Record:
         return " ".join(text for text in texts if isinstance(text, str))
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
-        """This record after `stage`: made_by grows by one step; `segments` replaces the old ones if given."""
+        """The whole record after `stage`: made_by grows by a step; `segments`, if given, replaces the old."""
         kept = self.segments if segments is None else tuple(segments)
-        return Record(kept, self.id, (*self.made_by, {"stage": stage, **options}), self.part)
+        return Record(kept, self.id, (*self.made_by, {"stage": stage, **options}))
 
 
 def ids_dtype(codebook_size: int) -> type[np.uint16] | type[np.uint32]:

@@ -1,5 +1,6 @@
 """The commands with a Janus-Pro checkpoint: pictures, answers, refusals."""
 
+import dataclasses
 import io
 import json
 import shutil
@@ -14,7 +15,7 @@ from test_checkpoint import Code
 
 from bench.make_checkpoint import make
 from janus_cli.parts import Parts
-from janus_cli.records import loads
+from janus_cli.records import dumps, loads, read_stream
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,18 @@ def test_draw_equals_the_piped_stages(janus, pro, environment):
     assert tokens.code == 0, tokens.err
     png = janus("decode", "--model", pro, "t.safetensors")
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png.out))), np.asarray(Image.open("a.png")))
+
+
+def test_tokens_stream_row_by_row(janus, pro, environment):
+    text = janus("tokenize", "text", "a red apple", "--model", pro).out
+    [whole] = read_stream(io.BytesIO(janus("generate", "--model", pro, stdin=text).out))
+    streamed = janus("generate", "--model", pro, "--stream", stdin=text).out
+    *rows, last = read_stream(io.BytesIO(streamed))
+    assert [p.part.rows for p in rows] == [(i, i + 1) for i in range(4)] and last.part.last
+    assert np.array_equal(np.concatenate([p.segments[0].data for p in rows]), whole.segments[0].data)
+    assert dumps(dataclasses.replace(last, part=None)) == dumps(whole)
+    done = janus("denoise", "--model", pro, "--stream", "-q", stdin=streamed)
+    assert done.code == 1 and "refiner" in done.err and done.err.count("\n") == 1
 
 
 def test_prompts_in_a_batch_get_the_tokens_they_get_alone(janus, pro):

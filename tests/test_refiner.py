@@ -74,6 +74,15 @@ def test_one_pass_for_both_heads_is_each_alone(scale: int):
     torch.testing.assert_close(net.denoise_up(x, x, done, codes)[1], plain + residual)
 
 
+def test_a_strip_is_enlarged_by_the_codes_that_it_lies_on():
+    net = make_refiner()
+    x, codes = torch.rand(1, 3, 48, 16), torch.randint(32, (1, 3, 1))
+    strip = net.upsample(x[:, :, 4:40], codes, 4)
+    assert strip.shape == (1, 3, 72, 32)
+    torch.testing.assert_close(strip[:, :, 24:40], net.upsample(x, codes)[:, :, 32:48])
+    assert not torch.allclose(strip[:, :, 24:40], net.upsample(x[:, :, 4:40], codes)[:, :, 24:40])
+
+
 def test_far_patches_do_not_reach_a_patch():
     """No global statistics: a streamed picture could otherwise never equal the offline one."""
     net = make_refiner()

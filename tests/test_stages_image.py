@@ -10,7 +10,7 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import join
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, dumps, loads
-from janus_cli.stages.denoise import DenoiseOptions, denoise, item_index, patch_noise, wavefront
+from janus_cli.stages.denoise import DenoiseOptions, denoise, item_index
 from janus_cli.stages.image import decode_image, encode_image
 from janus_cli.stages.upsample import UpsampleOptions, upsample
 
@@ -92,34 +92,6 @@ def test_decode_refuses_foreign_tokens(dvae):
 
 
 # ---- denoise
-
-
-@pytest.mark.parametrize("shape", [(3, 4, 3, None), (1, 1, 1, None), (4, 3, 2, 1)])
-def test_wavefront_takes_every_patch_once_from_start_to_end(shape):
-    rows, cols, steps, stride = shape
-    time = np.zeros((rows, cols), np.float32)
-    for front in wavefront(rows, cols, steps, stride):
-        assert np.array_equal(front.now, time), "steps must join"
-        moved = np.flatnonzero((front.then > front.now).any(1))
-        assert (moved[0], moved[-1] + 1) == (front.top, front.bottom)
-        assert (np.diff(front.then.ravel()) <= 0).all(), "raster order: an earlier patch is never behind"
-        time = front.then
-    assert (time == 1).all()
-
-
-def test_wavefront_needs_no_token_ahead_of_its_row():
-    for number, front in enumerate(wavefront(6, 4, 2)):
-        assert front.bottom <= number + 1
-    assert list(wavefront(6, 4, 0)) == []
-
-
-def test_noise_depends_on_seed_and_index_and_not_on_later_rows():
-    noise = patch_noise(4, 5, 8, 7, 1)
-    assert noise.shape == (3, 32, 40)
-    assert np.array_equal(noise[:, :16], patch_noise(2, 5, 8, 7, 1))
-    assert not np.array_equal(noise, patch_noise(4, 5, 8, 7, 2))
-    assert not np.array_equal(noise, patch_noise(4, 5, 8, 8, 1))
-    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
 
 
 def test_denoise_appends_pixels_and_repeats_itself(dvae, refiner):

@@ -3,7 +3,7 @@
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Failures, Talk
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import write_all
+from janus_cli.commands.sinks import check_parts, write_all
 from janus_cli.commands.streams import read_records
 
 
@@ -12,6 +12,7 @@ def denoise(
     steps: opt.Steps = None,
     noise: opt.Noise = 0.0,
     seed: opt.Seed = 0,
+    stream: opt.Stream = False,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
@@ -22,8 +23,9 @@ def denoise(
 
     janus denoise apple.safetensors | janus decode -o apple.png
     """
+    check_parts(stream, output)
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
-    records = read_records(inputs or [], failures, "denoise")
-    sharp = loader.each(records, failures, lambda pipeline, one: pipeline.denoise(one, steps, noise, seed))
+    records = read_records(inputs or [], failures, "denoise", stream)
+    sharp = loader.each(records, failures, lambda pipeline: pipeline.denoiser(steps, noise, seed, stream))
     write_all(sharp, output, force, failures)

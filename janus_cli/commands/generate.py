@@ -10,7 +10,7 @@ from janus_cli.choices import DrawOptions, for_pictures, for_speech, for_text
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import write_all
+from janus_cli.commands.sinks import check_parts, write_all
 from janus_cli.commands.streams import read_records
 from janus_cli.errors import RecordError, UsageError
 
@@ -49,6 +49,7 @@ def generate(
         "then stay in the record.")] = True,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
+    stream: opt.Stream = False,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
@@ -66,6 +67,9 @@ def generate(
         raise UsageError(f"--cfg-scale is for pictures: {to.value} is generated without guidance")
     if to is not Target.audio and seconds is not None:
         raise UsageError("--seconds is for --to audio")
+    if to is not Target.image and stream:
+        raise UsageError(f"--stream is for pictures: {to.value} comes whole")
+    check_parts(stream, output)
     given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size,
                         through_words=through_words)
 
@@ -80,7 +84,7 @@ def generate(
     if join:
         records = _joined(records, failures)
     with token_bar(quiet) as (rate, count):
-        write_all(_generated(loader, records, complete, failures, count), output, force, failures)
+        write_all(_generated(loader, records, complete, failures, count, stream), output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
@@ -96,10 +100,10 @@ def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record
 
 
 def _generated(loader: Loader, records: Iterator["Record"], complete: "Complete", failures: Failures,
-               count: Callable[[int], None]) -> Iterator["Record"]:
+               count: Callable[[int], None], stream: bool) -> Iterator["Record"]:
     for pipeline, group in loader.grouped(records, failures):
         chosen = complete(pipeline.model)
-        yield from pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count)
+        yield from pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count, stream)
 
 
 def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions",

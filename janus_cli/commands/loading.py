@@ -54,11 +54,29 @@ class Loader:
         return self.named(self._model or model_of(record))
 
     def each(self, records: Iterable["Record"], failures: Failures,
-             stage: Callable[[Pipeline, Iterable["Record"]], Iterator["Record"]]) -> Iterator["Record"]:
-        """What `stage` makes of the records, one at a time; those that fail are counted."""
+             begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]]) -> Iterator["Record"]:
+        """What each model's stage makes of its records, one at a time; those that fail are counted.
+
+        `begin` gives the stage of a model, which may keep parts of a record until the others come. Where one
+        has failed, the others are passed over.
+        """
+        from janus_cli.progressive import is_whole, result_of
+
+        failed: set[str] = set()
+        stages: dict[Pipeline, Callable[[Record], Iterator[Record]]] = {}
         for i, record in enumerate(records):
+            if (result := result_of(record)) in failed:
+                if is_whole(record):
+                    failed.discard(result)
+                continue
+            before = failures.count
             with failures.item(f"record {record.id or i}"):
-                yield from stage(self.of(record), [record])
+                pipeline = self.of(record)
+                if pipeline not in stages:
+                    stages[pipeline] = begin(pipeline)
+                yield from stages[pipeline](record)
+            if failures.count > before and not is_whole(record):
+                failed.add(result)
 
     def grouped(self, records: Iterable["Record"], failures: Failures,
                 ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:

@@ -55,6 +55,10 @@ Noise = Annotated[float, typer.Option(
     "--noise", min=0.0, max=1.0, metavar="SHARE",
     help="Start from that share of the training's noise: it leaves some grain, by --seed.")]
 
+Stream = Annotated[bool, typer.Option(
+    "--stream", help="Pass each picture on in parts, row by row, while the rest is still being made; the "
+    "last part is the whole picture, the same as without.")]
+
 
 def _known_scale(scale: int | None) -> int | None:
     if scale not in (None, 1, 2, 4):

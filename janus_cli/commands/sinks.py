@@ -34,16 +34,18 @@ class Sink(Protocol):
 
 
 def write_all(records: Iterable["Record"], output: str | None, force: bool, failures: Failures) -> int:
-    """Write `records` to what `-o` names (None and "-": standard output); returns how many there were.
+    """Write `records` to what `-o` names (None and "-": standard output); returns how many were whole.
 
     When a record raises, or every item failed, the output is left incomplete: no file, no end record.
     """
+    from janus_cli.progressive import is_whole
+
     sink = open_sink(output, force)
     done = 0
     try:
         for record in records:
             sink.write(record)
-            done += 1
+            done += is_whole(record)
         failures.stop_if_all(done)
         sink.close()
     except BaseException:
@@ -51,6 +53,12 @@ def write_all(records: Iterable["Record"], output: str | None, force: bool, fail
         raise
     failures.finish(done)
     return done
+
+
+def check_parts(stream: bool, output: str | None) -> None:
+    """Raise UsageError where parts of records, which follow one another, would go to files of their own."""
+    if stream and output is not None and (output.endswith(("/", ".tar")) or Path(output).is_dir()):
+        raise UsageError("--stream writes parts one after another: use a pipe or a file, no folder or shard")
 
 
 def open_sink(output: str | None, force: bool) -> Sink:

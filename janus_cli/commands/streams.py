@@ -50,26 +50,32 @@ def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
     return found
 
 
-def read_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator["Record"]:
+def read_records(inputs: Sequence[str], failures: Failures, command: str,
+                 parts: bool = False) -> Iterator["Record"]:
     """What `named_records` reads, without the names."""
-    return (record for _, record in named_records(inputs, failures, command))
+    return (record for _, record in named_records(inputs, failures, command, parts))
 
 
-def named_records(inputs: Sequence[str], failures: Failures, command: str) -> Iterator[tuple[str, "Record"]]:
+def named_records(inputs: Sequence[str], failures: Failures, command: str,
+                  parts: bool = False) -> Iterator[tuple[str, "Record"]]:
     """The records of files, folders and shards one after another; of stdin for "-" or no input.
 
     Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
-    counted and the next one read; a single input that fails raises its RecordError. Of a progressive
-    record only the last part is passed on: it holds the whole.
+    counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
+    record must fit together; unless `parts`, only the last one is passed on: it holds the whole.
     """
+    from janus_cli.progressive import Parts, is_whole
+
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:
-        count = 0
+        count, seen = 0, Parts("stdin" if name == "-" else name)
         try:
             for place, record in _records_of(name, command):
-                if record.part is None or record.part.last:
+                seen.check(record)
+                if parts or is_whole(record):
                     yield place, record
                     count += 1
+            seen.end()
             if not count:
                 raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
         except JanusError as error:

@@ -3,13 +3,14 @@
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Failures, Talk
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import write_all
+from janus_cli.commands.sinks import check_parts, write_all
 from janus_cli.commands.streams import read_records
 
 
 def upsample(
     inputs: opt.Inputs = None,
     scale: opt.Scale = None,
+    stream: opt.Stream = False,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
@@ -20,8 +21,9 @@ def upsample(
 
     janus denoise apple.safetensors | janus upsample | janus decode -o apple.png
     """
+    check_parts(stream, output)
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
-    records = read_records(inputs or [], failures, "upsample")
-    large = loader.each(records, failures, lambda pipeline, one: pipeline.upsample(one, scale))
+    records = read_records(inputs or [], failures, "upsample", stream)
+    large = loader.each(records, failures, lambda pipeline: pipeline.upsampler(scale, stream))
     write_all(large, output, force, failures)

@@ -51,6 +51,12 @@ class DVAE(nn.Module):
             nn.PixelShuffle(fine),
         )
 
+    @property
+    def reach(self) -> int:
+        """How many rows of codes beside its own a row of decoded pixels depends on, on either side."""
+        blocks = self.cfg.n_block // 2  # of the second resolution, two cells a code
+        return 1 + 2 * self.cfg.n_block + (2 * blocks + 1 + 1) // 2
+
     @torch.no_grad()
     def fit_projection(self, patches: Tensor) -> None:
         """Set encoder and plain decoder to the principal components of patches [N, 3 * patch^2]."""

@@ -99,15 +99,17 @@ class Refiner(nn.Module):
         with torch.no_grad():
             self.codes.table.weight.copy_(table)
 
-    def trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
+    def trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor, first: int = 0) -> Tensor:
         """Features [B, H / 2, W / 2, D] of x and y [B, 3, H, W], t [B, 1, H, W], codes [B, rows, cols].
 
-        The enlargement (1, 2 or 4) is H / (rows * patch).
+        The enlargement (1, 2 or 4) is W / (cols * patch). x may be a strip of what the codes stand for: from
+        its row of pixels `first` on, which is even.
         """
-        scale = x.shape[2] // (codes.shape[1] * self.cfg.patch)
-        assert x.shape[2:] == tuple(n * self.cfg.patch * scale for n in codes.shape[1:])
+        scale = x.shape[3] // (codes.shape[2] * self.cfg.patch)
+        assert x.shape[3] == codes.shape[2] * self.cfg.patch * scale
         pixels = F.pixel_unshuffle(torch.cat((x, y, t), 1), CELL).permute(0, 2, 3, 1)
-        h = self.input(torch.cat((pixels, self.codes(codes, scale)), -1))
+        known = self.codes(codes, scale)[:, first // CELL :][:, : pixels.shape[1]]
+        h = self.input(torch.cat((pixels, known), -1))
         h = h + self.level.weight[scale.bit_length() - 1]
         for block in self.blocks:
             h = block(h)
@@ -122,9 +124,12 @@ class Refiner(nn.Module):
         """
         return self._sharp(self.trunk(x, y, t, codes), y)
 
-    def upsample(self, x: Tensor, codes: Tensor) -> Tensor:
-        """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`."""
-        return self._twice(self.trunk(x, x, torch.ones_like(x[:, :1]), codes), x)
+    def upsample(self, x: Tensor, codes: Tensor, first: int = 0) -> Tensor:
+        """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`.
+
+        `first`: the row of pixels with which x begins, where the codes stand for more.
+        """
+        return self._twice(self.trunk(x, x, torch.ones_like(x[:, :1]), codes, first), x)
 
     def denoise_up(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """`denoise` [B, 3, H, W] and its result enlarged [B, 3, 2 H, 2 W], from one pass of the trunk."""

@@ -5,7 +5,6 @@ modality to generate. A prompt of sounds, pictures or traces alone may be put in
 stay in the result. Knows a decoder and options; no files, no devices, no tokenizers.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ import torch
 
 from janus_cli.config import CodecConfig
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
+from janus_cli.progressive import as_last, as_row, with_rows
 from janus_cli.records import Record, Segment, check_ids, to_ids
 from janus_cli.stages.continuous import Features, Net, check_width, features, is_continuous
 from janus_cli.stages.layout import SIGHT, Eyes, arrange, layout, needs_words
-from janus_cli.stages.loop import END, Loop, Progress, Row
+from janus_cli.stages.loop import END, Loop, Made, Progress, Row
 
 TARGETS = ("image", "text", "audio")
 Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
@@ -62,6 +62,13 @@ class GenerateOptions:
         """Most tokens of one output."""
         return math.prod(self.grid) if self.to == "image" else self.max_tokens
 
+    @property
+    def note(self) -> dict[str, Any]:
+        """What made_by says of them, beside model, seed and index."""
+        size = {"grid": list(self.grid)} if self.to == "image" else {"max_tokens": self.max_tokens}
+        words = ("to", "cfg_scale", "temperature", "top_k", "top_p")
+        return {word: getattr(self, word) for word in words} | size
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -88,6 +95,7 @@ class Speaker:
     identity: Identity
     prompts: Prompts | None = None  # another template than delimiters between segments
     eyes: Eyes | None = None
+    spell: Spell | None = None
 
     @property
     def n_sight(self) -> int:
@@ -107,6 +115,17 @@ class Speaker:
         segments = () if asks and drop_text else record.segments  # training drops captions, with all before
         to = "text" if asks else self.options.to
         return layout(segments, to, self.decoder, drop_text=drop_text, n_sight=self.n_sight)
+
+    def result(self, record: Record, row: Row, made: Made, i: int) -> Record:
+        """`record` with what a batch has made for its item `i`."""
+        options, vocab_size = self.options, self.decoder.cfg.modalities[self.options.to].vocab_size
+        segments, said = [_segment(made.codes[i], options, vocab_size, self.identity)], {}
+        if row.words_first and made.words is not None:
+            ids = _cut(made.words[i])
+            segments.insert(0, _text(ids, self.decoder, self.identity))
+            said = {"words": self.spell(ids.tolist())} if self.spell else {}
+        return record.with_step("generate", segments, model=self.identity.name, seed=options.seed,
+                                index=row.index, **options.note, **said)
 
     def check(self, record: Record) -> None:
         """Raise the error that says why `record` cannot be a prompt."""
@@ -216,7 +235,7 @@ def _segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, ident
     """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
     info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
     if options.to == "image":
-        return Segment("image", to_ids(codes.reshape(options.grid), vocab_size), info)
+        return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
     if options.to == "text":
         return Segment("text", to_ids(_cut(codes[0]), vocab_size), info)
     ended = codes[0] == vocab_size
@@ -237,6 +256,7 @@ def generate(
     prompts: Prompts | None = None,
     eyes: Eyes | None = None,
     spell: Spell | None = None,
+    stream: bool = False,
 ) -> Iterator[Record]:
     """For every prompt `options.n` records of one new segment, in order; lazily, a batch at a time.
 
@@ -245,29 +265,32 @@ def generate(
     out, where the net wants another template than delimiters between segments. `progress` is called with
     each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds, seen pictures and
     continuous segments alone is put into words first: they are a text segment before the new one, and
-    `spell` says what they are for `made_by`. Raises UsageError for a modality that the model lacks, for
-    continuous tokens of another width or a sequence too long for it, RecordError for ids out of range,
-    ModelError for another tokenizer's tokens.
+    `spell` says what they are for `made_by`. `stream`: pictures come in parts, a row of every picture of the
+    batch as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError for a
+    modality that the model lacks, for continuous tokens of another width or a sequence too long for it,
+    RecordError for ids out of range, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)
         raise UsageError(f"model {identity.name} does not generate {options.to} (it has {known})")
-    words = ["to", "cfg_scale", "temperature", "top_k", "top_p"]
-    words.append("grid" if options.to == "image" else "max_tokens")
-    values = dataclasses.asdict(options)
-    note = {word: list(values[word]) if word == "grid" else values[word] for word in words}
-    vocab_size = decoder.cfg.modalities[options.to].vocab_size
-    speaker = Speaker(decoder, options, identity, prompts, eyes)
+    if stream and options.to != "image":
+        raise UsageError(f"only pictures can be streamed, not {options.to}")
+    speaker = Speaker(decoder, options, identity, prompts, eyes, spell)
+    rows, cols = options.grid
     for batch in _batches(_items(records, speaker), options.batch_size):
-        made = Loop([row for _, row in batch], decoder, options, progress).run()
-        for i, (record, row) in enumerate(batch):
-            segments, said = [_segment(made.codes[i], options, vocab_size, identity)], {}
-            if row.words_first and made.words is not None:
-                ids = _cut(made.words[i])
-                segments.insert(0, _text(ids, decoder, identity))
-                said = {"words": spell(ids.tolist())} if spell else {}
-            yield record.with_step("generate", segments, model=identity.name, seed=options.seed,
-                                   index=row.index, **note, **said)
+        loop = Loop([row for _, row in batch], decoder, options, progress)
+        for done, made in enumerate(loop.run(cols if stream else 0)):
+            for i, (record, row) in enumerate(batch):
+                result = speaker.result(record, row, made, i)
+                yield _part(result, done, rows) if stream else result
+
+
+def _part(result: Record, done: int, rows: int) -> Record:
+    """What a stream gives after `done` rows of a picture: the next one, and after all of `rows` the whole."""
+    image = result.find("image")
+    if done == rows or image is None:
+        return as_last(result, rows)
+    return as_row(with_rows(result, "image", image.data[done:]), done)
 
 
 def _text(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:

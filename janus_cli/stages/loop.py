@@ -5,7 +5,7 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -67,14 +67,22 @@ class Loop:
         self.cache: KVCache
 
     @torch.inference_mode()
-    def run(self) -> Made:
-        """Prefill, the words if any row asks for them, then the output."""
+    def run(self, every: int = 0) -> Iterator[Made]:
+        """Prefill, the words if any row asks for them, then the output: what came of it all.
+
+        `every` > 0: before it, what there is after each so many tokens, all of them included.
+        """
         hidden = self._prefill()
         words: Tensor | None = None
         if self.asking:
             words, hidden = self._words(hidden)
-        codes = self._output(hidden)
-        return Made(None if words is None else words.cpu().numpy(), codes.cpu().numpy())
+        asked = None if words is None else words.cpu().numpy()
+        made: list[Tensor] = []
+        for codes in self._output(hidden):
+            made.append(codes)
+            if every and len(made) % every == 0:
+                yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
+        yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
 
     def _prefill(self) -> Tensor:
         """Hidden states [rows, D] after the prompts; the cache is made, with room for all that will come."""
@@ -121,16 +129,15 @@ class Loop:
                            device=self.device)
         return torch.stack(made, dim=1), self._advance(torch.full_like(kinds, DELIMITER), kinds)
 
-    def _output(self, hidden: Tensor) -> Tensor:
-        """Codes [B, Q, up to length] of the output."""
+    def _output(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Codes [B, Q] of the output's tokens, each as soon as it is drawn."""
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
-        made: list[Tensor] = []
         for step in range(self.options.length):
             codes = self._draw(hidden, step)
-            made.append(torch.stack(codes, dim=1))
             self._tell()
+            yield torch.stack(codes, dim=1)
             if self.may_end:
                 ended = ended | (codes[0] == self.end)
                 types = torch.where(ended, PADDING, kind)
@@ -140,7 +147,6 @@ class Loop:
                 ids = codes[0] if len(codes) == 1 else self._own.adapter(self.options.to).ids(codes)
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
-        return torch.stack(made, dim=2)
 
     def _draw(self, hidden: Tensor, step: int) -> list[Tensor]:
         """The codes of the next token, one [B] for each codebook, in their order."""

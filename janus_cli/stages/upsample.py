@@ -6,17 +6,21 @@ same record gives the same pixels.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import torch
+from torch import Tensor
 
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
-from janus_cli.records import Record, Segment, check_ids
+from janus_cli.progressive import in_order
+from janus_cli.records import Record, check_ids
+from janus_cli.stages.bands import Bands, Step
+from janus_cli.stages.rowwise import Rowwise
 
 SCALES = (1, 2, 4)
+CONTEXT = 8  # pixels of the token rows above and below that a pass sees: what a patch has at least
 
 
 @dataclass(frozen=True)
@@ -30,74 +34,78 @@ class UpsampleOptions:
             raise UsageError(f"--scale {self.scale}: choose 1, 2 or 4")
 
 
+class Upsample(Rowwise):
+    """The stage, a record or part at a time. Raises ModelError when the nets do not belong together."""
+
+    name, reads = "upsample", ("image", "pixels")
+
+    def __init__(self, dvae: DVAE, refiner: Refiner, options: UpsampleOptions, stream: bool = False) -> None:
+        ours, theirs = refiner.cfg, dvae.cfg
+        if (ours.codebook_size, ours.patch) != (theirs.codebook_size, theirs.patch):
+            raise ModelError(
+                f"the refiner is for {ours.codebook_size} codes of {ours.patch} px, the dVAE has "
+                f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
+            )
+        super().__init__({"scale": options.scale}, next(dvae.parameters()).device, stream)
+        self._dvae, self._refiner, self._scale = dvae, refiner, options.scale
+        self.mask_code = refiner.mask_code
+
+    def check(self, record: Record) -> None:
+        """Raise RecordError for a record with nothing to enlarge, or with what the nets do not fit."""
+        image, pixels, who = record.find("image"), record.find("pixels"), f"record {record.id!r}: "
+        if image is not None:
+            check_ids(image, self._dvae.cfg.codebook_size)
+        if image is None and pixels is None:
+            raise RecordError(f"{who}neither pixels nor image tokens to enlarge")
+        patch = self._dvae.cfg.patch
+        side = patch if pixels is None else pixels.data.shape[2]
+        sides = [patch << i for i in range(LEVELS)]
+        if side not in sides:
+            raise RecordError(f"{who}{side} px patches, the refiner knows {', '.join(map(str, sides))}")
+        if side * self._scale > sides[-1]:
+            raise RecordError(f"{who}its patches have {side} px already and x{self._scale} would pass "
+                              f"{sides[-1]} px: choose --scale {sides[-1] // side}")
+        if image is not None and pixels is not None and image.data.shape != pixels.data.shape[:2]:
+            rows, cols = pixels.data.shape[:2]
+            raise RecordError(f"{who}{rows} x {cols} patches of pixels, but {image.data.shape[0]} x "
+                              f"{image.data.shape[1]} image tokens")
+
+    def steps(self, record: Record) -> list[Step]:
+        """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
+        def decode(codes: Tensor, *_: Any) -> Tensor:
+            return to_float(self._dvae.picture(codes), codes.device)
+
+        def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
+            return self._refiner.upsample(pixels, codes, first).clamp(-1, 1)
+
+        first = [] if record.find("pixels") else [Bands(decode, self._dvae.reach, self._dvae.reach)]
+        side = pixels.data.shape[2] if (pixels := record.find("pixels")) else self._dvae.cfg.patch
+        sides = [side << i for i in range(self._scale.bit_length() - 1)]
+        return [*first, *(Bands(twice, 1, 1, side - CONTEXT) for side in sides)]
+
+    def info(self, record: Record) -> dict[str, Any]:
+        """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""
+        image, pixels = record.find("image"), record.find("pixels")
+        if pixels is not None:
+            known, side = dict(pixels.info), pixels.data.shape[2]
+        else:
+            whole = image.info if image is not None else {}
+            known, side = {k: whole[k] for k in ("size",) if k in whole}, self._dvae.cfg.patch
+        if "size" in known:
+            known["size"] = [n * self._scale for n in known["size"]]
+        return known | {"patch": side * self._scale}
+
+
 def upsample(
-    records: Iterable[Record], dvae: DVAE, refiner: Refiner, options: UpsampleOptions
+    records: Iterable[Record], dvae: DVAE, refiner: Refiner, options: UpsampleOptions, stream: bool = False
 ) -> Iterator[Record]:
     """Each record with its pixels [rows, cols, P, P, 3] enlarged to P * scale pixels per patch.
 
     A record without pixels is decoded by the dVAE first; one without image tokens is enlarged from its
-    pixels alone. Raises ModelError when the nets do not belong together, RecordError for a record with
+    pixels alone. Progressive records are taken part by part and given in parts if `stream`; else only their
+    last part is read. Raises ModelError when the nets do not belong together, RecordError for a record with
     neither, ids beyond the codebook, or pixels whose patch or grid does not fit.
     """
-    ours, theirs = refiner.cfg, dvae.cfg
-    if (ours.codebook_size, ours.patch) != (theirs.codebook_size, theirs.patch):
-        raise ModelError(
-            f"the refiner is for {ours.codebook_size} codes of {ours.patch} px, the dVAE has "
-            f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
-        )
-    for record in records:
-        pixels, codes = _source(record, dvae, options.scale)
-        enlarged = enlarge(pixels, codes, refiner, options.scale)
-        kept = [s for s in record.segments if s.modality != "pixels"]
-        yield record.with_step("upsample", (*kept, enlarged), scale=options.scale)
-
-
-@torch.inference_mode()
-def enlarge(pixels: Segment, codes: np.ndarray | None, refiner: Refiner, scale: int) -> Segment:
-    """A pixels segment enlarged by `scale`; codes [rows, cols] of its patches, None where unknown."""
-    rows, cols, side = pixels.data.shape[:3]
-    device = next(refiner.parameters()).device
-    ids = np.full((rows, cols), refiner.mask_code) if codes is None else codes
-    grid = torch.from_numpy(ids.astype(np.int64))[None].to(device)
-    x = to_float(join(pixels.data), device)
-    for _ in range(scale.bit_length() - 1):
-        x = refiner.upsample(x, grid).clamp(-1, 1)
-    info = dict(pixels.info) | {"patch": side * scale}
-    if "size" in info:
-        info["size"] = [n * scale for n in info["size"]]
-    return Segment("pixels", cut(to_uint8(x), side * scale), info)
-
-
-def _source(record: Record, dvae: DVAE, scale: int) -> tuple[Segment, np.ndarray | None]:
-    """What to enlarge, and the codes it was decoded from."""
-    image, pixels = record.find("image"), record.find("pixels")
-    if image is not None:
-        check_ids(image, dvae.cfg.codebook_size)
-    if pixels is None:
-        if image is None:
-            raise RecordError(f"record {record.id!r}: neither pixels nor image tokens to enlarge")
-        pixels = _decode(image, dvae)
-    rows, cols, side = pixels.data.shape[:3]
-    top = dvae.cfg.patch << (LEVELS - 1)
-    sides = [dvae.cfg.patch << i for i in range(LEVELS)]
-    if side not in sides:
-        known = ", ".join(map(str, sides))
-        raise RecordError(f"record {record.id!r}: {side} px patches, the refiner knows {known}")
-    if side * scale > top:
-        raise RecordError(
-            f"record {record.id!r}: its patches have {side} px already and x{scale} would pass {top} px: "
-            f"choose --scale {top // side}"
-        )
-    if image is not None and image.data.shape != (rows, cols):
-        raise RecordError(
-            f"record {record.id!r}: {rows} x {cols} patches of pixels, but {image.data.shape[0]} x "
-            f"{image.data.shape[1]} image tokens"
-        )
-    return pixels, None if image is None else image.data
-
-
-@torch.inference_mode()
-def _decode(image: Segment, dvae: DVAE) -> Segment:
-    codes = torch.from_numpy(image.data.astype(np.int64))[None].to(next(dvae.parameters()).device)
-    info = {"patch": dvae.cfg.patch} | {k: image.info[k] for k in ("size",) if k in image.info}
-    return Segment("pixels", cut(to_uint8(dvae.decode(codes)), dvae.cfg.patch), info)
+    stage = Upsample(dvae, refiner, options, stream)
+    for record in in_order(records):
+        yield from stage(record)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 
 from janus_cli.errors import JanusError
@@ -11,7 +10,7 @@ from janus_cli.media import pixels_to_image
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
-from janus_cli.stages.upsample import enlarge
+from janus_cli.stages.upsample import UpsampleOptions, upsample
 from janus_cli.training.evaluate_nets import Artist, Tell, from_tensor
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
 from janus_cli.training.tokenizer import to_tensor
@@ -103,9 +102,10 @@ def refiner_report(artist: Artist, sprites: Sprites, held: Sequence[int], tell: 
     decoded = artist.decode(codes)
     denoised, enlarged = [], []
     for i, grid in enumerate(codes):
-        pixels = _denoised(grid, artist, refiner)
-        denoised.append(pixels_to_image(pixels.data))
-        enlarged.append(pixels_to_image(enlarge(pixels, grid, refiner, ENLARGED).data))
+        sharp = _denoised(grid, artist, refiner)
+        denoised.append(pixels_to_image(sharp.segments[-1].data))
+        [x4] = upsample([sharp], artist.dvae, refiner, UpsampleOptions(ENLARGED))
+        enlarged.append(pixels_to_image(x4.segments[-1].data))
         tell(i + 1, len(codes))
     bicubic = F.interpolate(to_tensor(decoded), scale_factor=ENLARGED, mode="bicubic")
     return {
@@ -119,9 +119,8 @@ def refiner_report(artist: Artist, sprites: Sprites, held: Sequence[int], tell: 
     }
 
 
-@torch.inference_mode()
-def _denoised(codes: np.ndarray, artist: Artist, refiner: Refiner) -> Segment:
-    """The denoiser's pixels for codes [rows, cols]."""
+def _denoised(codes: np.ndarray, artist: Artist, refiner: Refiner) -> Record:
+    """Codes [rows, cols] with the denoiser's pixels."""
     image = Segment("image", to_ids(codes, artist.dvae.cfg.codebook_size))
     options = DenoiseOptions(steps=refiner.cfg.steps)
-    return next(iter(denoise([Record((image,))], artist.dvae, refiner, options))).segments[-1]
+    return next(iter(denoise([Record((image,))], artist.dvae, refiner, options)))

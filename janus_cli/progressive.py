@@ -1,0 +1,91 @@
+"""Progressive records: which parts belong together, whether they fit, and how a record is cut into rows.
+
+What section 6 of docs/token-format.md says, over records that have been read.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from janus_cli.errors import RecordError
+from janus_cli.records import Part, Record, Segment
+
+GRIDS = ("image", "pixels")  # modalities of which a part has some rows
+
+
+def is_whole(record: Record) -> bool:
+    """Whether `record` holds all of its result."""
+    return record.part is None or record.part.last
+
+
+def result_of(record: Record) -> str:
+    """What is equal for the parts of one result and no other: its id and all that made it."""
+    return json.dumps([record.id, record.made_by], sort_keys=True)
+
+
+class Parts:
+    """Checks that the parts of each result fit together; those of several may be mixed.
+
+    A last part may come without the others: it needs none.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        """`name`: of the input, for errors."""
+        self._who = f"{name}: record" if name else "record"
+        self._begun: dict[str, tuple[int, int, str]] = {}  # result -> the part due, its first row, the id
+
+    def check(self, record: Record) -> None:
+        """Raise RecordError for a part that does not come in its turn, or has other rows than it says."""
+        if (part := record.part) is None:
+            return
+        key, who, (first, end) = result_of(record), f"{self._who} {record.id!r}: part {part.index}", part.rows
+        index, row, _ = self._begun.pop(key, (0, 0, ""))
+        if part.index != index and (index or not part.last):
+            raise RecordError(f"{who} comes where part {index} is due")
+        if first != (0 if part.last else row) or end < row:
+            due = f"all {row} or more" if part.last else f"those from {row}"
+            raise RecordError(f"{who} has the rows {first} to {end} where {due} are due")
+        for segment in filter(None, map(record.find, GRIDS)):
+            if len(segment.data) != end - first:
+                raise RecordError(f"{who} says that it has {end - first} rows, but its {segment.modality} "
+                                  f"segment has {len(segment.data)}")
+        if not part.last:
+            self._begun[key] = index + 1, end, record.id
+
+    def end(self) -> None:
+        """Raise RecordError where a last part has not come."""
+        for index, row, id in self._begun.values():
+            raise RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, without "
+                              "the last one; the command that wrote it did not finish")
+
+
+def in_order(records: Iterable[Record]) -> Iterator[Record]:
+    """The same records, checked. Raises RecordError as `Parts` does."""
+    parts = Parts()
+    for record in records:
+        parts.check(record)
+        yield record
+    parts.end()
+
+
+def as_part(record: Record, part: Part | None) -> Record:
+    """`record` as that part of a result; None for a whole that has no parts."""
+    return Record(record.segments, record.id, record.made_by, part)
+
+
+def as_row(record: Record, row: int) -> Record:
+    """`record`, which holds one row of a picture, as the part of that number."""
+    return as_part(record, Part(row, False, (row, row + 1)))
+
+
+def as_last(record: Record, height: int) -> Record:
+    """`record`, which holds a picture of `height` rows, as the part behind those of its rows."""
+    return as_part(record, Part(height, True, (0, height)))
+
+
+def with_rows(record: Record, modality: str, data: np.ndarray) -> Record:
+    """`record` with other data in its last segment of `modality`."""
+    last = record.find(modality)
+    segments = [Segment(modality, data, s.info) if s is last else s for s in record.segments]
+    return Record(tuple(segments), record.id, record.made_by, record.part)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
     from janus_cli.sound import Sound
     from janus_cli.stages.generate import GenerateOptions, Identity
+    from janus_cli.stages.page import Page
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
@@ -184,6 +185,15 @@ class Pipeline(Understanding):
             return self.model.codebook_fingerprint
         return zoo.fingerprint(self._parts.tensor(parts.CODEBOOK).float().numpy())
 
+    def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
+        """Each record with its square of image tokens laid out as `page`; as it is for None."""
+        from janus_cli.stages.page import lay_out
+
+        def finish(record: "Record") -> "np.ndarray":
+            return self._picture(next(self.upsample(self.denoise([record]))).segments[-1])
+
+        return iter(records) if page is None else lay_out(records, page, finish, self.encode)
+
     def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
                 seed: int = 0) -> Iterator["Record"]:
         """Each record with a sharpened `pixels` segment after its image tokens."""
@@ -193,10 +203,14 @@ class Pipeline(Understanding):
         return denoise(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None) -> Iterator["Record"]:
-        """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4."""
+        """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4.
+
+        None: as the record's page was laid out for, else the model's own.
+        """
         from janus_cli.stages.upsample import UpsampleOptions, upsample
 
-        options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
+        usual = self.model.config.generation.upsample
+        options = UpsampleOptions(usual, follow=True) if scale is None else UpsampleOptions(scale)
         return upsample(map(self.check, records), self._own_dvae, self.refiner, options)
 
     def decode(self, record: "Record") -> "np.ndarray | str | Sound":
@@ -233,9 +247,11 @@ class Pipeline(Understanding):
         if self.published is not None and (options.steps or options.scale not in (None, 1)):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
+        page = choices.page_for(self.model, options.size)
         images = self.generate(records, self.generate_options(options), progress)
         if self.published is not None:
             return images
+        images = self.lay_out(images, page)
         return self.upsample(self.denoise(images, options.steps), options.scale)
 
     def speak(self, texts: Iterable[str | None], options: "GenerateOptions",

@@ -21,9 +21,10 @@ SCALES = (1, 2, 4)
 
 @dataclass(frozen=True)
 class UpsampleOptions:
-    """How far to enlarge, in all."""
+    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was."""
 
     scale: int = 4
+    follow: bool = False
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -46,10 +47,11 @@ def upsample(
             f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
         )
     for record in records:
-        pixels, codes = _source(record, dvae, options.scale)
-        enlarged = enlarge(pixels, codes, refiner, options.scale)
+        scale = (_laid_out(record) if options.follow else None) or options.scale
+        pixels, codes = _source(record, dvae, scale)
+        enlarged = enlarge(pixels, codes, refiner, scale)
         kept = [s for s in record.segments if s.modality != "pixels"]
-        yield record.with_step("upsample", (*kept, enlarged), scale=options.scale)
+        yield record.with_step("upsample", (*kept, enlarged), scale=scale)
 
 
 @torch.inference_mode()
@@ -66,6 +68,12 @@ def enlarge(pixels: Segment, codes: np.ndarray | None, refiner: Refiner, scale: 
     if "size" in info:
         info["size"] = [n * scale for n in info["size"]]
     return Segment("pixels", cut(to_uint8(x), side * scale), info)
+
+
+def _laid_out(record: Record) -> int | None:
+    """The enlargement that `record` was laid out for, None where nothing says so."""
+    told = next((step.get("scale") for step in reversed(record.made_by) if step.get("stage") == "page"), None)
+    return told if type(told) is int and told in SCALES else None
 
 
 def _source(record: Record, dvae: DVAE, scale: int) -> tuple[Segment, np.ndarray | None]:

@@ -192,7 +192,7 @@ class Pipeline(Understanding):
         def finish(record: "Record") -> "np.ndarray":
             return self._picture(next(self.upsample(self.denoise([record]))).segments[-1])
 
-        return iter(records) if page is None else lay_out(records, page, finish, self.encode)
+        return iter(records) if page is None else lay_out(records, page, self._picture, finish, self.encode)
 
     def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
                 seed: int = 0) -> Iterator["Record"]:

@@ -35,7 +35,7 @@ class Size:
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """How to draw. None means the model's own default."""
+    """How to draw. None means the model's own default. Raises UsageError for both a scale and a size."""
 
     n: int = 1  # pictures for each prompt
     seed: int = 0
@@ -48,6 +48,10 @@ class DrawOptions:
     batch_size: int = 8  # pictures generated together; changes no picture
     through_words: bool = True  # sounds are put into words before they are drawn
     size: Size | None = None  # of the final picture, instead of `scale`
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.scale is not None:
+            raise UsageError("give --size or --scale, not both")
 
 
 def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":

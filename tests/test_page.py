@@ -136,6 +136,11 @@ def test_what_a_page_cannot_be_is_said(janus):
     assert "--size" not in janus("draw", "a", "--size", "160x128", "--quiet").err
 
 
+def test_a_size_and_a_scale_together_are_refused():
+    with pytest.raises(UsageError, match="not both"):
+        pipeline.DrawOptions(scale=2, size=Size(64, 64))
+
+
 # ---- commands, with the tiny model: 4 x 4 tokens, 128 px
 
 
@@ -183,10 +188,9 @@ def test_a_scale_that_is_given_counts_more_than_the_pages(janus):
 def test_batches_change_no_page(tiny_model):
     draw = pipeline.load(str(tiny_model))
     for size in (Size(160, 128), Size(136, 136)):
-        alone, together = (
-            [r.find("image").data for r in draw.draw(["a", "b"], pipeline.DrawOptions(batch_size=n, size=size))]
-            for n in (1, 8))
-        assert all(map(np.array_equal, alone, together))
+        chosen = (pipeline.DrawOptions(batch_size=n, size=size) for n in (1, 8))
+        alone, together = ([r.find("image").data for r in draw.draw(["a", "b"], one)] for one in chosen)
+        assert len(alone) == 2 and all(map(np.array_equal, alone, together))
 
 
 @pytest.mark.parametrize(("args", "says"), [

@@ -14,15 +14,28 @@ from janus_cli.plugins import BUILT_IN
 
 if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.page import Page
 
 MAX_TOKENS = 512  # of a published model's answer, where nothing is said
 MAX_WORDS = 64  # of our own model's text
 MAX_SECONDS = 10.0  # of speech
+MAX_SIDE = 1024  # pixels of a page
+
+
+@dataclass(frozen=True)
+class Size:
+    """A picture's width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}" if self.width == self.height else f"{self.width}x{self.height}"
 
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """How to draw. None means the model's own default."""
+    """How to draw. None means the model's own default. Raises UsageError for both a scale and a size."""
 
     n: int = 1  # pictures for each prompt
     seed: int = 0
@@ -34,6 +47,11 @@ class DrawOptions:
     scale: int | None = None  # 1, 2 or 4
     batch_size: int = 8  # pictures generated together; changes no picture
     through_words: bool = True  # sounds are put into words before they are drawn
+    size: Size | None = None  # of the final picture, instead of `scale`
+
+    def __post_init__(self) -> None:
+        if self.size is not None and self.scale is not None:
+            raise UsageError("give --size or --scale, not both")
 
 
 def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
@@ -147,13 +165,54 @@ def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -
                          f"{most:.1f} s at once: cut it")
 
 
-def scale_for(model: zoo.Model, size: int) -> int:
-    """The scale that makes generated pictures `size` pixels high. Raises UsageError if none does."""
-    sizes = model.config.sizes
-    if size not in sizes:
-        known = ", ".join(map(str, sizes)) or "no"
-        raise UsageError(f"size {size}: model {model.name} draws pictures of {known} pixels only")
-    return sizes[size]
+def page_for(model: zoo.Model, size: Size | None) -> "Page | None":
+    """How pictures of `size` are laid out; None where the model draws that size by itself, or for None.
+
+    The enlargement is the largest that leaves the short side as many tokens as the model learned. Raises
+    UsageError, naming what is near, for a size that cannot be.
+    """
+    from janus_cli.stages.page import Page
+
+    if size is None:
+        return None
+    sizes, ours = model.config.sizes, model.config.generation
+    if is_published(model) or not sizes or ours.grid[0] != ours.grid[1]:
+        if size.width != size.height or size.height not in sizes:
+            known = ", ".join(map(str, sizes)) or "no"
+            raise UsageError(f"size {size}: model {model.name} draws pictures of {known} pixels only")
+        return None
+    assert model.config.dvae is not None, "else there were no sizes"
+    patch, short = model.config.dvae.patch, min(size.width, size.height)
+    _check_sides(size, patch, min(sizes))
+    scale = max(scale for side, scale in sizes.items() if side <= short)
+    page = Page(size.width, size.height, scale, patch)
+    return None if (page.grid, scale) == (ours.grid, ours.upsample) and page.is_whole else page
+
+
+def _check_sides(size: Size, patch: int, least: int) -> None:
+    """Raise UsageError for sides that are no multiples of `patch` from `least` to MAX_SIDE."""
+    def near(up: int) -> Size:
+        sides = ((side + up * (patch - 1)) // patch * patch for side in (size.width, size.height))
+        return Size(*(min(max(side, least), MAX_SIDE) for side in sides))
+
+    if min(size.width, size.height) < least:
+        raise UsageError(f"--size {size}: too small: each side needs at least {least} pixels")
+    if max(size.width, size.height) > MAX_SIDE:
+        raise UsageError(f"--size {size}: too large: each side has at most {MAX_SIDE} pixels")
+    if size.width % patch or size.height % patch:
+        raise UsageError(f"--size {size}: choose multiples of {patch}, such as {near(0)} or {near(1)}")
+
+
+def limits_of(model: zoo.Model, page: "Page") -> str:
+    """What a page can't be, in words for the user; nothing where it is what the model learned."""
+    rows, cols = model.config.generation.grid
+    side, said = min(page.width, page.height), []
+    if min(page.grid) > rows or not page.is_whole:
+        said.append(f"{model.name} draws {rows} x {cols} tokens and they are enlarged: sharper edges, "
+                    "no more detail")
+    if page.width != page.height:
+        said.append(f"the drawing has the middle {side} x {side} pixels, the rest is background")
+    return "; ".join(said)
 
 
 def dtype_for(model: zoo.Model, wanted: str, device: str) -> str:

@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
+from janus_cli import choices
 from janus_cli.choices import DrawOptions
 from janus_cli.errors import UsageError
 from janus_cli.understanding import Understanding
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.refiner import Refiner
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record
     from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.page import Page
 
     Stage = Callable[[Record], Iterator[Record]]  # a record or part -> what comes of it
 
@@ -25,6 +29,7 @@ class Drawing(Understanding):
     """What `Pipeline` does to sharpen, to enlarge and to draw. It gives the loading, tokens and checks."""
 
     check: Callable[["Record"], "Record"]
+    encode: Callable[["np.ndarray"], "Record"]
     tokenize: Callable[[str, str], "Record"]
     generate: Callable[..., Iterator["Record"]]
     generate_options: Callable[[DrawOptions], "GenerateOptions"]
@@ -61,7 +66,8 @@ class Drawing(Understanding):
         from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
         dvae = self._own_dvae
-        options = UpsampleOptions(self.model.config.generation.upsample if scale is None else scale)
+        usual = self.model.config.generation.upsample
+        options = UpsampleOptions(usual, follow=True) if scale is None else UpsampleOptions(scale)
         stage = Upsample(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
 
@@ -76,8 +82,20 @@ class Drawing(Understanding):
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None,
                  stream: bool = False) -> Iterator["Record"]:
-        """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4. `stream`: as above."""
+        """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4. `stream`: as above.
+
+        None: as the record's page was laid out for, else the model's own.
+        """
         return _each(self.upsampler(scale, stream), records)
+
+    def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
+        """Each record with its square of image tokens laid out as `page`; as it is for None."""
+        from janus_cli.stages.page import lay_out
+
+        def finish(record: "Record") -> "np.ndarray":
+            return self._picture(next(self.upsample(self.denoise([record]))).segments[-1])
+
+        return iter(records) if page is None else lay_out(records, page, self._picture, finish, self.encode)
 
     def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
              progress: Progress | None = None, watch: "Watch | None" = None) -> Iterator["Record"]:
@@ -95,6 +113,7 @@ class Drawing(Understanding):
         made = _watched("generate", self.generate(records, self.generate_options(options), progress, stream),
                         watch)
         if self.published is None:
+            made = self.lay_out(made, choices.page_for(self.model, options.size))
             made = _watched("denoise", self.denoise(made, options.steps, stream=stream), watch)
             made = _watched("upsample", self.upsample(made, options.scale, stream), watch)
         return (as_part(record, None) for record in made if is_whole(record))

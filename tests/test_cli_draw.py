@@ -165,8 +165,8 @@ def test_the_pipeline_refuses_other_models_tokens(tiny_model):
 
 def test_the_pipeline_refuses_impossible_options(tiny_model):
     draw = pipeline.load(str(tiny_model))
-    with pytest.raises(UsageError, match="32, 64, 128 pixels only"):
-        choices.scale_for(draw.model, 100)
+    with pytest.raises(UsageError, match="--size 100: choose multiples of 8"):
+        draw.draw(["a"], pipeline.DrawOptions(size=choices.Size(100, 100)))
     with pytest.raises(UsageError, match="scale 3"):
         draw.draw(["a"], pipeline.DrawOptions(scale=3))
 

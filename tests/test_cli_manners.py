@@ -45,7 +45,7 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
     (["draw", "a", "-o", "{prompt"], "{prompt"),
     (["draw", "a", "-o", "{seed:q}.png"], "{seed:q}.png"),
     (["draw", "a", "-o", "a.tiff"], "use a name in .png"),
-    (["draw", "a", "--size", "100"], "32, 64, 128 pixels only"),
+    (["draw", "a", "--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
     (["draw", "a", "--size", "64", "--scale", "2"], "not both"),
     (["draw", "a", "--scale", "3"], "scale 3"),
     (["draw", "a", "--json", "-o", "-"], "standard output"),

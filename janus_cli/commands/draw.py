@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from janus_cli import zoo
-from janus_cli.choices import DrawOptions, scale_for
+from janus_cli.choices import DrawOptions, limits_of, page_for
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, shortened, token_bar
 from janus_cli.commands.loading import Loader
@@ -62,13 +62,12 @@ def draw(
     talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
     loader = Loader(model, device, talk, dtype)
     pipeline = loader.named()
-    if size is not None:
-        if scale is not None:
-            raise UsageError("give --size or --scale, not both")
-        scale = scale_for(pipeline.model, size)
     if stdin and sys.stdin is not None and sys.stdin.isatty():
         batch_size = 1  # someone is typing: answer each line
-    options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size)
+    options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size,
+                          size=size)
+    if (page := page_for(pipeline.model, size)) and (said := limits_of(pipeline.model, page)):
+        talk(f"--size {size}: {said}")
     chosen, done = pipeline.generate_options(options), 0
     with token_bar(quiet) as (rate, count):
         given = chain(prompts or [], read_texts(True, failures) if stdin else ())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli.choices import DrawOptions, for_pictures, for_speech, for_text
+from janus_cli.choices import DrawOptions, for_pictures, for_speech, for_text, limits_of, page_for
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
 from janus_cli.commands.loading import Loader
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
     from janus_cli.records import Record
     from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.page import Page
     from janus_cli.zoo import Model
 
     Complete = Callable[[Model], GenerateOptions]
+    LaidOut = Callable[[Model], Page | None]
 
 
 class Target(StrEnum):
@@ -36,6 +38,7 @@ def generate(
     to: Annotated[Target, typer.Option("--to", help="What to generate.")] = Target.image,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
+    size: opt.Size = None,
     cfg_scale: opt.CfgScale = None,
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
@@ -63,6 +66,8 @@ def generate(
     """
     if to is not Target.text and max_tokens is not None:
         raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")
+    if to is not Target.image and size is not None:
+        raise UsageError("--size is for pictures")
     if to is not Target.image and cfg_scale is not None:
         raise UsageError(f"--cfg-scale is for pictures: {to.value} is generated without guidance")
     if to is not Target.audio and seconds is not None:
@@ -71,20 +76,27 @@ def generate(
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
     check_parts(stream, output)
     given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size,
-                        through_words=through_words)
+                        through_words=through_words, size=size)
+
+    talk, failures = Talk(quiet), Failures()
+
+    def laid_out(model: "Model") -> "Page | None":
+        if (page := page_for(model, size)) and (said := limits_of(model, page)):
+            talk(f"--size {size}: {said}")
+        return page
 
     def complete(model: "Model") -> "GenerateOptions":
         if to is Target.audio:
             return for_speech(model, given, seconds)
         return for_pictures(model, given) if to is Target.image else for_text(model, given, max_tokens)
 
-    talk, failures = Talk(quiet), Failures()
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
     if join:
         records = _joined(records, failures)
     with token_bar(quiet) as (rate, count):
-        write_all(_generated(loader, records, complete, failures, count, stream), output, force, failures)
+        made = _generated(loader, records, complete, laid_out, failures, count, stream)
+        write_all(made, output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
@@ -99,11 +111,12 @@ def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record
                  tuple(step for r in parts for step in r.made_by))
 
 
-def _generated(loader: Loader, records: Iterator["Record"], complete: "Complete", failures: Failures,
-               count: Callable[[int], None], stream: bool) -> Iterator["Record"]:
+def _generated(loader: Loader, records: Iterator["Record"], complete: "Complete", laid_out: "LaidOut",
+               failures: Failures, count: Callable[[int], None], stream: bool) -> Iterator["Record"]:
     for pipeline, group in loader.grouped(records, failures):
-        chosen = complete(pipeline.model)
-        yield from pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count, stream)
+        chosen, page = complete(pipeline.model), laid_out(pipeline.model)
+        made = pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count, stream)
+        yield from pipeline.lay_out(made, page)
 
 
 def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions",

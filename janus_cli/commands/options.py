@@ -1,9 +1,11 @@
 """Typer declarations of the arguments and options that several commands share."""
 
+import re
 from typing import Annotated
 
 import typer
 
+from janus_cli.choices import Size as ChosenSize
 from janus_cli.commands.console import Device, Dtype
 from janus_cli.errors import UsageError
 
@@ -67,7 +69,18 @@ def _known_scale(scale: int | None) -> int | None:
 
 
 Scale = Annotated[int | None, typer.Option(
-    "--scale", show_default="the model's", callback=_known_scale, help="Enlargement: 1, 2 or 4.")]
-Size = Annotated[int | None, typer.Option(
-    "--size", min=1, metavar="PX", show_default=False,
-    help="Height of the final picture in pixels, instead of --scale.")]
+    "--scale", show_default="what --size asked for, else the model's", callback=_known_scale,
+    help="Enlargement: 1, 2 or 4.")]
+
+
+def _size(text: str) -> ChosenSize:
+    if not (found := re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.strip(), re.ASCII | re.IGNORECASE)):
+        raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
+    return ChosenSize(int(found[1]), int(found[2] or found[1]))
+
+
+Size = Annotated[ChosenSize | None, typer.Option(
+    "--size", metavar="PX|WxH", show_default=False, parser=_size,
+    help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is drawn "
+         "stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
+         "longer one more background.")]

@@ -50,9 +50,14 @@ class Denoise(Rowwise):
 
     def __init__(self, dvae: DVAE, refiner: Refiner, options: DenoiseOptions, stream: bool = False) -> None:
         check_pair(dvae, refiner)
-        drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
-        super().__init__({"steps": options.steps, **drawn}, next(dvae.parameters()).device, stream)
+        super().__init__(next(dvae.parameters()).device, stream)
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
+
+    def told(self, record: Record) -> dict[str, Any]:
+        """The steps, and the chance that there was."""
+        options = self._chosen
+        drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
+        return {"steps": options.steps, **drawn}
 
     def check(self, record: Record) -> None:
         """Raise RecordError for a record without image tokens or with ids beyond the codebook."""

@@ -4,7 +4,7 @@ What they have in common. Offline is the stream fed everything at once: there is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,14 @@ class Rowwise(ABC):
     reads: Sequence[str]  # modalities
     mask_code: int = 0  # stands for tokens that nobody knows
 
-    def __init__(self, options: Mapping[str, Any], device: torch.device, stream: bool = False) -> None:
-        """`options`: for made_by. `stream`: give parts as their rows are done, else whole records."""
-        self.options, self.device, self.stream = options, device, stream
+    def __init__(self, device: torch.device, stream: bool = False) -> None:
+        """`stream`: give parts as their rows are done, else whole records."""
+        self.device, self.stream = device, stream
         self._begun: dict[str, _Result] = {}
+
+    @abstractmethod
+    def told(self, record: Record) -> dict[str, Any]:
+        """The options that `made_by` names."""
 
     @abstractmethod
     def check(self, record: Record) -> None:
@@ -59,7 +63,7 @@ class Rowwise(ABC):
         """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""
         new = Segment("pixels", pixels, self.info(record))
         kept = [s for s in record.segments if s.modality != "pixels"]
-        return record.with_step(self.name, (*kept, new), **self.options)
+        return record.with_step(self.name, (*kept, new), **self.told(record))
 
 
 class _Result:

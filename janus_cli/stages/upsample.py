@@ -25,9 +25,10 @@ CONTEXT = 8  # pixels of the token rows above and below that a pass sees: what a
 
 @dataclass(frozen=True)
 class UpsampleOptions:
-    """How far to enlarge, in all."""
+    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was."""
 
     scale: int = 4
+    follow: bool = False
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -46,9 +47,16 @@ class Upsample(Rowwise):
                 f"the refiner is for {ours.codebook_size} codes of {ours.patch} px, the dVAE has "
                 f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
             )
-        super().__init__({"scale": options.scale}, next(dvae.parameters()).device, stream)
-        self._dvae, self._refiner, self._scale = dvae, refiner, options.scale
+        super().__init__(next(dvae.parameters()).device, stream)
+        self._dvae, self._refiner, self._chosen = dvae, refiner, options
         self.mask_code = refiner.mask_code
+
+    def told(self, record: Record) -> dict[str, Any]:
+        """How far this record is enlarged."""
+        return {"scale": self._scale(record)}
+
+    def _scale(self, record: Record) -> int:
+        return (_laid_out(record) if self._chosen.follow else None) or self._chosen.scale
 
     def check(self, record: Record) -> None:
         """Raise RecordError for a record with nothing to enlarge, or with what the nets do not fit."""
@@ -62,8 +70,9 @@ class Upsample(Rowwise):
         sides = [patch << i for i in range(LEVELS)]
         if side not in sides:
             raise RecordError(f"{who}{side} px patches, the refiner knows {', '.join(map(str, sides))}")
-        if side * self._scale > sides[-1]:
-            raise RecordError(f"{who}its patches have {side} px already and x{self._scale} would pass "
+        scale = self._scale(record)
+        if side * scale > sides[-1]:
+            raise RecordError(f"{who}its patches have {side} px already and x{scale} would pass "
                               f"{sides[-1]} px: choose --scale {sides[-1] // side}")
         if image is not None and pixels is not None and image.data.shape != pixels.data.shape[:2]:
             rows, cols = pixels.data.shape[:2]
@@ -80,7 +89,7 @@ class Upsample(Rowwise):
 
         first = [] if record.find("pixels") else [Bands(decode, self._dvae.reach, self._dvae.reach)]
         side = pixels.data.shape[2] if (pixels := record.find("pixels")) else self._dvae.cfg.patch
-        sides = [side << i for i in range(self._scale.bit_length() - 1)]
+        sides = [side << i for i in range(self._scale(record).bit_length() - 1)]
         return [*first, *(Bands(twice, 1, 1, side - CONTEXT) for side in sides)]
 
     def info(self, record: Record) -> dict[str, Any]:
@@ -91,9 +100,10 @@ class Upsample(Rowwise):
         else:
             whole = image.info if image is not None else {}
             known, side = {k: whole[k] for k in ("size",) if k in whole}, self._dvae.cfg.patch
+        scale = self._scale(record)
         if "size" in known:
-            known["size"] = [n * self._scale for n in known["size"]]
-        return known | {"patch": side * self._scale}
+            known["size"] = [n * scale for n in known["size"]]
+        return known | {"patch": side * scale}
 
 
 def upsample(
@@ -109,3 +119,9 @@ def upsample(
     stage = Upsample(dvae, refiner, options, stream)
     for record in in_order(records):
         yield from stage(record)
+
+
+def _laid_out(record: Record) -> int | None:
+    """The enlargement that `record` was laid out for, None where nothing says so."""
+    told = next((step.get("scale") for step in reversed(record.made_by) if step.get("stage") == "page"), None)
+    return told if type(told) is int and told in SCALES else None

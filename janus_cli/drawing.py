@@ -52,41 +52,42 @@ class Drawing(Understanding):
         return cast("DVAE", self.dvae)
 
     def denoiser(self, steps: int | None = None, noise: float = 0.0, seed: int = 0,
-                 stream: bool = False) -> "Stage":
+                 stream: bool = False, scale: int = 1) -> "Stage":
         """`denoise` of one record or part after the other."""
         from janus_cli.stages.denoise import Denoise, DenoiseOptions
 
         dvae = self._own_dvae
-        options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps, noise, seed)
+        options = DenoiseOptions(self.refiner.cfg.steps if steps is None else steps, noise, seed, scale)
         stage = Denoise(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
 
-    def upsampler(self, scale: int | None = None, stream: bool = False) -> "Stage":
+    def upsampler(self, scale: int | None = None, stream: bool = False, steps: int = 0) -> "Stage":
         """`upsample` of one record or part after the other."""
         from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
         dvae = self._own_dvae
         usual = self.model.config.generation.upsample
-        options = UpsampleOptions(usual, follow=True) if scale is None else UpsampleOptions(scale)
+        options = UpsampleOptions(usual if scale is None else scale, follow=scale is None, steps=steps)
         stage = Upsample(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
 
     def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
-                seed: int = 0, stream: bool = False) -> Iterator["Record"]:
-        """Each record with a sharpened `pixels` segment after its image tokens.
+                seed: int = 0, stream: bool = False, scale: int = 1) -> Iterator["Record"]:
+        """Each record with a sharpened `pixels` segment after its image tokens, `scale` times as large.
 
         Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
         with the whole. Without it the last part is waited for, and whole records are given.
         """
-        return _each(self.denoiser(steps, noise, seed, stream), records)
+        return _each(self.denoiser(steps, noise, seed, stream, scale), records)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None,
-                 stream: bool = False) -> Iterator["Record"]:
+                 stream: bool = False, steps: int = 0) -> Iterator["Record"]:
         """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4. `stream`: as above.
 
-        None: as the record's page was laid out for, else the model's own.
+        None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
+        passes that denoise as well.
         """
-        return _each(self.upsampler(scale, stream), records)
+        return _each(self.upsampler(scale, stream, steps), records)
 
     def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
         """Each record with its square of image tokens laid out as `page`; as it is for None."""

@@ -168,6 +168,19 @@ def test_the_denoiser_streams_any_wave(dvae, refiner, grid, stride, window):
     torch.testing.assert_close(at_once, reference(dvae, refiner, y, wave, ABOVE, BELOW), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_what_denoises_and_enlarges_streams(dvae, refiner, grid, steps):
+    def chain() -> Chain:
+        return Chain([Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
+                      *(Denoiser(refiner, Wave.of(grid[1], steps), twice=True) for _ in range(2))])
+
+    rows = code_rows(*grid)
+    whole = drawn(fed(chain(), rows, []))
+    assert whole.shape[2:] == (32 * grid[0], 32 * grid[1]) and whole.std() > 0
+    assert torch.equal(whole, drawn(fed(chain(), rows, list(range(1, grid[0])))))
+
+
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_a_row_is_sharp_one_row_after_another(refiner, steps):
     step = Denoiser(refiner, Wave.of(4, steps))

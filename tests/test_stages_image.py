@@ -213,3 +213,60 @@ def test_upsample_errors(dvae, refiner):
     with pytest.raises(RecordError, match="out of range"):
         bad = Segment("image", np.full((1, 1), 99, np.uint16))
         next(upsample([Record((bad,))], dvae, refiner, UpsampleOptions()))
+
+
+# ---- denoised and enlarged: straight at the final size, and in the same passes
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_denoising_at_the_final_size_starts_from_the_enlarged(dvae, refiner, scale):
+    record = tokens(size=[20, 30])
+    plain = next(upsample([record], dvae, refiner, UpsampleOptions(scale)))
+    started = next(denoise([record], dvae, refiner, DenoiseOptions(0, scale=scale)))
+    apart = np.abs(pixels_of(started).astype(int) - pixels_of(plain).astype(int))
+    assert pixels_of(started).shape == (3, 4, 8 * scale, 8 * scale, 3) and np.median(apart) <= 2
+    sharp = next(denoise([record], dvae, refiner, DenoiseOptions(1, scale=scale)))
+    segment = sharp.find("pixels")
+    assert dict(segment.info) == {"patch": 8 * scale, "size": [20 * scale, 30 * scale]}
+    assert sharp.made_by[-1] == {"stage": "denoise", "steps": 1, "scale": scale}
+    whole = torch.from_numpy(join(pixels_of(started)).astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    codes = torch.from_numpy(record.find("image").data.astype(np.int64))[None]
+    with torch.inference_mode():
+        wanted = refiner.denoise(whole, whole, torch.zeros_like(whole[:, :1]), codes)
+    got = join(pixels_of(sharp)).astype(np.float32) / 127.5 - 1
+    assert np.abs(got[: 8 * scale] - wanted[0].permute(1, 2, 0).clamp(-1, 1).numpy()[: 8 * scale]).mean() < 0.05
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_one_pass_denoises_and_enlarges(dvae, refiner, scale, steps):
+    """On one row of tokens the bands are the whole picture, so the nets alone say what must come."""
+    record = tokens(rows=1)
+    done = next(upsample([record], dvae, refiner, UpsampleOptions(scale, steps=steps)))
+    assert done.made_by[-1] == {"stage": "upsample", "scale": scale, "steps": steps}
+    codes = torch.from_numpy(record.find("image").data.astype(np.int64))[None]
+    with torch.inference_mode():
+        y = dvae.decode(codes).clamp(-1, 1).mul(127.5).add(127.5).round().div(127.5).sub(1)
+        for _ in range(scale.bit_length() - 1):
+            x = y
+            for step in range(steps):
+                t = torch.full_like(x[:, :1], step / steps)
+                guess, large = refiner.denoise_up(x, y, t, codes)
+                x = x + (guess - x) / (steps - step)
+            y = large.clamp(-1, 1)
+    wanted = y[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
+    np.testing.assert_allclose(join(pixels_of(done)), wanted, atol=1.0)
+
+
+def test_a_scale_of_one_and_no_steps_change_nothing(dvae, refiner):
+    record = next(denoise([tokens()], dvae, refiner, DenoiseOptions(2)))
+    assert dumps(next(denoise([tokens()], dvae, refiner, DenoiseOptions(2, scale=1)))) == dumps(record)
+    same = next(upsample([record], dvae, refiner, UpsampleOptions(1, steps=2)))
+    np.testing.assert_array_equal(pixels_of(same), pixels_of(record))
+
+
+def test_impossible_scales_and_steps(dvae, refiner):
+    with pytest.raises(UsageError, match="--scale 3"):
+        DenoiseOptions(scale=3)
+    with pytest.raises(UsageError, match="--steps 65"):
+        UpsampleOptions(steps=65)

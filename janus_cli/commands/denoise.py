@@ -1,15 +1,25 @@
 """`janus denoise`: image tokens in, the same with sharpened pixels out."""
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Failures, Talk
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import check_parts, write_all
 from janus_cli.commands.streams import read_records
 
+if TYPE_CHECKING:
+    from janus_cli.drawing import Stage
+    from janus_cli.pipeline import Pipeline
+
 
 def denoise(
     inputs: opt.Inputs = None,
     steps: opt.Steps = None,
+    scale: Annotated[int, typer.Option(
+        "--scale", help="Enlarge first by 1, 2 or 4, then denoise straight at that size.")] = 1,
     noise: opt.Noise = 0.0,
     seed: opt.Seed = 0,
     stream: opt.Stream = False,
@@ -27,5 +37,8 @@ def denoise(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "denoise", stream)
-    sharp = loader.each(records, failures, lambda pipeline: pipeline.denoiser(steps, noise, seed, stream))
+    def stage(pipeline: "Pipeline") -> "Stage":
+        return pipeline.denoiser(steps, noise, seed, stream, scale)
+
+    sharp = loader.each(records, failures, stage)
     write_all(sharp, output, force, failures)

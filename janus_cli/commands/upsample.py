@@ -1,5 +1,9 @@
 """`janus upsample`: pixels in, 2 or 4 times larger ones out."""
 
+from typing import Annotated
+
+import typer
+
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Failures, Talk
 from janus_cli.commands.loading import Loader
@@ -10,6 +14,8 @@ from janus_cli.commands.streams import read_records
 def upsample(
     inputs: opt.Inputs = None,
     scale: opt.Scale = None,
+    steps: Annotated[int, typer.Option(
+        "--steps", min=0, help="Denoise in the same passes, in so many steps each; 0 = only enlarge.")] = 0,
     stream: opt.Stream = False,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
@@ -25,5 +31,5 @@ def upsample(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "upsample", stream)
-    large = loader.each(records, failures, lambda pipeline: pipeline.upsampler(scale, stream))
+    large = loader.each(records, failures, lambda pipeline: pipeline.upsampler(scale, stream, steps))
     write_all(large, output, force, failures)

@@ -15,10 +15,11 @@ from janus_cli.nets.refiner import Refiner
 from janus_cli.progressive import in_order
 from janus_cli.records import Record, Segment, check_ids
 from janus_cli.stages.bands import Bands, Step
+from janus_cli.stages.enlarging import passes
 from janus_cli.stages.rowwise import Rowwise
-from janus_cli.stages.wavefront import Denoiser, Wave, noise_rows
+from janus_cli.stages.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
 
-MAX_STEPS = 64
+SCALES = (1, 2, 4)
 CONTEXT = 2  # rows of codes above and below that the dVAE is given; the denoiser evens out what that leaves
 
 
@@ -28,17 +29,21 @@ class DenoiseOptions:
 
     noise: share of the training's noise to start from. What the net can't turn into detail stays as grain,
     so 0 is the default, and then there is no chance in it; the seed matters only above 0.
+    scale: the reconstruction is enlarged so far first and then denoised straight at that size.
     """
 
     steps: int = 3
     noise: float = 0.0
     seed: int = 0
+    scale: int = 1
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps}: give a number from 0 to {MAX_STEPS}")
         if not 0 <= self.noise <= 1:
             raise UsageError(f"--noise {self.noise:g}: give a share from 0 to 1")
+        if self.scale not in SCALES:
+            raise UsageError(f"--scale {self.scale}: choose 1, 2 or 4")
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: give a number from 0 up")
 
@@ -52,12 +57,14 @@ class Denoise(Rowwise):
         check_pair(dvae, refiner)
         super().__init__(next(dvae.parameters()).device, stream)
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
+        self._patch = dvae.cfg.patch * options.scale  # pixels per side of what is made
 
     def told(self, record: Record) -> dict[str, Any]:
-        """The steps, and the chance that there was."""
+        """The steps, the size and the chance that there was."""
         options = self._chosen
         drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
-        return {"steps": options.steps, **drawn}
+        enlarged = {"scale": options.scale} if options.scale > 1 else {}
+        return {"steps": options.steps, **enlarged, **drawn}
 
     def check(self, record: Record) -> None:
         """Raise RecordError for a record without image tokens or with ids beyond the codebook."""
@@ -70,18 +77,20 @@ class Denoise(Rowwise):
         options, cols = self._chosen, _image(record).data.shape[1]
         context = CONTEXT if options.steps else self._dvae.reach
         decode = Bands(lambda codes, *_: self._dvae.decode(codes).clamp(-1, 1), context, context)
+        large = [decode, *passes(self._refiner, self._dvae.cfg.patch, options.scale)]
         if not options.steps:
-            return [decode]
+            return large
         noise = None
         if options.noise:
-            rows = noise_rows(cols, self._dvae.cfg.patch, options.seed, item_index(record))
+            rows = noise_rows(cols, self._patch, options.seed, item_index(record))
             noise = (np.float32(options.noise * self._refiner.cfg.noise) * row for row in rows)
-        return [decode, Denoiser(self._refiner, Wave.of(cols, options.steps), noise)]
+        return [*large, Denoiser(self._refiner, Wave.of(cols, options.steps), noise)]
 
     def info(self, record: Record) -> dict[str, Any]:
         """The patch, and the size where it is known."""
-        known = _image(record).info
-        return {"patch": self._dvae.cfg.patch} | {k: known[k] for k in ("size",) if k in known}
+        known, scale = _image(record).info, self._chosen.scale
+        size = {"size": [n * scale for n in known["size"]]} if "size" in known else {}
+        return {"patch": self._patch} | size
 
 
 def denoise(

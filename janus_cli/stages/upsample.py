@@ -17,22 +17,29 @@ from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.progressive import in_order
 from janus_cli.records import Record, check_ids
 from janus_cli.stages.bands import Bands, Step
+from janus_cli.stages.enlarging import passes, sharpening_passes
 from janus_cli.stages.rowwise import Rowwise
+from janus_cli.stages.wavefront import MAX_STEPS
 
 SCALES = (1, 2, 4)
-CONTEXT = 8  # pixels of the token rows above and below that a pass sees: what a patch has at least
 
 
 @dataclass(frozen=True)
 class UpsampleOptions:
-    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was."""
+    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was.
+
+    steps: evaluations of each patch in a pass that denoises as well; 0 = it only enlarges.
+    """
 
     scale: int = 4
     follow: bool = False
+    steps: int = 0
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise UsageError(f"--scale {self.scale}: choose 1, 2 or 4")
+        if not 0 <= self.steps <= MAX_STEPS:
+            raise UsageError(f"--steps {self.steps}: give a number from 0 to {MAX_STEPS}")
 
 
 class Upsample(Rowwise):
@@ -52,8 +59,9 @@ class Upsample(Rowwise):
         self.mask_code = refiner.mask_code
 
     def told(self, record: Record) -> dict[str, Any]:
-        """How far this record is enlarged."""
-        return {"scale": self._scale(record)}
+        """How far this record is enlarged, and in how many steps it was denoised."""
+        steps = {"steps": self._chosen.steps} if self._chosen.steps else {}
+        return {"scale": self._scale(record), **steps}
 
     def _scale(self, record: Record) -> int:
         return (_laid_out(record) if self._chosen.follow else None) or self._chosen.scale
@@ -84,13 +92,15 @@ class Upsample(Rowwise):
         def decode(codes: Tensor, *_: Any) -> Tensor:
             return to_float(self._dvae.picture(codes), codes.device)
 
-        def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
-            return self._refiner.upsample(pixels, codes, first).clamp(-1, 1)
-
-        first = [] if record.find("pixels") else [Bands(decode, self._dvae.reach, self._dvae.reach)]
-        side = pixels.data.shape[2] if (pixels := record.find("pixels")) else self._dvae.cfg.patch
-        sides = [side << i for i in range(self._scale(record).bit_length() - 1)]
-        return [*first, *(Bands(twice, 1, 1, side - CONTEXT) for side in sides)]
+        known, scale = record.find("pixels") or record.find("image"), self._scale(record)
+        assert known is not None, "checked before"
+        if self._chosen.steps:
+            large = sharpening_passes(self._refiner, known.data.shape[1], scale, self._chosen.steps)
+        else:
+            side = known.data.shape[2] if known.modality == "pixels" else self._dvae.cfg.patch
+            large = passes(self._refiner, side, scale)
+        first = [] if known.modality == "pixels" else [Bands(decode, self._dvae.reach, self._dvae.reach)]
+        return [*first, *large]
 
     def info(self, record: Record) -> dict[str, Any]:
         """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""

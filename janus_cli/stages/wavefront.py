@@ -14,6 +14,7 @@ from torch import Tensor
 from janus_cli.nets.refiner import Refiner, pixel_map
 from janus_cli.stages.bands import Row, stacked
 
+MAX_STEPS = 64  # evaluations of a patch
 ABOVE, BELOW = 2, 0  # rows of tokens the net sees around those it works on
 
 
@@ -51,14 +52,17 @@ class Denoiser:
     """Rows of the dVAE's reconstruction to sharp ones: a step of `bands`.
 
     Euler steps of v = (x_hat - x_t) / (1 - t) along the bridge x_t = (1 - t) y + t x, from the
-    reconstruction y; each evaluation sees a band of rows around the patches under way.
+    reconstruction y; each evaluation sees a band of rows around the patches under way. `twice`: what is
+    given is twice as large, from the pass of the net that is a patch's last.
     """
 
-    def __init__(self, refiner: Refiner, wave: Wave, noise: Iterator[np.ndarray] | None = None) -> None:
+    def __init__(self, refiner: Refiner, wave: Wave, noise: Iterator[np.ndarray] | None = None,
+                 twice: bool = False) -> None:
         """`noise`: float32 [3, P, W * P] for each row, added to the reconstruction at the start."""
-        self._refiner, self._wave, self._noise = refiner, wave, noise
+        self._refiner, self._wave, self._noise, self._twice = refiner, wave, noise, twice
         self._rows: list[Row] = []  # the reconstruction
         self._x: list[Tensor] = []  # the rows on their way, pixels [1, 3, P, W * P]
+        self._large: list[Tensor] = []  # those enlarged, [1, 3, 2 P, 2 W * P]
         self._front = self._done = 0
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
@@ -68,6 +72,8 @@ class Denoiser:
             self._x.append(row.pixels)
             if self._noise is not None:
                 self._x[-1] = row.pixels + torch.from_numpy(next(self._noise))[None].to(row.pixels.device)
+            size, width = row.pixels.shape[2:]
+            self._large.append(row.pixels.new_zeros(1, 3, 2 * size, 2 * width))
         return self._advance(len(self._rows) - BELOW)
 
     def end(self) -> list[Row]:
@@ -83,7 +89,8 @@ class Denoiser:
             self._front += self._wave.stride
             top, bottom = self._wave.active(self._front)
         first, self._done = self._done, min(top, count)
-        return [Row(self._rows[i].codes, self._x[i].clamp(-1, 1)) for i in range(first, self._done)]
+        made = self._large if self._twice else self._x
+        return [Row(self._rows[i].codes, made[i].clamp(-1, 1)) for i in range(first, self._done)]
 
     def _evaluate(self, top: int, bottom: int) -> None:
         """Take the patches in rows [top, bottom) from the front to the next one."""
@@ -93,7 +100,12 @@ class Denoiser:
         fronts = self._front, self._front + self._wave.stride
         times = torch.from_numpy(np.stack([self._wave.time(m, band.start, band.stop) for m in fronts]))
         now, then = pixel_map(times.to(y.device), size).split(1)
-        guess = self._refiner.denoise(x, y, now, codes)
+        if self._twice:
+            guess, large = self._refiner.denoise_up(x, y, now, codes)
+            last = ((then >= 1) & (now < 1)).repeat_interleave(2, 2).repeat_interleave(2, 3)
+            self._large[band] = torch.where(last, large, torch.cat(self._large[band], 2)).split(2 * size, 2)
+        else:
+            guess = self._refiner.denoise(x, y, now, codes)
         share = (then - now) / (1 - now).clamp_min(1e-6)  # 0 where nothing moves, 1 on the last step
         self._x[band] = torch.lerp(x, guess, share).split(size, 2)
 

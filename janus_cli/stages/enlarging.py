@@ -1,0 +1,26 @@
+"""Passes of x2: steps of `bands` for the stages that enlarge.
+
+8 px per token become 16, then 32. Knows the refiner and rows; no records.
+"""
+
+from torch import Tensor
+
+from janus_cli.nets.refiner import Refiner
+from janus_cli.stages.bands import Bands, Step
+from janus_cli.stages.wavefront import Denoiser, Wave
+
+CONTEXT = 8  # pixels of the token rows above and below that a pass sees: what a patch has at least
+
+
+def passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
+    """Rows of `side` pixels a patch to `side * scale`, one step for each factor of 2."""
+
+    def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
+        return refiner.upsample(pixels, codes, first).clamp(-1, 1)
+
+    return [Bands(twice, 1, 1, (side << i) - CONTEXT) for i in range(scale.bit_length() - 1)]
+
+
+def sharpening_passes(refiner: Refiner, cols: int, scale: int, steps: int) -> list[Step]:
+    """The same where each pass denoises as well, in `steps` evaluations of a patch."""
+    return [Denoiser(refiner, Wave.of(cols, steps), twice=True) for _ in range(scale.bit_length() - 1)]

@@ -181,7 +181,7 @@ def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: 
     yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
 
 
-def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
+def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
     """What a sound file says of itself: a Sound without pieces, its format, the texts that a Writer put in.
 
     Raises MediaError for what is no sound.
@@ -193,8 +193,9 @@ def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
     with soundfile.SoundFile(path) as opened:
         kind, comment = f"{opened.format} {opened.subtype}", opened.comment
     try:
-        texts = json.loads(comment)
-    except ValueError:
-        texts = {}
+        found = json.loads(comment)
+    except (ValueError, RecursionError):
+        found = {}
+    texts = found if isinstance(found, dict) else {}
     return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
-        texts if isinstance(texts, dict) else {}
+        {word: text for word, text in texts.items() if isinstance(text, str)}

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,9 +11,9 @@ import typer
 from janus_cli import plugins, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
-from janus_cli.commands.console import Failures, shown, visible
+from janus_cli.commands.console import Failures, put, put_json, visible
 from janus_cli.commands.streams import named_records
-from janus_cli.errors import JanusError, ModelError, RecordError
+from janus_cli.errors import JanusError, ModelError, OutputError, RecordError
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
@@ -41,16 +40,16 @@ def info(
         try:
             for facts in describe(name, failures):
                 if as_json:
-                    print(shown(json.dumps(facts, ensure_ascii=False)))
+                    put_json(facts)
                 else:
-                    print("\n".join(map(visible, table(facts))))
+                    put_table(facts)
                 done += 1
+        except OutputError:
+            raise
         except JanusError as error:
             if len(names) == 1:
                 raise
             failures.add(error, name)
-    if sys.stdout is not None:
-        sys.stdout.flush()
     failures.finish(done)
 
 
@@ -188,6 +187,11 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
 
 
 # ---- for people
+
+
+def put_table(facts: dict[str, Any]) -> None:
+    """Show `facts` to a person; nothing in them makes a line of its own."""
+    put("\n".join(map(visible, table(facts))))
 
 
 def table(facts: dict[str, Any]) -> list[str]:

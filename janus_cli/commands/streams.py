@@ -24,9 +24,7 @@ def stdin_bytes(hint: str) -> BinaryIO:
 
 
 def stdout_bytes(what: str, hint: str) -> BinaryIO:
-    """Standard output for binary data. Raises UsageError where it is a terminal."""
-    if sys.stdout is None:
-        raise UsageError("standard output is closed")
+    """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():
         raise UsageError(f"{what} not written to the terminal: {hint}")
     return sys.stdout.buffer

@@ -52,6 +52,7 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
     (["draw", "a", "--top-p", "0"], "top_p"),
     (["draw", "a", "--device", "abacus"], "abacus"),
     (["draw", "a", "--device", "mps"], "no mps device"),
+    (["draw", "word " * 100], "too long: model pocket takes 64 in all"),
     (["generate", "--to", "smell"], "smell"),
     (["tokenize", "text", "a", "-o", "shard-%s-%d.tar"], "one number"),
     (["tokenize", "image", "."], "holds no file ending in"),
@@ -82,7 +83,6 @@ def test_no_arguments_show_the_help(janus):
     (["decode", "missing.safetensors"], b"", "missing.safetensors: No such file"),
     (["draw", "a", "-m", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
     (["train", "missing.toml"], b"", "missing.toml: no such recipe"),
-    (["draw", "word " * 100], b"", "too long: model pocket takes 64 in all"),
     (["tokenize", "text", "a", "--tokenizer", "nofile.json"], b"", "nofile.json: No such file"),
 ])
 def test_wrong_input(janus, args, data, says):
@@ -140,6 +140,15 @@ def test_all_bad(janus):
     assert done.code == 1 and "all 2 items failed" in done.err and not Path("out.safetensors").exists()
 
 
+def test_all_bad_for_how_it_was_asked(janus):
+    done = janus("draw", "word " * 100, "words " * 100)
+    assert done.code == 2 and "all 2 items failed" in done.err
+    Path("b.safetensors").write_bytes(apple(janus)[:-9])
+    janus("tokenize", "text", "word " * 100, "-o", "a.safetensors")
+    assert janus("generate", "a.safetensors").code == 2
+    assert janus("generate", "a.safetensors", "b.safetensors").code == 1
+
+
 # ---- output that cannot be
 
 
@@ -150,7 +159,7 @@ def test_tokens_do_not_go_to_a_terminal(environment):
 
 def test_pictures_do_not_go_to_a_terminal(environment):
     done = on_terminal(["draw", "a", "-o", "-"], "stdout")
-    assert done.returncode == 1 and b"a picture is not written to the terminal" in done.stderr
+    assert done.returncode == 2 and b"a picture is not written to the terminal" in done.stderr
 
 
 @pytest.mark.parametrize(("args", "says"), [

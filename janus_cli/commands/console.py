@@ -72,12 +72,14 @@ class Failures:
 
     def __init__(self) -> None:
         self.count = 0
+        self._all_usage = True  # as long as nothing failed but for how it was asked for
 
     def add(self, error: JanusError, name: str = "") -> None:
         """Say what failed; `name` goes in front where the message does not begin with it."""
         text = str(error)
         complain(text if text.startswith(name) else f"{name}: {text}")
         self.count += 1
+        self._all_usage &= isinstance(error, UsageError)
 
     @contextlib.contextmanager
     def item(self, name: str = "") -> Iterator[None]:
@@ -97,11 +99,12 @@ class Failures:
         return False
 
     def stop_if_all(self, done: int) -> None:
-        """Leave with exit code 1 when all there was failed, so that no output is completed."""
+        """Leave when all there was failed, so that no output is completed; with 2 if all was wrong usage."""
+        kind = UsageError if self._all_usage else JanusError
         if self.count == 1 and not done:
-            raise typer.Exit(1)  # the one failure has been said
+            raise typer.Exit(kind.exit_code)  # the one failure has been said
         if self.count and not done:
-            raise JanusError(f"all {self.count} items failed")
+            raise kind(f"all {self.count} items failed")
 
     def finish(self, done: int) -> None:
         """Raise PartialError when some items failed and `done` others did not."""

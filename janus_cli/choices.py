@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from janus_cli import zoo
 from janus_cli.config import PublishedConfig
-from janus_cli.errors import UsageError
+from janus_cli.errors import MediaError, UsageError
 from janus_cli.plugins import BUILT_IN
 
 if TYPE_CHECKING:
@@ -50,12 +50,13 @@ def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
 def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None) -> "GenerateOptions":
     """The sampling options of `given` for words: greedy where nothing is said, as published.
 
-    Raises UsageError for a model that writes none.
+    Raises UsageError for a model that writes none, or not as many.
     """
     from janus_cli.stages.generate import GenerateOptions
 
     check_writes(model)
     usual = MAX_TOKENS if is_published(model) else MAX_WORDS
+    _check_room(model, usual if max_tokens is None else max_tokens, "tokens (--max-tokens)")
     return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
                            top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
                            cfg_scale=1.0, batch_size=given.batch_size,
@@ -71,9 +72,20 @@ def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = Non
     assert codec is not None, "check_speaks has said so"
     heat = ours.speech_temperature if given.temperature is None else given.temperature
     frames = math.ceil((MAX_SECONDS if seconds is None else seconds) * codec.frame_rate)
+    _check_room(model, frames, f"frames of sound (--seconds, {codec.frame_rate:g} in each)")
     return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
                            top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
                            batch_size=given.batch_size, through_words=given.through_words, max_tokens=frames)
+
+
+def _check_room(model: zoo.Model, new: int, what: str) -> None:
+    """Raise UsageError where not even the shortest prompt leaves room for so many `new` tokens.
+
+    A published model's answer ends where the room does.
+    """
+    decoder = model.config.decoder
+    if decoder is not None and not is_published(model) and new > (most := decoder.max_seq_len - 2):
+        raise UsageError(f"at most {new} {what} are too many: model {model.name} makes {most} at most")
 
 
 def is_published(model: zoo.Model) -> bool:
@@ -136,15 +148,18 @@ def check_speaks(model: zoo.Model) -> None:
 def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -> None:
     """Raise UsageError where a sound is longer than `model` can hear and then write `options.max_tokens` of.
 
-    What `generate` would say once it has been tokenized, which takes a while.
+    And MediaError for one of no length. What `generate` would say once it has been tokenized, which takes a
+    while.
     """
     check_speaks(model)
     decoder, codec = model.config.decoder, model.config.codec
     assert decoder is not None and codec is not None, "check_speaks has said so"
+    if not seconds:
+        raise MediaError("a sound of no length: there is nothing to hear")
     most = (decoder.max_seq_len - options.max_tokens - 1) / codec.frame_rate
     if seconds > most + 1 / codec.frame_rate:
         raise UsageError(f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
-                         f"{most:.1f} s at once: cut it")
+                         f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it")
 
 
 def scale_for(model: zoo.Model, size: int) -> int:

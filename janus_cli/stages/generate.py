@@ -144,6 +144,8 @@ class Speaker:
         if modality == "audio" and len(segment.data) < cfg.n_q:
             raise RecordError(f"{who}audio segment: {len(segment.data)} codebooks, model "
                               f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth")
+        if modality == "audio" and not segment.data.size:
+            raise RecordError(f"{who}audio segment: a sound of no length: there is nothing to hear")
 
     def _too_long(self, record: Record, width: int, new: int) -> str:
         """How long a prompt may be, in seconds where it is a sound."""
@@ -246,8 +248,8 @@ def generate(
     each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds, seen pictures and
     continuous segments alone is put into words first: they are a text segment before the new one, and
     `spell` says what they are for `made_by`. Raises UsageError for a modality that the model lacks, for
-    continuous tokens of another width or a sequence too long for it, RecordError for ids out of range,
-    ModelError for another tokenizer's tokens.
+    continuous tokens of another width or a sequence too long for it, RecordError for ids out of range and a
+    sound of no length, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)

@@ -9,6 +9,7 @@ from conftest import no_traceback
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from sounds import file_bytes, tone
 from test_records_properties import JSON, TEXT, array
 
 from janus_cli.commands.info import describe_record, table
@@ -115,6 +116,15 @@ def test_model_in_the_making(janus):
 def test_foreign_picture(janus):
     Image.new("RGB", (30, 20)).save("a.jpg")
     assert janus("info", "a.jpg").text == "a.jpg  picture 30x20\n  says nothing of how it was made\n"
+
+
+@pytest.mark.parametrize(("format", "suffix"), [
+    ("AU", "au"), ("CAF", "caf"), ("W64", "w64"), ("RF64", "rf64"), ("AIFF", "aif"), ("OGG", "oga")])
+def test_foreign_sounds(janus, format, suffix):
+    Path(f"a.{suffix}").write_bytes(file_bytes(tone(0.5, 8000, 2), 8000, format))
+    done = janus("info", f"a.{suffix}")
+    assert done.code == 0 and f"a.{suffix}  sound 0.5" in done.text, done.err
+    assert f"8000 Hz  2 channels  {format}" in done.text
 
 
 def test_damaged_parameters(janus):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
-_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")
+_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd", b"caff",
+           b"riff", b"RF64")
 _SEEN = {"modality", "shape", "dtype", "range", "seconds"}  # facts that no metadata can gainsay
 
 

@@ -185,10 +185,13 @@ def test_the_same_random_numbers_give_the_same_batch(make: Make) -> None:
     assert any(k not in other or not torch.equal(first[k], other[k]) for k in first)
 
 
-def test_words_beyond_the_slots_are_cut_and_end_all_the_same(make: Make) -> None:
+def test_words_beyond_the_slots_are_cut_and_teach_no_end(make: Make) -> None:
     rows = segments(batch_of(make({"speak": 12}, text_slots=2)))
-    assert all(words[2] == [*words[1], END] for words, _ in rows)
-    assert max(len(words[1]) for words, _ in rows) == 2
+    whole = segments(batch_of(make({"speak": 12}, text_slots=99)))
+    assert max(len(words[1]) for words, _ in rows) == 2 < max(len(words[1]) for words, _ in whole)
+    ends = {tuple(words[1][:2]): END if len(words[1]) <= 2 else NONE for words, _ in whole}
+    assert all(words[2] == [*words[1], ends[tuple(words[1])]] for words, _ in rows)
+    assert all(words[2] == [*words[1], END] for words, _ in whole)
 
 
 # ---- what is made harder

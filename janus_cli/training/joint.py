@@ -90,8 +90,10 @@ class JointObjective(nn.Module):
     # ---- parts of a sequence
 
     def _words(self, text: str, role: int) -> Part:
-        ids = self.m.tokenizer.encode(text).ids[: self.text_slots]  # type: ignore[attr-defined]
-        return Part("text", np.array(ids, np.int64), np.array(ids, np.int64), END, role)
+        whole = self.m.tokenizer.encode(text).ids  # type: ignore[attr-defined]
+        ids = np.array(whole[: self.text_slots], np.int64)
+        end = END if len(whole) == len(ids) else None  # a text that was cut does not end there
+        return Part("text", ids, ids, end, role)
 
     def _image(self, sample: int, rng: np.random.Generator) -> Part:
         codes = self.m.corpus.codes[sample].astype(np.int64)

@@ -188,9 +188,23 @@ def test_a_folder_that_cannot_be_written(janus):
     Path("file").write_text("")
     text = ["tokenize", "text", "a", "-o"]
     for args in ([*text, "file/a.safetensors"], [*text, "no/folder.safetensors"],
-                 ["draw", "a", "-o", "file/a.png"]):
+                 ["draw", "a", "-o", "file/a.png"], ["draw", "a", "-o", "no/folder/a.png"],
+                 ["draw", "a", "-o", "{seed}/a.png"], [*text, "no/folder.tar"]):
         done = janus(*args)
         assert done.code == 1 and no_traceback(done), done
+        folder = args[-1].rpartition("/")[0].format(seed=0)
+        assert f"there is no folder {folder}: make it first" in done.err and not Path("no").exists()
+    for args in (["draw", "a"], text[:-1]):
+        assert janus(*args, "-o", "new/folder/").code == 0
+
+
+def test_a_missing_folder_is_said_before_anything_is_made(janus, monkeypatch):
+    from janus_cli.pipeline import Pipeline
+
+    tokens = apple(janus)
+    monkeypatch.setattr(Pipeline, "_load", lambda *_: 1 / 0)
+    for args in (["draw", "a"], ["decode"]):
+        assert "there is no folder no" in janus(*args, "-o", "no/a.png", stdin=tokens).err
 
 
 def test_token_files_are_not_overwritten(janus):

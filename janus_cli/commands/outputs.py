@@ -17,7 +17,7 @@ from janus_cli.commands.console import output_errors, shown
 from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError, OutputError, UsageError
-from janus_cli.files import atomic_write
+from janus_cli.files import atomic_write, check_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,8 @@ class Outputs:
     def __init__(self, template: str | None, force: bool, suffixes: Iterable[str] = SUFFIXES) -> None:
         """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
 
-        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`.
+        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`;
+        MediaError for a name in a folder that does not exist.
         """
         self._template = None if template == "-" else template
         self._force = force
@@ -74,6 +75,8 @@ class Outputs:
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         if self._template is not None and not self._is_folder:
             _check_template(self._template, tuple(suffixes))
+            if "{" not in str(Path(self._template).parent):
+                check_folder(Path(self._template))  # before anything is made
 
     def check(self, record: "Record") -> None:
         """Raise OutputError where standard output has taken something that `record` cannot follow.
@@ -110,15 +113,16 @@ class Outputs:
         return str(written)
 
     def _place(self, path: Path) -> Path:
-        """The first of path, path-1, path-2, ... that is not ours, in a folder that exists."""
+        """The first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
         name, copy = path, 0
         while name in self._written:
             copy += 1
             name = path.with_name(f"{path.stem}-{copy}{path.suffix}")
-        try:
-            name.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
+        if self._is_folder:
+            try:
+                name.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
         return name
 
 

@@ -69,6 +69,13 @@ def test_no_arguments_show_the_help(janus):
     assert janus("--help").text == done.err
 
 
+def test_help_of_what_makes_anything_speaks_of_anything(janus):
+    for command in ("generate", "speak", "draw"):
+        text = " ".join(janus(command, "--help").text.split())
+        assert "How many for each prompt" in text and "gives the same result" in text
+        assert "Pictures for" not in text and "no picture" not in text
+
+
 # ---- input that is wrong
 
 

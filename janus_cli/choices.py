@@ -22,9 +22,12 @@ MAX_SECONDS = 10.0  # of speech
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """How to draw. None means the model's own default."""
+    """How to draw, and, as `for_text` and `for_speech` take them, to write and to speak.
 
-    n: int = 1  # pictures for each prompt
+    None means the model's own default.
+    """
+
+    n: int = 1  # outputs for each prompt
     seed: int = 0
     cfg_scale: float | None = None
     temperature: float | None = None
@@ -32,7 +35,7 @@ class DrawOptions:
     top_p: float | None = None
     steps: int | None = None  # of the denoiser
     scale: int | None = None  # 1, 2 or 4
-    batch_size: int = 8  # pictures generated together; changes no picture
+    batch_size: int = 8  # outputs generated together; changes none of them
     through_words: bool = True  # sounds are put into words before they are drawn
 
 

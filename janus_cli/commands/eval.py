@@ -1,10 +1,10 @@
 """`janus eval`: how good a model is, on lists that were fixed before it was trained."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,8 @@ from janus_cli import zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Talk, pick_device, put, put_json
 
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from janus_cli.training.evaluate import Reporter
 
 
 def evaluate(
@@ -57,7 +58,7 @@ def evaluate(
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
+def _progress(quiet: bool) -> "Iterator[Reporter | None]":
     """One bar for each part of the examination, where stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None

@@ -80,7 +80,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class PromptBuilder:
     """A decoder with all that it needs to take prompts."""
 
     decoder: Net
@@ -163,31 +163,31 @@ class Speaker:
 def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
                  prompts: Prompts | None = None, eyes: Eyes | None = None) -> None:
     """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
-    Speaker(decoder, options, identity, prompts, eyes).check(record)
+    PromptBuilder(decoder, options, identity, prompts, eyes).check(record)
 
 
-def _items(records: Iterable[Record | None], speaker: Speaker) -> Iterator[tuple[Record, Row]]:
+def _items(records: Iterable[Record | None], builder: PromptBuilder) -> Iterator[tuple[Record, Row]]:
     """`options.n` rows per prompt, numbered through. Raises what is wrong with a prompt."""
-    options = speaker.options
+    options = builder.options
     for number, record in enumerate(records):
         if record is None:
             continue
-        speaker.check(record)
-        tokens = speaker.laid_out(record)
-        plain = speaker.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
-        rows = _features(record, speaker)
+        builder.check(record)
+        tokens = builder.laid_out(record)
+        plain = builder.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
+        rows = _features(record, builder)
         for k in range(options.n):
-            yield record, Row(number * options.n + k, tokens, plain, rows, speaker.asks(record))
+            yield record, Row(number * options.n + k, tokens, plain, rows, builder.asks(record))
 
 
-def _features(record: Record, speaker: Speaker) -> Features:
+def _features(record: Record, builder: PromptBuilder) -> Features:
     """What a prompt's ids point at: its continuous segments' tokens, and what is seen of its pictures."""
-    if speaker.prompts is not None:
+    if builder.prompts is not None:
         return {}
-    found = features(record.segments, speaker.decoder)
-    if speaker.eyes is not None:
-        placed = arrange(record.segments, speaker.options.to, speaker.decoder, speaker.n_sight)
-        if seen := [speaker.eyes.see(segment) for name, segment in placed if name == SIGHT]:
+    found = features(record.segments, builder.decoder)
+    if builder.eyes is not None:
+        placed = arrange(record.segments, builder.options.to, builder.decoder, builder.n_sight)
+        if seen := [builder.eyes.see(segment) for name, segment in placed if name == SIGHT]:
             found[SIGHT] = torch.cat(seen)
     return found
 
@@ -259,8 +259,8 @@ def generate(
     values = dataclasses.asdict(options)
     note = {word: list(values[word]) if word == "grid" else values[word] for word in words}
     vocab_size = decoder.cfg.modalities[options.to].vocab_size
-    speaker = Speaker(decoder, options, identity, prompts, eyes)
-    for batch in _batches(_items(records, speaker), options.batch_size):
+    builder = PromptBuilder(decoder, options, identity, prompts, eyes)
+    for batch in _batches(_items(records, builder), options.batch_size):
         made = Loop([row for _, row in batch], decoder, options, progress).run()
         for i, (record, row) in enumerate(batch):
             segments, said = [_segment(made.codes[i], options, vocab_size, identity)], {}

@@ -1,7 +1,6 @@
 """`janus describe`: pictures in, words out; and a question, where the model answers such."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from janus_cli.choices import DrawOptions, check_asked, check_describes, for_tex
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, put, put_json
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.streams import expand, source
 from janus_cli.commands.tokenize import PICTURES
 from janus_cli.commands.understood import say_all
 from janus_cli.errors import UsageError
@@ -71,9 +70,8 @@ def _read(name: str) -> "np.ndarray":
     """The picture uint8 [H, W, 3] in that file. Raises MediaError."""
     from janus_cli.media import read_image
 
-    if name == "-":
-        return read_image(stdin_bytes("name a picture, or pipe one in"), "stdin")
-    return read_image(Path(name), name)
+    shown, place = source(name, "name a picture, or pipe one in")
+    return read_image(place, shown)
 
 
 def _shown(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:

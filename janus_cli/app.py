@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, BinaryIO, NoReturn, TextIO, cast
 
 import typer
@@ -75,6 +76,8 @@ def main(args: list[str] | None = None) -> int:
         sys.stdout = cast(TextIO, _Closed())
     elif isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file leaves as it came
+    if sys.stderr is None:  # closed: `print` would take stdout instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
     try:
         with _terminable():
             code = app(args, prog_name="janus", standalone_mode=False) or 0

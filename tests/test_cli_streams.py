@@ -117,6 +117,15 @@ def test_draw_puts_one_picture_on_standard_output(janus):
     assert done.err.count("cannot follow: use -o") == 1
 
 
+@pytest.mark.parametrize("output", ["closed", "full"])
+def test_nobody_has_to_listen_to_what_is_said(janus, monkeypatch, output):
+    data = janus("tokenize", "text", "a").out
+    with Path("/dev/full").open("w") as file:
+        monkeypatch.setattr(sys, "stderr", None if output == "closed" else file)
+        drawn, failed = janus("draw", "a", "-o", "-"), janus("decode", stdin=data[:-9])
+    assert (drawn.code, drawn.out[:4], failed.code, failed.out) == (0, b"\x89PNG", 1, b"")
+
+
 def test_a_file_name_that_is_no_text_comes_out_as_it_is(janus):
     name = b"a\xff.png".decode("utf-8", "surrogateescape")
     Image.new("RGB", (32, 32)).save(name)

@@ -40,7 +40,8 @@ class Dtype(StrEnum):
 
 def complain(text: str) -> None:
     """One line on stderr, with the program's name; what `text` holds can be no second line and no command."""
-    print(f"janus: {visible(text)}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # nobody may be listening: no reason to stop
+        print(f"janus: {visible(text)}", file=sys.stderr, flush=True)
 
 
 class Talk:

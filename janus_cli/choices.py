@@ -59,7 +59,8 @@ def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None
 
     check_writes(model)
     usual = MAX_TOKENS if is_published(model) else MAX_WORDS
-    _check_room(model, usual if max_tokens is None else max_tokens, "tokens (--max-tokens)")
+    if max_tokens is not None and max_tokens > (most := _room(model)):
+        raise UsageError(f"{max_tokens} tokens are too long: model {model.name} writes {most} at most")
     return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
                            top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
                            cfg_scale=1.0, batch_size=given.batch_size,
@@ -75,20 +76,18 @@ def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = Non
     assert codec is not None, "check_speaks has said so"
     heat = ours.speech_temperature if given.temperature is None else given.temperature
     frames = math.ceil((MAX_SECONDS if seconds is None else seconds) * codec.frame_rate)
-    _check_room(model, frames, f"frames of sound (--seconds, {codec.frame_rate:g} in each)")
+    if seconds is not None and frames > _room(model):
+        most = _room(model) / codec.frame_rate
+        raise UsageError(f"{seconds:g} s are too long: model {model.name} says {most:.1f} s at most")
     return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
                            top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
                            batch_size=given.batch_size, through_words=given.through_words, max_tokens=frames)
 
 
-def _check_room(model: zoo.Model, new: int, what: str) -> None:
-    """Raise UsageError where not even the shortest prompt leaves room for so many `new` tokens.
-
-    A published model's answer ends where the room does.
-    """
+def _room(model: zoo.Model) -> float:
+    """How many new tokens follow the shortest prompt; a published model's answer ends where its room does."""
     decoder = model.config.decoder
-    if decoder is not None and not is_published(model) and new > (most := decoder.max_seq_len - 2):
-        raise UsageError(f"at most {new} {what} are too many: model {model.name} makes {most} at most")
+    return math.inf if decoder is None or is_published(model) else decoder.max_seq_len - 2
 
 
 def is_published(model: zoo.Model) -> bool:
@@ -159,7 +158,7 @@ def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -
     assert decoder is not None and codec is not None, "check_speaks has said so"
     if not seconds:
         raise MediaError("a sound of no length: there is nothing to hear")
-    most = (decoder.max_seq_len - options.max_tokens - 1) / codec.frame_rate
+    most = max(decoder.max_seq_len - options.max_tokens - 1, 0) / codec.frame_rate
     if seconds > most + 1 / codec.frame_rate:
         raise UsageError(f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
                          f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it")

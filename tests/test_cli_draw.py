@@ -123,7 +123,7 @@ def test_what_cannot_be_drawn_is_said_before_drawing(janus):
 
 def test_a_prompt_that_is_too_long_is_not_repeated_whole(janus):
     done = janus("draw", "apple " * 3000)
-    assert done.code == 1 and "too long" in done.err and len(done.err) < 300
+    assert done.code == 2 and "too long" in done.err and len(done.err) < 300
 
 
 def test_no_prompt_on_standard_input(janus):

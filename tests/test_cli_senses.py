@@ -149,10 +149,10 @@ def test_more_than_the_model_has_room_for_is_said_before_it_is_loaded(janus, med
     for args in (["transcribe", "say.wav"], ["describe", "cat.png"], ["generate", "--to", "text"]):
         done = janus(*args, "--max-tokens", "1023", stdin=text)
         assert done.code == 2 and no_traceback(done) and not done.out
-        assert "(--max-tokens) are too many: model pocket makes 1022 at most" in done.err
+        assert "janus: 1023 tokens are too long: model pocket writes 1022 at most" in done.err
     for args in (["speak", "a", "--seconds", "30"], ["generate", "--to", "audio", "--seconds", "30"]):
         done = janus(*args, stdin=text)
-        assert done.code == 2 and "at most 1500 frames of sound (--seconds, 50 in each) are too" in done.err
+        assert done.code == 2 and "30 s are too long: model pocket says 20.4 s at most" in done.err
 
 
 # ---- words into sounds

@@ -6,18 +6,21 @@
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from typing import Annotated, NoReturn
+from pathlib import Path
+from typing import Annotated, BinaryIO, NoReturn, TextIO, cast
 
 import typer
 
 from janus_cli import __version__
 from janus_cli.commands import models, tokenize
+from janus_cli.commands.console import complain
 from janus_cli.commands.decode import decode
 from janus_cli.commands.denoise import denoise
 from janus_cli.commands.describe import describe
@@ -29,7 +32,7 @@ from janus_cli.commands.speak import speak
 from janus_cli.commands.train import train
 from janus_cli.commands.transcribe import transcribe
 from janus_cli.commands.upsample import upsample
-from janus_cli.errors import JanusError
+from janus_cli.errors import JanusError, OutputError
 
 app = typer.Typer(
     name="janus", rich_markup_mode=None, add_completion=False, no_args_is_help=True,
@@ -69,11 +72,16 @@ def janus(
 
 def main(args: list[str] | None = None) -> int:
     """Run `janus` with `args` (those of the process if None); returns the exit code."""
+    if sys.stdout is None:
+        sys.stdout = cast(TextIO, _Closed())
+    elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file leaves as it came
+    if sys.stderr is None:  # closed: `print` would take stdout instead
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
     try:
         with _terminable():
             code = app(args, prog_name="janus", standalone_mode=False) or 0
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except SystemExit as error:  # typer leaves this way when the reader of a pipe has gone
         code = error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
@@ -82,6 +90,19 @@ def main(args: list[str] | None = None) -> int:
         code = _explain(error)
     _quieten()
     return code
+
+
+class _Closed(io.TextIOBase):
+    """Standard output that the shell has closed: who writes to it fails, as on a full disk."""
+
+    def write(self, text: str) -> int:
+        """Raise OutputError, always."""
+        raise OutputError("standard output is closed")
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """Raises OutputError, always."""
+        raise OutputError("standard output is closed")
 
 
 @contextlib.contextmanager
@@ -122,7 +143,7 @@ def _explain(error: Exception) -> int:
         if os.environ.get("JANUS_DEBUG") != "1":
             traceback.print_exc()
         text = f"this is a bug in janus {__version__}: please report the lines above"
-    print(f"janus: {text}", file=sys.stderr, flush=True)
+    complain(text)
     return code
 
 
@@ -132,7 +153,7 @@ def _usage_text(error: typer.TyperException) -> str:
     text = error.format_message().replace("Value error, ", "")  # pydantic's words, not ours
     if context is None or text.startswith("Usage:"):
         return text
-    return f"{text.rstrip('.')} (see {context.command_path} --help)"
+    return f"{' '.join(text.split()).rstrip('.')} (see {context.command_path} --help)"
 
 
 def _os_text(error: OSError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from janus_cli import zoo
 from janus_cli.config import PublishedConfig
-from janus_cli.errors import UsageError
+from janus_cli.errors import MediaError, UsageError
 from janus_cli.plugins import BUILT_IN
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ class Size:
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """How to draw. None means the model's own default. Raises UsageError for both a scale and a size."""
+    """How to draw, and, as `for_text` and `for_speech` take them, to write and to speak.
 
-    n: int = 1  # pictures for each prompt
+    None means the model's own default. Raises UsageError for both a scale and a size.
+    """
+
+    n: int = 1  # outputs for each prompt
     seed: int = 0
     cfg_scale: float | None = None
     temperature: float | None = None
@@ -45,7 +48,7 @@ class DrawOptions:
     top_p: float | None = None
     steps: int | None = None  # of the denoiser
     scale: int | None = None  # 1, 2 or 4
-    batch_size: int = 8  # pictures generated together; changes no picture
+    batch_size: int = 8  # outputs generated together; changes none of them
     through_words: bool = True  # sounds are put into words before they are drawn
     size: Size | None = None  # of the final picture, instead of `scale`
 
@@ -68,12 +71,14 @@ def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
 def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None) -> "GenerateOptions":
     """The sampling options of `given` for words: greedy where nothing is said, as published.
 
-    Raises UsageError for a model that writes none.
+    Raises UsageError for a model that writes none, or not as many.
     """
     from janus_cli.stages.generate import GenerateOptions
 
     check_writes(model)
     usual = MAX_TOKENS if is_published(model) else MAX_WORDS
+    if max_tokens is not None and max_tokens > (most := _room(model)):
+        raise UsageError(f"{max_tokens} tokens are too long: model {model.name} writes {most} at most")
     return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
                            top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
                            cfg_scale=1.0, batch_size=given.batch_size,
@@ -89,9 +94,18 @@ def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = Non
     assert codec is not None, "check_speaks has said so"
     heat = ours.speech_temperature if given.temperature is None else given.temperature
     frames = math.ceil((MAX_SECONDS if seconds is None else seconds) * codec.frame_rate)
+    if seconds is not None and frames > _room(model):
+        most = _room(model) / codec.frame_rate
+        raise UsageError(f"{seconds:g} s are too long: model {model.name} says {most:.1f} s at most")
     return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
                            top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
                            batch_size=given.batch_size, through_words=given.through_words, max_tokens=frames)
+
+
+def _room(model: zoo.Model) -> float:
+    """How many new tokens follow the shortest prompt; a published model's answer ends where its room does."""
+    decoder = model.config.decoder
+    return math.inf if decoder is None or is_published(model) else decoder.max_seq_len - 2
 
 
 def is_published(model: zoo.Model) -> bool:
@@ -154,15 +168,18 @@ def check_speaks(model: zoo.Model) -> None:
 def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -> None:
     """Raise UsageError where a sound is longer than `model` can hear and then write `options.max_tokens` of.
 
-    What `generate` would say once it has been tokenized, which takes a while.
+    And MediaError for one of no length. What `generate` would say once it has been tokenized, which takes a
+    while.
     """
     check_speaks(model)
     decoder, codec = model.config.decoder, model.config.codec
     assert decoder is not None and codec is not None, "check_speaks has said so"
-    most = (decoder.max_seq_len - options.max_tokens - 1) / codec.frame_rate
+    if not seconds:
+        raise MediaError("a sound of no length: there is nothing to hear")
+    most = max(decoder.max_seq_len - options.max_tokens - 1, 0) / codec.frame_rate
     if seconds > most + 1 / codec.frame_rate:
         raise UsageError(f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
-                         f"{most:.1f} s at once: cut it")
+                         f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it")
 
 
 def page_for(model: zoo.Model, size: Size | None) -> "Page | None":

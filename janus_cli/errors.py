@@ -28,6 +28,10 @@ class MediaError(JanusError):
     """A picture, sound or text file cannot be read or written."""
 
 
+class OutputError(MediaError):
+    """Standard output is closed or full, or cannot take what comes next: nothing more can be written."""
+
+
 class ModelError(JanusError):
     """A model is unknown, incomplete, mis-shaped, or does not match the record's fingerprint."""
 

@@ -14,11 +14,6 @@ from janus_cli.plugins import Modality
 from janus_cli.records import Record, Segment
 
 
-def is_foreign(segment: Segment) -> bool:
-    """Whether a plugin brings the segment's modality."""
-    return segment.modality not in plugins.BUILT_IN
-
-
 def tokenize(plugin: Modality, data: bytes, name: str, options: Mapping[str, Any] | None = None, id: str = "",
              source: str = "") -> Record:
     """A file's bytes as a record of one segment; `name` is what errors call the file.

@@ -68,11 +68,18 @@ def write_errors(path: Path) -> Iterator[None]:
         raise MediaError(f"{path}: cannot be written: {error.strerror}") from None
 
 
+def check_folder(path: Path) -> None:
+    """Raise MediaError where the folder that `path` is to stand in is not there."""
+    if not path.parent.is_dir():
+        raise MediaError(f"{path}: there is no folder {path.parent}: make it first")
+
+
 class NewFile:
     """A file that grows under a temporary name beside its place, and is moved there, synced, at the end."""
 
     def __init__(self, path: Path, force: bool) -> None:
         """`force`: replace what is there, through a link. Raises MediaError: the folder cannot be written."""
+        check_folder(path)
         self.path, self._force = path, force
         self._target = Path(os.path.realpath(path)) if force else path
         self._temporary = self._target.with_name(f".janus-{secrets.token_hex(8)}.part")

@@ -1,4 +1,4 @@
-"""Pictures and texts in and out: bytes and files on one side, numpy arrays on the other.
+"""Pictures in and out: bytes and files on one side, numpy arrays on the other.
 
 Knows picture formats (how a file is read and written at all is in files.py), no tokens and no nets.
 Pictures are uint8 [H, W, 3].
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
-           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata", "read_text"]
+           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata"]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
 MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame
@@ -37,16 +37,6 @@ _OPTIONS: dict[str, dict[str, int | bool]] = {
 
 
 # ---- in
-
-
-def read_text(source: Path | BinaryIO, name: str) -> str:
-    """A UTF-8 text, line ends and all. Raises MediaError for other bytes."""
-    data = read_bytes(source, name)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        bad = f"0x{data[error.start]:02x}"
-        raise MediaError(f"{name}: not UTF-8 text (byte {bad} at {error.start:,})") from None
 
 
 def read_image(source: Path | BinaryIO, name: str) -> np.ndarray:

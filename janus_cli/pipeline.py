@@ -143,11 +143,15 @@ class Pipeline(Drawing):
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens.
 
-        A published model's weights are not read for it.
+        And UsageError for an empty one, of which it would make anything at all. A published model's weights
+        are not read for it.
         """
         from janus_cli.stages.describe import check_length
         from janus_cli.stages.generate import check_prompt
 
+        if not any(segment.data.size for segment in record.segments):
+            who = f"record {record.id!r}: " if record.id else ""
+            raise UsageError(f"{who}an empty prompt: it holds no words, no picture and no sound")
         if options.to == "text" and self.published is not None:
             return check_length(self._parts.net, self._asked(record))
         net = self.decoder if self.published is None else self._parts.net

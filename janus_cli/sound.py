@@ -18,6 +18,7 @@ import numpy as np
 from janus_cli.errors import MediaError
 
 PIECE = 1 << 16  # samples read at a time
+_UNKNOWN = 1 << 62  # libsndfile says at least so many frames where a file does not say how many
 _STREAMED = 0x7FFF0000  # a WAV header that was written before the length was known says at least this
 _FIVE_ONE = np.array([[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]],
                      np.float32) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
@@ -46,20 +47,34 @@ class Sound:
 def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
     """The sound in a file, or in an open one that may be a pipe (it is then copied to a temporary file).
 
-    Its length is what the file says. Raises MediaError, on opening or while pieces are taken: missing, empty,
-    no sound, truncated, damaged, samples that are no numbers.
+    Its length is what the file says, else what there is: one that says nothing, as a streamed FLAC, is read
+    twice. Raises MediaError, on opening or while pieces are taken: missing, empty, no sound, truncated,
+    damaged, samples that are no numbers.
     """
-    import soundfile
-
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_seekable(source, name))
         _refuse_cut_ogg(file, name)
-        try:
-            opened = stack.enter_context(soundfile.SoundFile(file))
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise _no_sound(file, name, str(error)) from None
-        _refuse_cut_wav(opened.extra_info, name)
-        yield Sound(opened.samplerate, opened.channels, opened.frames, _read(opened, name))
+        opened = stack.enter_context(_opened(file, name))
+        _refuse_cut(opened.extra_info, name)
+        length = opened.frames
+        if not 0 < length < _UNKNOWN:
+            length = sum(piece.shape[1] for piece in _read(opened, name))
+            file.seek(0)
+            opened = stack.enter_context(_opened(file, name))
+        yield Sound(opened.samplerate, opened.channels, length, _read(opened, name))
+
+
+def _opened(file: BinaryIO, name: str) -> Any:
+    """A soundfile.SoundFile. Raises MediaError."""
+    import soundfile
+
+    try:
+        opened = soundfile.SoundFile(file)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise _no_sound(file, name, str(error)) from None
+    if opened.frames >= _UNKNOWN:
+        opened.seekable = lambda: False  # after each read soundfile would seek, which fails in such a file
+    return opened
 
 
 @contextlib.contextmanager
@@ -92,7 +107,7 @@ def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
         return MediaError(f"{name}: not a sound but a token record: use janus decode")
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or start[8:12] == b"WEBP":
         return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
-    if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3")):
+    if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3", b"caff", b".snd", b"riff", b"RF64")):
         return MediaError(f"{name}: a damaged or unknown sound ({plain(reason)})")
     return MediaError(f"{name}: not a sound that can be read; known are WAV, FLAC, OGG, MP3, AIFF")
 
@@ -102,14 +117,18 @@ def plain(reason: str) -> str:
     return re.sub(r"^Error( opening .*?)? ?:", "", " ".join(reason.split())).strip(" .") or "no reason given"
 
 
-def _refuse_cut_wav(log: str, name: str) -> None:
-    """Raise MediaError where a WAV or AIFF file says that it holds more than is there.
+def _refuse_cut(log: str, name: str) -> None:
+    """Raise MediaError where a WAV, AIFF or AU file says that it holds more samples than are there.
 
+    And where a W64 or RF64 file says that it is longer than it is, by more than what pads its last chunk.
     libsndfile reads what there is, and says so in its log alone.
     """
-    found = re.search(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    found = re.search(r"^\s*(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", log, re.MULTILINE)
     if found and int(found[2]) < int(found[1]) < _STREAMED:
         raise MediaError(f"{name}: truncated: {int(found[2]):,} of {int(found[1]):,} bytes of samples")
+    found = re.search(r"^\s*(?:riff|Riff size) : (\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    if found and int(found[2]) + 8 <= int(found[1]) < _UNKNOWN:
+        raise MediaError(f"{name}: truncated: {int(found[2]):,} of {int(found[1]):,} bytes")
 
 
 def _refuse_cut_ogg(file: BinaryIO, name: str) -> None:
@@ -143,7 +162,7 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
         count += len(piece)
         yield np.ascontiguousarray(piece.T)
     slack = {"FLAC": 0, "MP3": opened.frames // 100}.get(opened.format)  # an MP3 may say it by its bitrate
-    if slack is not None and count + slack < opened.frames < 1 << 62:
+    if slack is not None and count + slack < opened.frames < _UNKNOWN:
         raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
 
 
@@ -181,7 +200,7 @@ def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: 
     yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
 
 
-def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
+def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
     """What a sound file says of itself: a Sound without pieces, its format, the texts that a Writer put in.
 
     Raises MediaError for what is no sound.
@@ -193,8 +212,9 @@ def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, Any]]:
     with soundfile.SoundFile(path) as opened:
         kind, comment = f"{opened.format} {opened.subtype}", opened.comment
     try:
-        texts = json.loads(comment)
-    except ValueError:
-        texts = {}
+        found = json.loads(comment)
+    except (ValueError, RecursionError):
+        found = {}
+    texts = found if isinstance(found, dict) else {}
     return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
-        texts if isinstance(texts, dict) else {}
+        {word: text for word, text in texts.items() if isinstance(text, str)}

@@ -34,6 +34,8 @@ def test_the_same_seed_gives_the_same_file(janus):
 
 def test_batches_change_no_pixel(janus):
     prompts = ["a", "a red apple", "two red apples"]
+    for folder in ("alone", "together"):
+        Path(folder).mkdir()
     janus("draw", *prompts, "-n", "2", "--batch-size", "1", "-o", "alone/{index}.png")
     janus("draw", *prompts, "-n", "2", "-o", "together/{index}.png")
     for index in range(6):
@@ -55,6 +57,7 @@ def test_nothing_is_overwritten_without_force(janus):
 
 
 def test_template_fields(janus):
+    Path("out").mkdir()
     janus("draw", "a red apple", "-n", "2", "--seed", "5", "-o", "out/{prompt}_{seed}_{index:03}_{id}.jpg")
     found = sorted(p.name for p in Path("out").iterdir())
     assert found == ["a-red-apple_5_000_0.jpg", "a-red-apple_5_001_0.jpg"]
@@ -97,6 +100,8 @@ def test_prompts_on_standard_input(janus):
 
 
 def test_a_bad_line_is_counted_and_moves_no_seed(janus):
+    for folder in ("good", "some"):
+        Path(folder).mkdir()
     janus("draw", "--stdin", "-o", "good/{index}.png", stdin=b"a\nb\nc\n")
     done = janus("draw", "--stdin", "-o", "some/{index}.png", stdin=b"a\n\xff\xfe\nc\n")
     assert done.code == 3 and "stdin: line 2 is not UTF-8 text" in done.err
@@ -118,7 +123,7 @@ def test_what_cannot_be_drawn_is_said_before_drawing(janus):
 
 def test_a_prompt_that_is_too_long_is_not_repeated_whole(janus):
     done = janus("draw", "apple " * 3000)
-    assert done.code == 1 and "too long" in done.err and len(done.err) < 300
+    assert done.code == 2 and "too long" in done.err and len(done.err) < 300
 
 
 def test_no_prompt_on_standard_input(janus):

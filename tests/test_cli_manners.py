@@ -52,6 +52,7 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
     (["draw", "a", "--top-p", "0"], "top_p"),
     (["draw", "a", "--device", "abacus"], "abacus"),
     (["draw", "a", "--device", "mps"], "no mps device"),
+    (["draw", "word " * 100], "too long: model pocket takes 64 in all"),
     (["generate", "--to", "smell"], "smell"),
     (["tokenize", "text", "a", "-o", "shard-%s-%d.tar"], "one number"),
     (["tokenize", "image", "."], "holds no file ending in"),
@@ -68,6 +69,13 @@ def test_no_arguments_show_the_help(janus):
     assert janus("--help").text == done.err
 
 
+def test_help_of_what_makes_anything_speaks_of_anything(janus):
+    for command in ("generate", "speak", "draw"):
+        text = " ".join(janus(command, "--help").text.split())
+        assert "How many for each prompt" in text and "gives the same result" in text
+        assert "Pictures for" not in text and "no picture" not in text
+
+
 # ---- input that is wrong
 
 
@@ -82,7 +90,6 @@ def test_no_arguments_show_the_help(janus):
     (["decode", "missing.safetensors"], b"", "missing.safetensors: No such file"),
     (["draw", "a", "-m", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
     (["train", "missing.toml"], b"", "missing.toml: no such recipe"),
-    (["draw", "word " * 100], b"", "too long: model pocket takes 64 in all"),
     (["tokenize", "text", "a", "--tokenizer", "nofile.json"], b"", "nofile.json: No such file"),
 ])
 def test_wrong_input(janus, args, data, says):
@@ -140,6 +147,15 @@ def test_all_bad(janus):
     assert done.code == 1 and "all 2 items failed" in done.err and not Path("out.safetensors").exists()
 
 
+def test_all_bad_for_how_it_was_asked(janus):
+    done = janus("draw", "word " * 100, "words " * 100)
+    assert done.code == 2 and "all 2 items failed" in done.err
+    Path("b.safetensors").write_bytes(apple(janus)[:-9])
+    janus("tokenize", "text", "word " * 100, "-o", "a.safetensors")
+    assert janus("generate", "a.safetensors").code == 2
+    assert janus("generate", "a.safetensors", "b.safetensors").code == 1
+
+
 # ---- output that cannot be
 
 
@@ -150,7 +166,7 @@ def test_tokens_do_not_go_to_a_terminal(environment):
 
 def test_pictures_do_not_go_to_a_terminal(environment):
     done = on_terminal(["draw", "a", "-o", "-"], "stdout")
-    assert done.returncode == 1 and b"a picture is not written to the terminal" in done.stderr
+    assert done.returncode == 2 and b"a picture is not written to the terminal" in done.stderr
 
 
 @pytest.mark.parametrize(("args", "says"), [
@@ -179,9 +195,23 @@ def test_a_folder_that_cannot_be_written(janus):
     Path("file").write_text("")
     text = ["tokenize", "text", "a", "-o"]
     for args in ([*text, "file/a.safetensors"], [*text, "no/folder.safetensors"],
-                 ["draw", "a", "-o", "file/a.png"]):
+                 ["draw", "a", "-o", "file/a.png"], ["draw", "a", "-o", "no/folder/a.png"],
+                 ["draw", "a", "-o", "{seed}/a.png"], [*text, "no/folder.tar"]):
         done = janus(*args)
         assert done.code == 1 and no_traceback(done), done
+        folder = args[-1].rpartition("/")[0].format(seed=0)
+        assert f"there is no folder {folder}: make it first" in done.err and not Path("no").exists()
+    for args in (["draw", "a"], text[:-1]):
+        assert janus(*args, "-o", "new/folder/").code == 0
+
+
+def test_a_missing_folder_is_said_before_anything_is_made(janus, monkeypatch):
+    from janus_cli.pipeline import Pipeline
+
+    tokens = apple(janus)
+    monkeypatch.setattr(Pipeline, "_load", lambda *_: 1 / 0)
+    for args in (["draw", "a"], ["decode"]):
+        assert "there is no folder no" in janus(*args, "-o", "no/a.png", stdin=tokens).err
 
 
 def test_token_files_are_not_overwritten(janus):

@@ -14,7 +14,7 @@ from sounds import file_bytes, tone
 
 from janus_cli import choices, pipeline
 from janus_cli.commands.console import visible
-from janus_cli.records import Record, read_stream
+from janus_cli.records import Record, dumps, read_stream
 
 
 @pytest.fixture
@@ -126,7 +126,33 @@ def test_a_sound_that_is_too_long_is_one_line_with_the_limit(janus, media):
     assert "janus: long.wav: a sound of 30.0 s is too long: model pocket hears at most 19.2 s" in done.err
     tokens = janus("tokenize", "audio", "long.wav").out
     done = janus("generate", "--to", "text", stdin=tokens)
-    assert done.code == 1 and "a sound of 30.0 s is too long: model pocket takes at most 19.2 s" in done.err
+    assert done.code == 2 and "a sound of 30.0 s is too long: model pocket takes at most 19.2 s" in done.err
+
+
+def test_nothing_is_answered_with_a_line(janus, media):
+    Path("empty.wav").write_bytes(file_bytes(np.zeros((1, 0)), 16000))
+    done = janus("transcribe", "empty.wav")
+    assert (done.code, done.out) == (1, b"") and "janus: empty.wav: a sound of no length" in done.err
+    silence, blank = janus("tokenize", "audio", "empty.wav").out, janus("tokenize", "text", "").out
+    for data in (silence, blank, dumps(Record(()))):
+        for to in ("text", "image", "audio"):
+            done = janus("generate", "--to", to, stdin=data)
+            assert (done.code, done.out) == (2, b"") and no_traceback(done)
+            assert "an empty prompt: it holds no words, no picture and no sound" in done.err
+    joined = janus("generate", "--join", stdin=janus("tokenize", "text", "a").out + silence)
+    assert joined.code == 1 and "a sound of no length" in joined.err
+
+
+def test_more_than_the_model_has_room_for_is_said_before_it_is_loaded(janus, media, monkeypatch):
+    monkeypatch.setattr(pipeline.Pipeline, "_load", lambda *_: 1 / 0)
+    text = janus("tokenize", "text", "a").out
+    for args in (["transcribe", "say.wav"], ["describe", "cat.png"], ["generate", "--to", "text"]):
+        done = janus(*args, "--max-tokens", "1023", stdin=text)
+        assert done.code == 2 and no_traceback(done) and not done.out
+        assert "janus: 1023 tokens are too long: model pocket writes 1022 at most" in done.err
+    for args in (["speak", "a", "--seconds", "30"], ["generate", "--to", "audio", "--seconds", "30"]):
+        done = janus(*args, stdin=text)
+        assert done.code == 2 and "30 s are too long: model pocket says 20.4 s at most" in done.err
 
 
 # ---- words into sounds

@@ -185,4 +185,4 @@ def test_a_trace_that_does_not_fit_is_one_line(janus, reader: Path) -> None:
         (["-m", "./reader"], long, "takes 32 in all"),
     ):
         done = janus("generate", "--to", "text", *args, stdin=data)
-        assert done.code == 1 and no_traceback(done) and message in done.err, done.err
+        assert done.code == 2 and no_traceback(done) and message in done.err, done.err

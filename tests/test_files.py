@@ -102,7 +102,7 @@ def test_a_file_that_does_not_fit_leaves_nothing(tmp_path):
 
 
 def test_places_that_cannot_be_written(tmp_path, monkeypatch):
-    with pytest.raises(MediaError, match=r"none/a\.png: cannot be written: No such file or directory"):
+    with pytest.raises(MediaError, match=r"none/a\.png: there is no folder .*none: make it first"):
         atomic_write(tmp_path / "none" / "a.png", b"1")
     with pytest.raises(MediaError, match=r"cannot be written: .*directory"):
         atomic_write(tmp_path, b"1", force=True)

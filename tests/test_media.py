@@ -158,12 +158,6 @@ def test_a_picture_may_come_through_a_pipe():
     thread.join()
 
 
-def test_text():
-    assert media.read_text(io.BytesIO("苹果\r\n".encode()), "x") == "苹果\r\n"
-    with pytest.raises(MediaError, match="0xff at 2"):
-        media.read_text(io.BytesIO(b"ab\xff"), "x")
-
-
 METADATA = {"Software": "janus-cli", "prompt": "ein roter Apfel, 苹果\n\"", "janus": json.dumps({"seed": 7})}
 
 

@@ -96,6 +96,7 @@ def test_files_folders_and_templates(janus, environment):
     np.save(folder / "b.npy", np.float32([0.1, 0.2, 0.3]))
     (folder / "notes.txt").write_text("nothing")
     assert janus("tokenize", "series", "in", "-o", "out/").code == 0
+    Path("back").mkdir()
     assert janus("decode", "out", "-o", "back/{id}.npy").code == 0
     np.testing.assert_array_equal(np.load("back/b.npy"), np.float32([[0.1], [0.2], [0.3]]))
     assert janus("decode", "out", "-o", "texts/").code == 0
@@ -208,12 +209,11 @@ def test_a_damaged_npy_is_an_error_or_a_trace(data):
         assert trace.dtype == np.float32 and np.isfinite(trace).all()
 
 
-@pytest.mark.parametrize("args, code", [(("--stride", "3"), 2), (("--rate", "0"), 1), (("--rate", "nan"), 1),
-                                        (("--columns", "y"), 1), (("--columns", "3"), 1),
-                                        (("--columns", "0"), 1), (("--columns", ""), 1)])
-def test_wrong_options(janus, args, code):
+@pytest.mark.parametrize("args", [("--stride", "3"), ("--rate", "0"), ("--rate", "nan"), ("--columns", "y"),
+                                  ("--columns", "3"), ("--columns", "0"), ("--columns", "")])
+def test_wrong_options(janus, args):
     done = janus("tokenize", "series", *args, stdin=TRACE)
-    assert done.code == code and no_traceback(done) and done.err.count("\n") == 1, done.err
+    assert done.code == 2 and no_traceback(done) and done.err.count("\n") == 1, done.err
 
 
 @pytest.mark.parametrize("command", ["generate", "denoise"])

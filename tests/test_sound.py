@@ -102,6 +102,27 @@ def test_a_streamed_wav_without_a_length_is_whole():
         assert read(bytes(header) + samples).shape == (1, 100)
 
 
+@pytest.mark.parametrize("seconds", [0.1, 10])
+def test_a_streamed_flac_without_a_length_is_whole(tmp_path, seconds):
+    sound = tone(seconds, 16000, 2)
+    data = bytearray(file_bytes(sound, 16000, "FLAC"))
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # RFC 9639, 8.2: 36 bits, 0 = not known
+    found = read(bytes(data))
+    np.testing.assert_allclose(found, np.clip(sound, -1, 1), atol=1e-4)
+    (tmp_path / "a.flac").write_bytes(data)
+    with (tmp_path / "a.flac").open("rb") as file, open_sound(file, "a") as opened:
+        assert opened.num_samples == sound.shape[1] and opened.seconds == seconds
+    assert read_comment(tmp_path / "a.flac", "a")[0].seconds == seconds
+    with pytest.raises(MediaError, match="damaged after"):
+        read(bytes(data[:-20]))
+
+
+def test_a_streamed_au_without_a_length_is_whole():
+    data = bytearray(file_bytes(tone(0.1, 8000), 8000, "AU"))
+    data[8:12] = b"\xff" * 4
+    assert read(bytes(data)).shape == (1, 800)
+
+
 def test_no_samples_are_a_sound_of_no_length():
     assert read(file_bytes(np.zeros((2, 0)), 8000)).shape == (2, 0)
     assert read(file_bytes(np.zeros((2, 0)), 44100), sample_rate=16000, channels=1).shape == (1, 0)
@@ -124,6 +145,10 @@ def test_what_is_no_sound_is_said(data, message):
 @pytest.mark.parametrize(("format", "message"), [
     ("WAV", r"truncated: 10,\d+ of 16,000 bytes of samples"),
     ("AIFF", r"truncated: 10,\d+ of 16,\d+ bytes of samples"),
+    ("AU", r"truncated: 10,\d+ of 16,000 bytes of samples"),
+    ("W64", r"truncated: 10,\d+ of 16,104 bytes"),
+    ("RF64", r"truncated: 10,\d+ of 16,\d+ bytes"),
+    ("CAF", "a damaged or unknown sound"),
     ("FLAC", "damaged after|truncated"),
     ("OGG", "truncated: its last page is missing"),
     ("MP3", "truncated: .* of 64,000 samples"),

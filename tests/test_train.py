@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packs import NAMES, concept, four_concepts, write_pack
+from places import MODEL, Place, small_pools
 from safetensors.torch import load_file
 
 from janus_cli import weights, zoo
@@ -23,15 +24,12 @@ from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import DrawOptions, load
 from janus_cli.training.captions import caption
-from janus_cli.training.jobs import TrainOptions, train
 from janus_cli.training.judging import read_labels
 from janus_cli.training.pictures import Sprites
-from janus_cli.training.recipe import read_recipe
 from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.words import train_tokenizer
-from janus_cli.training.workshop import Workshop
 
-RECIPE = """
+RECIPE = f"""
 seed = 1
 [data]
 scenes = 6
@@ -54,29 +52,7 @@ crop = 4
 steps = 2
 batch_size = 16
 lr = 1e-3
-[model]
-name = "tiny"
-[model.dvae]
-codebook_size = 48
-codebook_dim = 8
-dim = 16
-n_block = 1
-[model.decoder]
-dim = 32
-n_layer = 2
-n_head = 2
-n_kv_head = 1
-head_dim = 16
-ff_dim = 48
-max_seq_len = 128
-[model.decoder.modalities.text]
-vocab_size = 300
-[model.decoder.modalities.image]
-vocab_size = 48
-two_d = true
-[model.decoder.mixin]
-[model.decoder.relative]
-[model.refiner]
+{MODEL}[model.refiner]
 dim = 16
 n_block = 1
 kernel = 3
@@ -87,44 +63,18 @@ code_dim = 4
 COMPONENTS = ("dvae", "decoder", "refiner", "judge")
 
 
-def track(loop: Iterable[int], label: str) -> Iterable[int]:
-    return loop
-
-
-class Place:
-    """A folder with a recipe and a pack, and the training in it."""
-
-    def __init__(self, folder: Path):
-        self.recipe = folder / "tiny" / "recipe.toml"
-        self.recipe.parent.mkdir(parents=True)
-        self.recipe.write_text(RECIPE, "utf-8")
-        self.data, self.runs = folder / "data", folder / "runs"
-        write_pack(self.data / "pack.json.xz", four_concepts())
-        self.reports: list[tuple[str, int]] = []
-
-    def train(self, only: str | None = None, resume: bool = False, warm: bool = False) -> Path:
-        """Train, and keep who reported at which step."""
-        options = TrainOptions(only, resume, warm, data=self.data, runs=self.runs)
-        return train(self.recipe, options, lambda name, step, *_: self.reports.append((name, step)), track)
-
-    def shop(self) -> Workshop:
-        return Workshop(read_recipe(self.recipe), self.data, self.recipe.parent, "cpu", track)
-
-
 @pytest.fixture(scope="module")
 def small_pool() -> Iterable[None]:
-    """Fit codebooks to 40 pictures instead of thousands."""
-    whole = TokenizerObjective.initialise
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TokenizerObjective, "initialise", lambda self, rng, pool=40: whole(self, rng, pool))
+    """For as long as this module's tests run."""
+    with small_pools():
         yield
 
 
 @pytest.fixture(scope="module")
 def trained(small_pool: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Everything in the recipe, trained for a few steps."""
-    place = Place(tmp_path_factory.mktemp("train"))
-    assert place.train() == place.recipe.parent
+    place = Place(tmp_path_factory.mktemp("train"), RECIPE)
+    assert place.train() == place.model
     return place
 
 
@@ -139,12 +89,12 @@ def test_every_component_is_trained_in_order(trained: Place) -> None:
 
 @pytest.mark.slow
 def test_the_model_folder_can_be_drawn_with(trained: Place) -> None:
-    model = zoo.find(str(trained.recipe.parent))
+    model = zoo.find(str(trained.model))
     assert model.name == "tiny" and model.codebook_fingerprint and model.text_fingerprint
     stored = load_file(model.file("decoder"))
     assert {t.dtype for t in stored.values()} == {torch.float16}
     assert load_file(model.file("dvae"))["quantize.codebook"].dtype == torch.float32
-    pipeline = load(str(trained.recipe.parent))
+    pipeline = load(str(trained.model))
     records = list(pipeline.draw(["a red kite", "two apples"], DrawOptions(seed=3, scale=2)))
     pictures = [pipeline.decode(record) for record in records]
     assert [p.shape for p in pictures] == [(128, 128, 3)] * 2
@@ -154,7 +104,7 @@ def test_the_model_folder_can_be_drawn_with(trained: Place) -> None:
 
 @pytest.mark.slow
 def test_the_judge_stands_apart_with_its_labels(trained: Place) -> None:
-    folder = trained.recipe.parent.parent / "judge"
+    folder = trained.model.parent / "judge"
     labels, model = read_labels(folder), zoo.find(str(folder))
     assert labels.concepts == NAMES and labels.styles == ("fluent", "noto", "twemoji")
     assert model.config.judge is not None and model.config.decoder is None
@@ -165,7 +115,7 @@ def test_the_judge_stands_apart_with_its_labels(trained: Place) -> None:
 
 @pytest.mark.slow
 def test_resuming_what_is_finished_changes_nothing(trained: Place) -> None:
-    files = [trained.recipe.parent / f"{name}.safetensors" for name in COMPONENTS[:3]]
+    files = [trained.model / f"{name}.safetensors" for name in COMPONENTS[:3]]
     before, trained.reports = [file.read_bytes() for file in files], []
     trained.train(resume=True)
     assert trained.reports == [] and [file.read_bytes() for file in files] == before
@@ -186,20 +136,20 @@ def test_codes_are_kept_and_made_again_when_their_makers_change(trained: Place) 
 
 
 def test_one_component_alone_makes_a_model_of_itself(small_pool: None, tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, RECIPE)
     with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
         place.train(only="decoder")
     place.train(only="dvae")
-    config = zoo.find(str(place.recipe.parent)).config
+    config = zoo.find(str(place.model)).config
     assert config.dvae is not None and config.decoder is None and config.refiner is None
     with pytest.raises(ModelError, match="model tiny has no decoder"):
-        zoo.find(str(place.recipe.parent)).file("decoder")
+        zoo.find(str(place.model)).file("decoder")
 
 
 def test_a_warm_start_keeps_the_codes_and_moves_the_rest(small_pool: None, tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, RECIPE)
     place.train(only="dvae")
-    file = place.recipe.parent / "dvae.safetensors"
+    file = place.model / "dvae.safetensors"
     before = load_file(file)
     place.recipe.write_text(RECIPE.replace("seed = 1", "seed = 2"), "utf-8")  # would fit other codes
     place.train(only="dvae", warm=True)
@@ -207,14 +157,14 @@ def test_a_warm_start_keeps_the_codes_and_moves_the_rest(small_pool: None, tmp_p
     kept = [name for name in before if torch.equal(before[name], after[name])]
     assert sorted(kept) == ["project.bias", "project.weight", "quantize.codebook"]
     assert all((before[name] - after[name]).abs().max() < 0.05 for name in before)
-    place.recipe.parent.joinpath("dvae.safetensors").unlink()
+    place.model.joinpath("dvae.safetensors").unlink()
     with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
         place.train(only="dvae", warm=True)
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, RECIPE)
     place.recipe.write_text(RECIPE.replace("codebook_size = 48", "codebook_size = 16"), "utf-8")
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "janus_cli", "train"]
     job = [str(place.recipe), "--data", str(place.data), "--runs", str(place.runs), "--only", "dvae"]
@@ -224,17 +174,17 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len((place.runs / "tiny" / "dvae.jsonl").read_text().splitlines()) == 2  # one process logs
-    assert load_file(place.recipe.parent / "dvae.safetensors")["quantize.codebook"].shape == (16, 8)
+    assert load_file(place.model / "dvae.safetensors")["quantize.codebook"].shape == (16, 8)
 
 
 def test_a_foreign_checkpoint_is_refused(small_pool: None, tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, RECIPE)
     checkpoint = place.runs / "tiny" / "dvae.pt"
     checkpoint.parent.mkdir(parents=True)
     torch.save({"objective": {}, "optimizers": {}, "step": 1}, checkpoint)
     with pytest.raises(JanusError, match=r"dvae\.pt: not a checkpoint of this training"):
         place.train(resume=True)
-    assert not (place.recipe.parent / "dvae.safetensors").exists()
+    assert not (place.model / "dvae.safetensors").exists()
 
 
 def test_too_few_patches_for_a_codebook_are_an_error() -> None:
@@ -245,7 +195,7 @@ def test_too_few_patches_for_a_codebook_are_an_error() -> None:
 
 
 def test_sprites_are_rendered_anew_for_another_pack(tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, RECIPE)
     assert len(place.shop().sprites) == 12
     write_pack(place.data / "pack.json.xz", [*four_concepts(), concept("dog")])
     assert len(place.shop().sprites) == 15

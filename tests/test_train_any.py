@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 from materials import Humming, corpus, tiny_codec
-from packs import four_concepts, write_pack
-from safetensors.torch import load_file
+from places import MODEL, Place, small_pools
 from torch import Tensor
 
 from janus_cli import weights, zoo
@@ -19,14 +18,11 @@ from janus_cli.config import read_config, write_config
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline import load
 from janus_cli.training import jobs, sound, utterances
-from janus_cli.training.jobs import TrainOptions, train
 from janus_cli.training.joint import JointObjective
 from janus_cli.training.loop import Run
-from janus_cli.training.recipe import read_recipe
-from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
 
-DRAWS = """
+DRAWS = f"""
 seed = 1
 [data]
 scenes = 6
@@ -40,29 +36,7 @@ batch_size = 3
 lr = 3e-3
 muon_lr = 0.02
 text_slots = 6
-[model]
-name = "tiny"
-[model.dvae]
-codebook_size = 48
-codebook_dim = 8
-dim = 16
-n_block = 1
-[model.decoder]
-dim = 32
-n_layer = 2
-n_head = 2
-n_kv_head = 1
-head_dim = 16
-ff_dim = 48
-max_seq_len = 128
-[model.decoder.modalities.text]
-vocab_size = 300
-[model.decoder.modalities.image]
-vocab_size = 48
-two_d = true
-[model.decoder.mixin]
-[model.decoder.relative]
-"""
+{MODEL}"""
 STEPS = 6
 SENSES = f"""
 [model.decoder.modalities.audio]
@@ -116,33 +90,16 @@ class CutError(Exception):
     """The machine went away."""
 
 
-class Place:
-    """Recipes, a pack, and the training in one folder."""
+class Grown(Place):
+    """A place whose decoder drew alone at first."""
 
-    def __init__(self, folder: Path):
-        self.model, self.data, self.runs = folder / "tiny", folder / "data", folder / "runs"
-        self.model.mkdir(parents=True)
-        write_pack(self.data / "pack.json.xz", four_concepts())
-        self.reports: list[tuple[str, int]] = []
-        self.before: dict[str, Tensor] = {}  # the decoder that draws alone
-
-    def train(self, text: str, only: str | None = None, resume: bool = False, warm: bool = False) -> None:
-        recipe = self.model / "recipe.toml"
-        recipe.write_text(text, "utf-8")
-        options = TrainOptions(only, resume, warm, data=self.data, runs=self.runs)
-        train(recipe, options, lambda name, step, *_: self.reports.append((name, step)),
-              lambda loop, label: loop)
-
-    def weights(self, component: str) -> dict[str, Tensor]:
-        return load_file(self.model / f"{component}.safetensors")
+    before: dict[str, Tensor]  # that decoder
 
 
 @pytest.fixture(scope="module")
 def small() -> Iterable[None]:
     """Small pools for codebooks, short sounds that are hummed, and a checkpoint at every step."""
-    whole = TokenizerObjective.initialise
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TokenizerObjective, "initialise", lambda self, rng, pool=40: whole(self, rng, pool))
+    with small_pools() as patch:
         patch.setattr(sound, "FIT_LATENTS", 100)
         patch.setattr(sound, "CROP", 0.32)
         patch.setattr(sound, "Speaker", Humming)
@@ -152,19 +109,20 @@ def small() -> Iterable[None]:
 
 
 @pytest.fixture(scope="module")
-def grown(small: None, tmp_path_factory: pytest.TempPathFactory) -> Place:
+def grown(small: None, tmp_path_factory: pytest.TempPathFactory) -> Grown:
     """A model that draws, then given ears, eyes and a voice, as pocket-any's recipe says at its top."""
-    place = Place(tmp_path_factory.mktemp("any"))
-    place.train(DRAWS)
+    place = Grown(tmp_path_factory.mktemp("any"), DRAWS)
+    place.train()
     place.before = place.weights("decoder")
+    place.recipe.write_text(ANY, "utf-8")
     for component in ("codec", "vision"):
-        place.train(ANY, only=component)
-    place.train(ANY, only="decoder", warm=True)
+        place.train(only=component)
+    place.train(only="decoder", warm=True)
     return place
 
 
 @pytest.mark.slow
-def test_the_components_make_one_model(grown: Place) -> None:
+def test_the_components_make_one_model(grown: Grown) -> None:
     assert list(dict.fromkeys(name for name, _ in grown.reports)) == ["dvae", "decoder", "codec", "vision"]
     model = zoo.find(str(grown.model))
     assert model.config.codec is not None and model.config.vision is not None and model.codec_fingerprint
@@ -176,7 +134,7 @@ def test_the_components_make_one_model(grown: Place) -> None:
 
 
 @pytest.mark.slow
-def test_what_it_knew_is_where_it_began(grown: Place) -> None:
+def test_what_it_knew_is_where_it_began(grown: Grown) -> None:
     """Six small steps away from the weights that it had; a fresh start would be nowhere near."""
     before, after = grown.before, grown.weights("decoder")
     for name in ("modalities.text.embed.weight", "modalities.image.embed.weight"):
@@ -186,7 +144,7 @@ def test_what_it_knew_is_where_it_began(grown: Place) -> None:
 
 
 @pytest.mark.slow
-def test_it_describes_hears_speaks_and_draws(grown: Place) -> None:
+def test_it_describes_hears_speaks_and_draws(grown: Grown) -> None:
     pipeline = load(str(grown.model))
     options = DrawOptions(seed=2)
     picture = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
@@ -203,7 +161,7 @@ def test_it_describes_hears_speaks_and_draws(grown: Place) -> None:
 
 
 @pytest.mark.slow
-def test_resuming_the_decoder_is_as_if_never_stopped(grown: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_the_decoder_is_as_if_never_stopped(grown: Grown, monkeypatch: pytest.MonkeyPatch) -> None:
     unbroken = grown.weights("decoder")
     log = grown.runs / "tiny" / "decoder.jsonl"
     lines = [line.split(", ", 2)[2] for line in log.read_text().splitlines()]
@@ -222,21 +180,19 @@ def test_resuming_the_decoder_is_as_if_never_stopped(grown: Place, monkeypatch: 
 
     with monkeypatch.context() as patch, pytest.raises(CutError):
         patch.setattr(JointObjective, "batch", cut)
-        grown.train(ANY, only="decoder", warm=True)
+        grown.train(only="decoder", warm=True)
     assert torch.load(grown.runs / "tiny" / "decoder.pt", weights_only=True)["step"] == 3
-    grown.train(ANY, only="decoder", resume=True, warm=True)
+    grown.train(only="decoder", resume=True, warm=True)
     again = grown.weights("decoder")
     assert all(torch.equal(unbroken[name], again[name]) for name in unbroken)
     assert [line.split(", ", 2)[2] for line in log.read_text().splitlines()] == lines
 
 
 def test_utterances_are_kept_and_made_again_for_another_codec(small: None, tmp_path: Path) -> None:
-    place = Place(tmp_path)
-    (place.model / "recipe.toml").write_text(ANY, "utf-8")
+    place = Place(tmp_path, ANY)
 
     def shop() -> Workshop:
-        made = Workshop(read_recipe(place.model / "recipe.toml"), place.data, place.model, "cpu",
-                        lambda loop, label: loop)
+        made = place.shop()
         made.codec = tiny_codec()
         return made
 
@@ -262,12 +218,12 @@ def test_a_component_without_its_shape_is_one_line(small: None, tmp_path: Path, 
                                                    removed: str) -> None:
     assert removed in ANY
     with pytest.raises(JanusError, match=rf"^the recipe trains a .*has no \[model\.{component}\]$"):
-        Place(tmp_path).train(ANY.replace(removed, ""), only=component)
+        Place(tmp_path, ANY.replace(removed, "")).train(only=component)
 
 
 def test_ears_and_eyes_come_after_what_they_need(small: None, tmp_path: Path) -> None:
-    place = Place(tmp_path)
+    place = Place(tmp_path, ANY)
     with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
-        place.train(ANY, only="decoder")
+        place.train(only="decoder")
     with pytest.raises(ModelError, match=r"dvae\.safetensors: no such file"):
-        place.train(ANY, only="vision")
+        place.train(only="vision")

@@ -188,11 +188,11 @@ def test_the_same_random_numbers_give_the_same_batch(make: Make) -> None:
 
 def test_words_beyond_the_slots_are_cut_and_teach_no_end(make: Make) -> None:
     rows = segments(batch_of(make({"speak": 12}, text_slots=2)))
-    cut = 0
-    for words, _ in rows:
-        assert words[2][:-1] == words[1] and words[2][-1] in (END, NONE) and len(words[1]) <= 2
-        cut += words[2][-1] == NONE
-    assert 0 < cut < len(rows)
+    whole = segments(batch_of(make({"speak": 12}, text_slots=99)))
+    assert max(len(words[1]) for words, _ in rows) == 2 < max(len(words[1]) for words, _ in whole)
+    ends = {tuple(words[1][:2]): END if len(words[1]) <= 2 else NONE for words, _ in whole}
+    assert all(words[2] == [*words[1], ends[tuple(words[1])]] for words, _ in rows)
+    assert all(words[2] == [*words[1], END] for words, _ in whole)
 
 
 # ---- what is made harder

@@ -1,19 +1,22 @@
 """What a command says on stderr: its lines, its progress bar, the device it took, the items that failed.
 
-Nothing here writes to stdout, which belongs to data.
+And how text and JSON, where they are a command's data, go to stdout.
 """
 
 import contextlib
+import json
+import re
 import struct
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
+from typing import Any
 
 import typer
 
-from janus_cli.errors import JanusError, PartialError, UsageError
+from janus_cli.errors import JanusError, OutputError, PartialError, UsageError
 
 _JOINERS = "\u200c\u200d"  # between letters, and parts of an emoji
 
@@ -35,6 +38,12 @@ class Dtype(StrEnum):
     bf16 = "bf16"
 
 
+def complain(text: str) -> None:
+    """One line on stderr, with the program's name; what `text` holds can be no second line and no command."""
+    with contextlib.suppress(OSError):  # nobody may be listening: no reason to stop
+        print(f"janus: {visible(text)}", file=sys.stderr, flush=True)
+
+
 class Talk:
     """One line a call on stderr, each with the program's name; silent when `quiet`."""
 
@@ -43,7 +52,7 @@ class Talk:
 
     def __call__(self, text: str) -> None:
         if not self.quiet:
-            print(f"janus: {text}", file=sys.stderr, flush=True)
+            complain(text)
 
 
 def pick_device(wanted: Device) -> str:
@@ -64,18 +73,22 @@ class Failures:
 
     def __init__(self) -> None:
         self.count = 0
+        self._all_usage = True  # as long as nothing failed but for how it was asked for
 
     def add(self, error: JanusError, name: str = "") -> None:
         """Say what failed; `name` goes in front where the message does not begin with it."""
         text = str(error)
-        print(f"janus: {text if text.startswith(name) else f'{name}: {text}'}", file=sys.stderr, flush=True)
+        complain(text if text.startswith(name) else f"{name}: {text}")
         self.count += 1
+        self._all_usage &= isinstance(error, UsageError)
 
     @contextlib.contextmanager
     def item(self, name: str = "") -> Iterator[None]:
-        """Turn a JanusError in the block into a counted failure."""
+        """Turn a JanusError in the block into a counted failure; an OutputError passes."""
         try:
             yield
+        except OutputError:
+            raise
         except JanusError as error:
             self.add(error, name)
 
@@ -87,11 +100,12 @@ class Failures:
         return False
 
     def stop_if_all(self, done: int) -> None:
-        """Leave with exit code 1 when all there was failed, so that no output is completed."""
+        """Leave when all there was failed, so that no output is completed; with 2 if all was wrong usage."""
+        kind = UsageError if self._all_usage else JanusError
         if self.count == 1 and not done:
-            raise typer.Exit(1)  # the one failure has been said
+            raise typer.Exit(kind.exit_code)  # the one failure has been said
         if self.count and not done:
-            raise JanusError(f"all {self.count} items failed")
+            raise kind(f"all {self.count} items failed")
 
     def finish(self, done: int) -> None:
         """Raise PartialError when some items failed and `done` others did not."""
@@ -120,8 +134,31 @@ def visible(text: str, keep: str = "") -> str:
 
 def shown(text: str) -> str:
     """`text` for standard output: as it is, but on a terminal `visible` in its lines."""
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return visible(text, "\n\t") if on_terminal else text
+    return visible(text, "\n\t") if sys.stdout.isatty() else text
+
+
+@contextlib.contextmanager
+def output_errors() -> Iterator[None]:
+    """Turn an OSError of standard output into an OutputError; BrokenPipeError passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: cannot be written: {error.strerror}") from None
+
+
+def put(text: str, end: str = "\n") -> None:
+    """`text` on standard output at once. Raises OutputError where that is full or closed."""
+    with output_errors():
+        print(shown(text), end=end, flush=True)
+
+
+def put_json(facts: Mapping[str, Any]) -> None:
+    """`facts` as one line of JSON on standard output; raises what `put` does."""
+    text = json.dumps(facts, ensure_ascii=False)
+    half = "[\ud800-\udfff]"  # a character: no UTF-8, and yet in the name of a file whose bytes are none
+    put(re.sub(half, lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 @contextlib.contextmanager
@@ -149,10 +186,10 @@ def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Ca
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(f"janus: {label}", markup=False), BarColumn(),
+    columns = (TextColumn("janus: {task.description}", markup=False), BarColumn(),
                TextColumn("{task.completed:.0f} of {task.total:.0f} s"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=max(seconds, 1e-9))
+        task = bar.add_task(visible(label), total=max(seconds, 1e-9))
         yield lambda samples: bar.advance(task, samples / rate)
 
 

@@ -44,6 +44,7 @@ def decode(
     outputs = Outputs(output, force, suffixes_for(output))
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
+        outputs.check(record)
         with failures.item(f"record {record.id or i}"):
             media = _media(record, loader, reader)
             if is_sound(media):

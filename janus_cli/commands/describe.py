@@ -1,9 +1,6 @@
 """`janus describe`: pictures in, words out; and a question, where the model answers such."""
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,9 +8,9 @@ import typer
 from janus_cli import zoo
 from janus_cli.choices import DrawOptions, check_asked, check_describes, for_text, is_published
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk, shown
+from janus_cli.commands.console import Device, Dtype, Failures, Talk, put, put_json
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.streams import expand, source
 from janus_cli.commands.tokenize import PICTURES
 from janus_cli.commands.understood import say_all
 from janus_cli.errors import UsageError
@@ -73,9 +70,8 @@ def _read(name: str) -> "np.ndarray":
     """The picture uint8 [H, W, 3] in that file. Raises MediaError."""
     from janus_cli.media import read_image
 
-    if name == "-":
-        return read_image(stdin_bytes("name a picture, or pipe one in"), "stdin")
-    return read_image(Path(name), name)
+    shown, place = source(name, "name a picture, or pipe one in")
+    return read_image(place, shown)
 
 
 def _shown(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
@@ -91,10 +87,8 @@ def _ask(names: Sequence[str], question: str, pipeline: "Pipeline", options: "Ge
     pieces = pipeline.describe([_read(name) for name in names], question, options)
     if as_json:
         files = ["stdin" if name == "-" else name for name in names]
-        facts = {"files": files, "prompt": question, "text": "".join(pieces), "model": pipeline.model.name}
-        print(shown(json.dumps(facts, ensure_ascii=False)), flush=True)
+        put_json({"files": files, "prompt": question, "text": "".join(pieces), "model": pipeline.model.name})
         return
     for piece in pieces:
-        sys.stdout.write(shown(piece))
-        sys.stdout.flush()
-    print(flush=True)
+        put(piece, end="")
+    put("")

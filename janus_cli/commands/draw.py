@@ -11,7 +11,7 @@ import typer
 from janus_cli import zoo
 from janus_cli.choices import DrawOptions, limits_of, page_for
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, shortened, token_bar
+from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, put_json, shortened, token_bar
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import FORMATS, Outputs
 from janus_cli.commands.tokenize import read_texts
@@ -105,6 +105,6 @@ def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_jso
     from janus_cli.provenance import parameters
 
     known: dict[str, Any] = json.loads(parameters(record)["janus"])
-    words = {word: known[word] for word in ("model", "seed", "index", "tokens") if word in known}
-    print(json.dumps({"path": name, "prompt": record.prompt, **words, "device": pipeline.device,
-                      "seconds": round(rate.seconds, 3)}, ensure_ascii=False), flush=True)
+    words: dict[str, Any] = {w: known[w] for w in ("model", "seed", "index", "tokens") if w in known}
+    put_json({"path": name, "prompt": record.prompt, **words, "device": pipeline.device,
+              "seconds": round(rate.seconds, 3)})

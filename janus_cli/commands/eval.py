@@ -1,19 +1,19 @@
 """`janus eval`: how good a model is, on lists that were fixed before it was trained."""
 
-import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from janus_cli import zoo
 from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Talk, pick_device
+from janus_cli.commands.console import Device, Talk, pick_device, put, put_json
 
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from janus_cli.training.evaluate import Reporter
 
 
 def evaluate(
@@ -48,14 +48,17 @@ def evaluate(
         report = evaluate(model, data=Path(data), limit=limit, seed=seed, gallery=gallery, device=chosen,
                           write_card=write_card, everything=everything or album is not None, album=album,
                           progress=progress)
-    print(json.dumps(report, ensure_ascii=False) if as_json else render_table(report))
+    if as_json:
+        put_json(report)
+    else:
+        put(render_table(report))
     for sheet in (gallery, album):
         if sheet is not None:
             talk(f"wrote {sheet}")
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
+def _progress(quiet: bool) -> "Iterator[Reporter | None]":
     """One bar for each part of the examination, where stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None

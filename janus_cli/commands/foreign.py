@@ -15,7 +15,7 @@ from janus_cli import plugins
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Failures
 from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.streams import expand, source
 from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 
@@ -108,10 +108,8 @@ def _records(names: Sequence[str], plugin: Modality, options: dict[str, Any],
     from janus_cli.files import read_bytes
 
     for name in names:
-        shown = "stdin" if name == "-" else name
+        shown, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
         with failures.item(shown):
-            source = stdin_bytes(f"name a file (janus tokenize {plugin.name} FILE), or pipe one in") \
-                if name == "-" else Path(name)
-            data = read_bytes(source, shown)
+            data = read_bytes(place, shown)
             yield tokenize(plugin, data, shown, options, id=Path(shown).stem,
                            source="" if name == "-" else Path(name).name)

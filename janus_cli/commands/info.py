@@ -1,7 +1,7 @@
 """`janus info`: what is in a token file or stream, a picture or sound made here, or a model."""
 
 import json
-import sys
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,15 +11,17 @@ import typer
 from janus_cli import plugins, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
-from janus_cli.commands.console import Failures, shown, visible
+from janus_cli.commands.console import Failures, put, put_json, visible
 from janus_cli.commands.streams import named_records
-from janus_cli.errors import JanusError, ModelError, RecordError
+from janus_cli.errors import JanusError, ModelError, OutputError, RecordError
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
-_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM")
+_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd", b"caff",
+           b"riff", b"RF64")
+_SEEN = {"modality", "shape", "dtype", "range", "seconds"}  # facts that no metadata can gainsay
 
 
 def info(
@@ -39,16 +41,16 @@ def info(
         try:
             for facts in describe(name, failures):
                 if as_json:
-                    print(shown(json.dumps(facts, ensure_ascii=False)))
+                    put_json(facts)
                 else:
-                    print("\n".join(map(visible, table(facts))))
+                    put_table(facts)
                 done += 1
+        except OutputError:
+            raise
         except JanusError as error:
             if len(names) == 1:
                 raise
             failures.add(error, name)
-    if sys.stdout is not None:
-        sys.stdout.flush()
     failures.finish(done)
 
 
@@ -96,17 +98,25 @@ def describe_record(record: "Record") -> dict[str, Any]:
 
 
 def describe_segment(segment: "Segment") -> dict[str, Any]:
-    """A segment's modality, shape, dtype, range of values and metadata."""
+    """A segment's modality, shape, dtype, range of values and metadata, whatever those hold."""
     facts: dict[str, Any] = {"modality": segment.modality, "shape": list(segment.data.shape),
                              "dtype": str(segment.data.dtype)}
     if segment.data.size:
         facts["range"] = [segment.data.min().item(), segment.data.max().item()]
-    facts |= dict(segment.info)
-    length = segment.data.shape[1] if segment.modality == "waveform" else None
-    rate, length = facts.get("sample_rate"), facts.get("num_samples", length)
-    if isinstance(rate, int | float) and rate > 0 and isinstance(length, int):
+    facts |= {word: value for word, value in segment.info.items() if word not in _SEEN}
+    counted = segment.data.shape[1] if segment.modality == "waveform" else None
+    rate, length = _number(facts.get("sample_rate")), _number(facts.get("num_samples", counted))
+    if rate and length is not None and math.isfinite(length / rate):
         facts["seconds"] = length / rate
     return facts
+
+
+def _number(value: Any) -> float | None:
+    """A number that is not negative and no larger than a float can be; None for anything else."""
+    try:
+        return float(value) if type(value) in (int, float) and value >= 0 else None
+    except OverflowError:
+        return None
 
 
 def describe_picture(path: Path) -> dict[str, Any]:
@@ -130,12 +140,15 @@ def describe_sound(path: Path) -> dict[str, Any]:
 
 def _made(path: Path, texts: dict[str, str]) -> dict[str, Any]:
     """What the texts in a picture or sound say of how it was made. Raises RecordError for damaged ones."""
+    from janus_cli.blob import canonical
+
     made: Any = {}
     if "janus" in texts:
         try:
             made = json.loads(texts["janus"])
-        except ValueError:
-            raise RecordError(f"{path}: its janus parameters are damaged") from None
+            canonical(made)  # refuses what json.loads lets through: NaN, 1e999, lone surrogates
+        except (ValueError, RecursionError, RecordError):
+            made = None
         steps = made.get("made_by", []) if isinstance(made, dict) else None
         if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
             raise RecordError(f"{path}: its janus parameters are damaged")
@@ -177,6 +190,11 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
 # ---- for people
 
 
+def put_table(facts: dict[str, Any]) -> None:
+    """Show `facts` to a person; nothing in them makes a line of its own."""
+    put("\n".join(map(visible, table(facts))))
+
+
 def table(facts: dict[str, Any]) -> list[str]:
     """The lines that show `facts` to a person."""
     return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines,
@@ -207,17 +225,18 @@ def _record_lines(facts: dict[str, Any]) -> list[str]:
 
 def _told(segment: dict[str, Any]) -> list[str]:
     """What a plugin says of its segment."""
-    shown = {"modality", "shape", "dtype", "range", "tokenizer", "fingerprint", "seconds"}
+    elsewhere = _SEEN | {"tokenizer", "fingerprint"}
     return [f"{word}={json.dumps(value, ensure_ascii=False)}" for word, value in segment.items()
-            if word not in shown]
+            if word not in elsewhere]
 
 
 def _heard(segment: dict[str, Any]) -> list[str]:
     """How long an audio or waveform segment lasts, and what there is of it a second."""
-    first, rate = segment["shape"][0], segment.get("frame_rate")
-    parts = [f"{first} codebooks", f"{rate:g} frames/s"] if segment["modality"] == "audio" \
-        and type(rate) in (int, float) else [f"{first} channels"] * (segment["modality"] == "waveform")
-    return [f"{segment['seconds']:.2f} s", f"{segment['sample_rate']:g} Hz", *parts]
+    cells = [f"{segment['seconds']:.2f} s", f"{segment['sample_rate']:g} Hz"]
+    frames = _number(segment.get("frame_rate"))
+    if segment["modality"] == "audio" and frames is not None:
+        return [*cells, f"{segment['shape'][0]} codebooks", f"{frames:g} frames/s"]
+    return cells + [f"{segment['shape'][0]} channels"] * (segment["modality"] == "waveform")
 
 
 def _history(made_by: list[dict[str, Any]]) -> list[str]:

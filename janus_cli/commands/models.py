@@ -1,6 +1,5 @@
 """`janus models list|show|verify|pull|import`: the models that are here, and how others come here."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -13,8 +12,8 @@ import typer
 from janus_cli import layout, published, zoo
 from janus_cli.commands import options as opt
 from janus_cli.commands.checkpoints import Check, checks
-from janus_cli.commands.console import Failures, Talk, byte_bar
-from janus_cli.commands.info import columns, describe_model, table
+from janus_cli.commands.console import Failures, Talk, byte_bar, put, put_json, visible
+from janus_cli.commands.info import columns, describe_model, put_table
 from janus_cli.errors import JanusError, ModelError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def list_models(as_json: opt.Json = False) -> None:
             found.append(describe_model(place))
     if as_json:
         for facts in found:
-            print(json.dumps(facts, ensure_ascii=False))
+            put_json(facts)
     else:
         _print_models(found)
     failures.finish(len(found))
@@ -46,7 +45,7 @@ def _print_models(found: list[dict[str, Any]]) -> None:
         have += ["(incomplete)"] * bool("problem" in facts or facts.get("missing"))
         rows.append([facts["name"], f"{facts['parameters']:,}", f"{facts['bytes'] / 1e6:.1f}",
                      " ".join(have) or "none", facts["path"]])
-    print("\n".join(line.removeprefix("  ") for line in columns(rows)))
+    put("\n".join(visible(line.removeprefix("  ")) for line in columns(rows)))
 
 
 @app.command("show")
@@ -54,7 +53,7 @@ def show(model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT,
          as_json: opt.Json = False) -> None:
     """One model's components, sizes and fingerprints."""
     facts = describe_model(zoo.locate(model))
-    print(json.dumps(facts, ensure_ascii=False) if as_json else "\n".join(table(facts)))
+    (put_json if as_json else put_table)(facts)
 
 
 @app.command("verify")
@@ -81,9 +80,9 @@ def _report(name: str, what: str, check: Callable[[], str], failures: Failures, 
             raise
         finally:
             if as_json:
-                print(json.dumps(found, ensure_ascii=False))
+                put_json(found)
     if found["ok"] and not as_json:
-        print(f"{name} {what}: {found['found']}")
+        put(visible(f"{name} {what}: {found['found']}"))
     return bool(found["ok"])
 
 
@@ -144,7 +143,7 @@ def pull(name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
     full = f"{name}@{revision}" if revision else name
     path = hub.pull(full, progress=not quiet and sys.stderr.isatty())
     Talk(quiet)(f"use it with --model {full}")
-    print(path)
+    put(str(path))
 
 
 @app.command("import")
@@ -170,7 +169,7 @@ def import_model(
         files = convert(place.path, target, kinds[dtype] if dtype else None, progress)
     Talk(quiet)(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e9:.2f} GB: "
                 f"use them with --model {target}")
-    print(target)
+    put(str(target))
 
 
 def _importable(model: str) -> zoo.Place:

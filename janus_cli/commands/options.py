@@ -27,13 +27,13 @@ DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to c
 DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
-Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same picture.")]
-Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="Pictures for each prompt.")]
+Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
+Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]
 BatchSize = Annotated[int, typer.Option(
-    "--batch-size", min=1, help="Pictures generated together; changes the speed, no picture.")]
+    "--batch-size", min=1, help="How many are generated together; changes the speed, no result.")]
 CfgScale = Annotated[float | None, typer.Option(
     "--cfg-scale", min=0.0, show_default="the model's",
-    help="Weight of the prompt (classifier-free guidance); 1 = none.")]
+    help="Weight of the prompt in a picture (classifier-free guidance); 1 = none.")]
 Temperature = Annotated[float | None, typer.Option(
     "--temperature", min=0.0, show_default="the model's", help="0 = always the likeliest token.")]
 TopK = Annotated[int | None, typer.Option(

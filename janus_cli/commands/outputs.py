@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from janus_cli import plugins
-from janus_cli.commands.console import shown
+from janus_cli.commands.console import output_errors, shown
 from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
-from janus_cli.errors import MediaError, UsageError
-from janus_cli.files import atomic_write
+from janus_cli.errors import MediaError, OutputError, UsageError
+from janus_cli.files import atomic_write, check_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,23 +64,40 @@ class Outputs:
     def __init__(self, template: str | None, force: bool, suffixes: Iterable[str] = SUFFIXES) -> None:
         """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
 
-        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`.
+        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`;
+        MediaError for a name in a folder that does not exist.
         """
         self._template = None if template == "-" else template
         self._force = force
         self._written: set[Path] = set()
         self._stdout = StandardOutput()
+        self._held = ""  # what standard output has taken
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         if self._template is not None and not self._is_folder:
             _check_template(self._template, tuple(suffixes))
+            if "{" not in str(Path(self._template).parent):
+                check_folder(Path(self._template))  # before anything is made
+
+    def check(self, record: "Record") -> None:
+        """Raise OutputError where standard output has taken something that `record` cannot follow.
+
+        Only texts follow texts, as lines, and sounds follow sounds, in one WAV.
+        """
+        more = _kind(record)
+        if self._held and (self._held != more or more not in ("text", "sound")):
+            other = f"another {more}" if more == self._held else f"a {more}"
+            raise OutputError(f"standard output holds a {self._held}, which {other} cannot follow: "
+                              "use -o to write a file each")
 
     def write(self, record: "Record", media: "Media") -> str:
         """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
         if self._template is None:
+            self.check(record)
             if is_sound(media):
                 self._stdout.write(record, media)
             else:
                 _to_stdout(record, media)
+            self._held = _kind(record)
             return "-"
         default = media.suffix if isinstance(media, Foreign) else ".txt" if isinstance(media, str) else \
             ".wav" if is_sound(media) else ".png"
@@ -96,16 +113,24 @@ class Outputs:
         return str(written)
 
     def _place(self, path: Path) -> Path:
-        """The first of path, path-1, path-2, ... that is not ours, in a folder that exists."""
+        """The first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
         name, copy = path, 0
         while name in self._written:
             copy += 1
             name = path.with_name(f"{path.stem}-{copy}{path.suffix}")
-        try:
-            name.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
+        if self._is_folder:
+            try:
+                name.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
         return name
+
+
+def _kind(record: "Record") -> str:
+    """What the record's last segment is decoded to."""
+    kinds = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
+    modality = record.segments[-1].modality if record.segments else ""
+    return kinds.get(modality, modality)
 
 
 def is_sound(media: "Media") -> "TypeIs[Sound]":
@@ -138,8 +163,6 @@ def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
     """A text as a line, a picture as PNG, a plugin's default."""
     data = media.writers[media.suffix]() if isinstance(media, Foreign) else b""
     if isinstance(media, str) or _is_text(data):
-        if sys.stdout is None:
-            raise UsageError("standard output is closed")
         sys.stdout.flush()
         file = sys.stdout.buffer
         data = (shown(media) + "\n").encode("utf-8") if isinstance(media, str) else data
@@ -148,13 +171,9 @@ def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
     else:
         file = stdout_bytes("a picture is", "use -o picture.png, or redirect it")
         data = encode(record, media, Path("stdout.png"))
-    try:
+    with output_errors():
         file.write(data)
         file.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise MediaError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 def _is_text(data: bytes) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from janus_cli.commands.console import sound_bar
+from janus_cli.commands.console import output_errors, sound_bar
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError
 from janus_cli.files import NewFile, is_special, write_errors
@@ -96,14 +96,10 @@ class StandardOutput:
     def write(self, record: "Record", sound: "Sound") -> None:
         """Append `sound`. Raises MediaError where its rate or channels are not those of the ones before."""
         file = stdout_bytes("a sound is", "use -o sound.wav, or pipe it on")
-        try:
+        with output_errors():
             if self._writer is None:
                 self._begin(record, sound, file)
             self._append(sound, file)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise MediaError(f"standard output: cannot be written: {error.strerror}") from None
 
     def _begin(self, record: "Record", sound: "Sound", file: BinaryIO) -> None:
         from janus_cli.provenance import parameters

@@ -23,9 +23,8 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 def speak(
     texts: Annotated[list[str] | None, typer.Argument(
         metavar="TEXT", show_default=False, help="What to say.")] = None,
-    number: Annotated[int, typer.Option(
-        "-n", "--number", min=1, metavar="N", help="Sounds for each text.")] = 1,
-    seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same sound.")] = 0,
+    number: opt.Number = 1,
+    seed: opt.Seed = 0,
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
@@ -36,8 +35,7 @@ def speak(
              "standard output.")] = "{prompt}.wav",
     stdin: Annotated[bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")]
     = False,
-    batch_size: Annotated[int, typer.Option(
-        "--batch-size", min=1, help="Sounds generated together; changes the speed, no sound.")] = 8,
+    batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     as_json: opt.Json = False,

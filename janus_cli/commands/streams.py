@@ -23,10 +23,16 @@ def stdin_bytes(hint: str) -> BinaryIO:
     return sys.stdin.buffer
 
 
+def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
+    """What lines call the input `name`, and what it is read from: a file, or standard input for "-".
+
+    Raises UsageError with `hint` where nothing is piped in.
+    """
+    return ("stdin", stdin_bytes(hint)) if name == "-" else (name, Path(name))
+
+
 def stdout_bytes(what: str, hint: str) -> BinaryIO:
-    """Standard output for binary data. Raises UsageError where it is a terminal."""
-    if sys.stdout is None:
-        raise UsageError("standard output is closed")
+    """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():
         raise UsageError(f"{what} not written to the terminal: {hint}")
     return sys.stdout.buffer

@@ -12,7 +12,7 @@ from janus_cli.commands.console import Device, Dtype, Failures, Talk, sound_bar
 from janus_cli.commands.foreign import PluginGroup
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.streams import expand, source, stdin_bytes
 from janus_cli.errors import MediaError
 
 if TYPE_CHECKING:
@@ -112,14 +112,15 @@ def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> 
     from janus_cli.media import read_image
 
     for name in names:
-        with failures.item("stdin" if name == "-" else name):
-            if name == "-":
-                pixels = read_image(stdin_bytes("name a picture (janus tokenize image FILE), or pipe one in"),
-                                    "stdin")
-                yield loader.named().encode(pixels, id="stdin")
-            else:
-                pixels = read_image(Path(name), name)
-                yield loader.named().encode(pixels, id=Path(name).stem, source=Path(name).name)
+        shown, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
+        with failures.item(shown):
+            pixels = read_image(place, shown)
+            yield loader.named().encode(pixels, id=Path(shown).stem, source=_file(name))
+
+
+def _file(name: str) -> str:
+    """What a record says of the file that it was made of; nothing of standard input."""
+    return "" if name == "-" else Path(name).name
 
 
 @app.command("audio")
@@ -156,11 +157,9 @@ def _audio_records(names: Sequence[str], loader: Loader, bandwidth: float | None
     codec = pipeline.codec.cfg
     pipeline.check_bandwidth(bandwidth)
     for name in names:
-        shown = "stdin" if name == "-" else name
-        source = stdin_bytes(_NO_SOUND) if name == "-" else Path(name)
-        with failures.item(shown), open_sound(source, shown) as sound, \
+        shown, place = source(name, _NO_SOUND)
+        with failures.item(shown), open_sound(place, shown) as sound, \
                 sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress:
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.encode_audio(pieces, id=Path(shown).stem, bandwidth=bandwidth,
-                                        source="" if name == "-" else Path(name).name,
-                                        progress=progress)
+                                        source=_file(name), progress=progress)

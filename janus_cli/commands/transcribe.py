@@ -1,7 +1,6 @@
 """`janus transcribe`: speech in, words out."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from janus_cli.choices import DrawOptions, check_length, check_speaks, for_text
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Failures, Talk
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.streams import expand, stdin_bytes
+from janus_cli.commands.streams import expand, source, stdin_bytes
 from janus_cli.commands.tokenize import SOUNDS
 from janus_cli.commands.understood import say_all
 
@@ -57,9 +56,8 @@ def _heard(names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions
 
     codec = pipeline.codec.cfg
     for name in names:
-        shown = "stdin" if name == "-" else name
-        source = stdin_bytes(_NO_SOUND) if name == "-" else Path(name)
-        with failures.item(shown), open_sound(source, shown) as sound:
+        shown, place = source(name, _NO_SOUND)
+        with failures.item(shown), open_sound(place, shown) as sound:
             check_length(pipeline.model, sound.seconds, options)
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.encode_audio(pieces, id=shown)

@@ -1,10 +1,9 @@
 """What `describe` and `transcribe` share: records of pictures or sounds in, a line of words each out."""
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from janus_cli.commands.console import Failures, shown
+from janus_cli.commands.console import Failures, put, put_json
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -26,9 +25,8 @@ def say_all(records: Iterator["Record"], pipeline: "Pipeline", options: "Generat
     for record in pipeline.generate(usable(), options):
         said = " ".join(str(pipeline.decode(record)).split("\n"))
         if as_json:
-            facts = {"file": record.id, "text": said, "model": pipeline.model.name}
-            print(shown(json.dumps(facts, ensure_ascii=False)), flush=True)
+            put_json({"file": record.id, "text": said, "model": pipeline.model.name})
         else:
-            print(shown(f"{record.id}: {said}" if named else said), flush=True)
+            put(f"{record.id}: {said}" if named else said)
         done += 1
     failures.finish(done)

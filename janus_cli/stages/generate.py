@@ -87,7 +87,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Speaker:
+class PromptBuilder:
     """A decoder with all that it needs to take prompts."""
 
     decoder: Net
@@ -163,6 +163,8 @@ class Speaker:
         if modality == "audio" and len(segment.data) < cfg.n_q:
             raise RecordError(f"{who}audio segment: {len(segment.data)} codebooks, model "
                               f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth")
+        if modality == "audio" and not segment.data.size:
+            raise RecordError(f"{who}audio segment: a sound of no length: there is nothing to hear")
 
     def _too_long(self, record: Record, width: int, new: int) -> str:
         """How long a prompt may be, in seconds where it is a sound."""
@@ -180,31 +182,31 @@ class Speaker:
 def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
                  prompts: Prompts | None = None, eyes: Eyes | None = None) -> None:
     """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
-    Speaker(decoder, options, identity, prompts, eyes).check(record)
+    PromptBuilder(decoder, options, identity, prompts, eyes).check(record)
 
 
-def _items(records: Iterable[Record | None], speaker: Speaker) -> Iterator[tuple[Record, Row]]:
+def _items(records: Iterable[Record | None], builder: PromptBuilder) -> Iterator[tuple[Record, Row]]:
     """`options.n` rows per prompt, numbered through. Raises what is wrong with a prompt."""
-    options = speaker.options
+    options = builder.options
     for number, record in enumerate(records):
         if record is None:
             continue
-        speaker.check(record)
-        tokens = speaker.laid_out(record)
-        plain = speaker.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
-        rows = _features(record, speaker)
+        builder.check(record)
+        tokens = builder.laid_out(record)
+        plain = builder.laid_out(record, drop_text=True) if options.cfg_scale != 1 else None
+        rows = _features(record, builder)
         for k in range(options.n):
-            yield record, Row(number * options.n + k, tokens, plain, rows, speaker.asks(record))
+            yield record, Row(number * options.n + k, tokens, plain, rows, builder.asks(record))
 
 
-def _features(record: Record, speaker: Speaker) -> Features:
+def _features(record: Record, builder: PromptBuilder) -> Features:
     """What a prompt's ids point at: its continuous segments' tokens, and what is seen of its pictures."""
-    if speaker.prompts is not None:
+    if builder.prompts is not None:
         return {}
-    found = features(record.segments, speaker.decoder)
-    if speaker.eyes is not None:
-        placed = arrange(record.segments, speaker.options.to, speaker.decoder, speaker.n_sight)
-        if seen := [speaker.eyes.see(segment) for name, segment in placed if name == SIGHT]:
+    found = features(record.segments, builder.decoder)
+    if builder.eyes is not None:
+        placed = arrange(record.segments, builder.options.to, builder.decoder, builder.n_sight)
+        if seen := [builder.eyes.see(segment) for name, segment in placed if name == SIGHT]:
             found[SIGHT] = torch.cat(seen)
     return found
 
@@ -268,20 +270,20 @@ def generate(
     `spell` says what they are for `made_by`. `stream`: pictures come in parts, a row of every picture of the
     batch as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError for a
     modality that the model lacks, for continuous tokens of another width or a sequence too long for it,
-    RecordError for ids out of range, ModelError for another tokenizer's tokens.
+    RecordError for ids out of range and a sound of no length, ModelError for another tokenizer's tokens.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)
         raise UsageError(f"model {identity.name} does not generate {options.to} (it has {known})")
     if stream and options.to != "image":
         raise UsageError(f"only pictures can be streamed, not {options.to}")
-    speaker = Speaker(decoder, options, identity, prompts, eyes, spell)
+    builder = PromptBuilder(decoder, options, identity, prompts, eyes, spell)
     rows, cols = options.grid
-    for batch in _batches(_items(records, speaker), options.batch_size):
+    for batch in _batches(_items(records, builder), options.batch_size):
         loop = Loop([row for _, row in batch], decoder, options, progress)
         for done, made in enumerate(loop.run(cols if stream else 0)):
             for i, (record, row) in enumerate(batch):
-                result = speaker.result(record, row, made, i)
+                result = builder.result(record, row, made, i)
                 yield _part(result, done, rows) if stream else result
 
 

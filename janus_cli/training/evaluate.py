@@ -34,7 +34,7 @@ from janus_cli.training.workshop import Workshop
 
 __all__ = ["evaluate", "render_table"]
 
-Progress = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
+Reporter = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 MATCHED = 64  # trained pictures whose tokens are compared with the true ones
 Pair = tuple[str, str]  # concept name, style
 
@@ -50,7 +50,7 @@ class Exam:
     sprites: Sprites
     seed: int
     limit: int | None
-    progress: Progress
+    progress: Reporter
 
     def tell(self, label: str) -> Tell:
         """Progress of one part."""
@@ -185,7 +185,7 @@ def evaluate(
     write_card: bool = False,
     everything: bool = False,
     album: Path | None = None,
-    progress: Progress | None = None,
+    progress: Reporter | None = None,
 ) -> dict[str, Any]:
     """Examine a model (a name or a folder) and report, as JSON data; see evaluate_tables.py for its parts.
 
@@ -202,7 +202,7 @@ def evaluate(
         if file is not None and not file.parent.is_dir():
             raise UsageError(f"{file}: there is no folder {file.parent}")
     start, found = time.monotonic(), zoo.find(model)
-    tell: Progress = progress or (lambda label, done, total: None)
+    tell: Reporter = progress or (lambda label, done, total: None)
     artist, ruler = Artist.load(found, device), Ruler.load(found, device)
     shop = Workshop(Recipe(found.config), data, found.path, device, lambda items, label: items)
     lists = _lists(found, shop.concepts).limited(limit)

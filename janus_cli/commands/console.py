@@ -168,9 +168,13 @@ class Rate:
         """Seconds since the start."""
         return time.perf_counter() - self.start
 
+    @property
+    def per_second(self) -> float:
+        """Tokens per second since the start."""
+        return self.tokens / max(self.seconds, 1e-9)
+
     def __str__(self) -> str:
-        speed = self.tokens / max(self.seconds, 1e-9)
-        return f"{self.tokens} tokens in {self.seconds:.1f} s ({speed:.0f} tokens/s)"
+        return f"{self.tokens} tokens in {self.seconds:.1f} s ({self.per_second:.0f} tokens/s)"
 
 
 @contextlib.contextmanager
@@ -196,6 +200,6 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
 
         def advance(new: int) -> None:
             rate.tokens += new
-            progress.update(task, completed=rate.tokens, speed=rate.tokens / max(rate.seconds, 1e-9))
+            progress.update(task, completed=rate.tokens, speed=rate.per_second)
 
         yield rate, advance

@@ -120,8 +120,12 @@ def visible(text: str, keep: str = "") -> str:
 
 def shown(text: str) -> str:
     """`text` for standard output: as it is, but on a terminal `visible` in its lines."""
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return visible(text, "\n\t") if on_terminal else text
+    return visible(text, "\n\t") if stdout_is_terminal() else text
+
+
+def stdout_is_terminal() -> bool:
+    """Whether stdout is a terminal: only then may rich print it above what it draws on stderr."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
@@ -134,7 +138,7 @@ def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
     bar = Progress(SpinnerColumn(), TextColumn(f"janus: {label}"), DownloadColumn(), TransferSpeedColumn(),
-                   console=Console(stderr=True), transient=True)
+                   console=Console(stderr=True), transient=True, redirect_stdout=stdout_is_terminal())
     with bar:
         task = bar.add_task(label, total=None)
         yield lambda count: bar.advance(task, count)
@@ -151,7 +155,8 @@ def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Ca
 
     columns = (TextColumn(f"janus: {label}", markup=False), BarColumn(),
                TextColumn("{task.completed:.0f} of {task.total:.0f} s"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True,
+                  redirect_stdout=stdout_is_terminal()) as bar:
         task = bar.add_task(label, total=max(seconds, 1e-9))
         yield lambda samples: bar.advance(task, samples / rate)
 
@@ -195,7 +200,8 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} tokens"),
                TextColumn("{task.fields[speed]:.0f} tokens/s"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True,
+                  redirect_stdout=stdout_is_terminal()) as progress:
         task = progress.add_task("generate", total=None, speed=0.0)
 
         def advance(new: int) -> None:

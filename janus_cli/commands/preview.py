@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from janus_cli import terminal_image
-from janus_cli.commands.console import Rate, visible
+from janus_cli.commands.console import Rate, stdout_is_terminal, visible
 from janus_cli.terminal_image import Protocol, Room
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from janus_cli.canvas import Canvas
 
 _MAX_LINES = 24  # of a block, however large the terminal is
-_BESIDE = 3  # lines of the terminal that are left to words
+_BESIDE = 5  # lines of the terminal that are left to words and to the shell
 _PAUSE = 1 / 15  # seconds from one painting to the next, at least
 _SHARE = 4  # and that many times what one painting takes, so that it does not slow what it shows
 
@@ -82,13 +82,12 @@ class Preview:
         return self._live
 
     def _opened(self) -> "Live":
-        """A new block. What stdout gets is left alone where it is no terminal: it is data."""
+        """A new block."""
         from rich.console import Console
         from rich.live import Live
 
         self._image_id = secrets.randbelow(1 << 24) + 1
-        live = Live(console=Console(stderr=True), auto_refresh=False,
-                    redirect_stdout=sys.stdout is not None and sys.stdout.isatty())
+        live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=stdout_is_terminal())
         live.start()
         return live
 

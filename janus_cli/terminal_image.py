@@ -1,75 +1,18 @@
-"""Pictures as a terminal takes them: the escape sequences of three graphics protocols.
+"""Pictures as a terminal takes them: the escape sequences of three graphics protocols, and half blocks.
 
-Knows bytes and numpy pictures; writes to no terminal and asks none. What a terminal can do is told by its
-environment variables alone: a question would have to wait for an answer that may never come, and one that
-came late would be taken for typing.
+Knows bytes and numpy pictures; writes to no terminal.
 """
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
 
 import numpy as np
 
-from janus_cli.errors import UsageError
-
-VARIABLE = "JANUS_PREVIEW"  # the user's choice of protocol
 _CHUNK = 4096  # characters of base64 in one kitty command, a multiple of 4
 _MAX_SIDE = 1024  # pixels of a picture that is sent; terminals scale it
 _MAX_COLOURS = 128  # of a sixel picture; what it costs grows with them
 _BAND = 6  # pixel rows in one row of sixels
-
-
-class Protocol(StrEnum):
-    """How a terminal shows pictures."""
-
-    kitty = "kitty"  # https://sw.kovidgoyal.net/kitty/graphics-protocol/
-    iterm2 = "iterm2"  # https://iterm2.com/documentation-images.html
-    sixel = "sixel"  # DEC's VT330/VT340 manual, chapter 14
-    blocks = "blocks"  # two pixels in a character, upper and lower half
-
-
-def detect(env: Mapping[str, str]) -> Protocol | None:
-    """The protocol of the terminal with these environment variables, None where nothing is to be painted.
-
-    Terminals that need a setting for it (VS Code, xterm) and multiplexers get blocks. Raises UsageError for
-    a protocol in JANUS_PREVIEW that there is not.
-    """
-    chosen = env.get(VARIABLE, "")
-    if chosen and chosen not in [*Protocol]:
-        raise UsageError(f"{VARIABLE}={chosen}: choose {', '.join(Protocol)}")
-    term, program = env.get("TERM", ""), env.get("TERM_PROGRAM", "")
-    if env.get("NO_COLOR") or term in ("", "dumb"):
-        return None
-    if chosen:
-        return Protocol(chosen)
-    if env.get("TMUX") or env.get("STY") or env.get("ZELLIJ") or term.startswith(("screen", "tmux")):
-        return Protocol.blocks
-    if env.get("KITTY_WINDOW_ID") or term in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
-        return Protocol.kitty
-    if program in ("iTerm.app", "WezTerm", "mintty") or env.get("LC_TERMINAL") == "iTerm2":
-        return Protocol.iterm2
-    if term.startswith(("foot", "mlterm", "contour", "yaft")):
-        return Protocol.sixel
-    return Protocol.blocks
-
-
-@dataclass(frozen=True)
-class Room:
-    """Where a picture may be painted: columns and lines of characters, and a character's size in pixels."""
-
-    columns: int
-    lines: int
-    cell: tuple[int, int] = (8, 16)  # width, height
-
-    def fit(self, height: int, width: int) -> tuple[int, int]:
-        """Columns and lines that a picture of that shape fills, as large as it fits."""
-        across, down = self.cell
-        scale = min(self.columns * across / width, self.lines * down / height)
-        return (min(self.columns, max(1, round(width * scale / across))),
-                min(self.lines, max(1, round(height * scale / down))))
 
 
 def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
@@ -78,7 +21,7 @@ def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
     What is between and beside them is transparent.
     """
     height, width = pictures[0].shape[:2]
-    count, gap = len(pictures), max(1, width // 32)
+    count, gap = len(pictures), max(1, width // 16)
     across = max(range(1, count + 1), key=lambda n: min(aspect / (n * width), 1 / (-(-count // n) * height)))
     down = -(-count // across)
     sheet = np.zeros((down * (height + gap) - gap, across * (width + gap) - gap, 4), np.uint8)

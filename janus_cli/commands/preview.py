@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from janus_cli import terminal_image
 from janus_cli.commands.console import Rate, stdout_is_terminal, visible
-from janus_cli.terminal_image import Protocol, Room
+from janus_cli.terminal import Protocol, Room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +112,8 @@ class _Painting:
 
     def __init__(self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str,
                  image_id: int) -> None:
+        from janus_cli import terminal_image
+
         self._caption = caption
         across, down = room.columns * room.cell[0], room.lines * room.cell[1]
         sheet = terminal_image.side_by_side(pictures, across / down)

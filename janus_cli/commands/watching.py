@@ -16,7 +16,7 @@ from janus_cli.commands.outputs import Foreign, Outputs, slug
 from janus_cli.commands.preview import Preview
 from janus_cli.errors import MediaError, UsageError
 from janus_cli.files import atomic_write
-from janus_cli.terminal_image import Protocol, detect
+from janus_cli.terminal import Protocol, detect
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ Pictures are uint8 [H, W, 3].
 import contextlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,7 +19,7 @@ from janus_cli.files import atomic_write, free_path, read_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
+__all__ = ["animation_bytes", "atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
            "pixels_to_image", "read_bytes", "read_image", "read_image_metadata"]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
@@ -34,6 +34,8 @@ _OPTIONS: dict[str, dict[str, int | bool]] = {
     "jpeg": {"quality": 95, "subsampling": 0},
     "webp": {"quality": 95, "method": 4},
 }
+FRAME_MS = 80  # of an animation
+LAST_FRAME_MS = 2000
 
 
 # ---- in
@@ -153,6 +155,27 @@ def image_bytes(pixels: np.ndarray, format: str, metadata: Mapping[str, str] | N
     except (OSError, ValueError) as error:  # larger than the format allows
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise MediaError(f"{size} pixels cannot be written as {format} ({error})") from None
+    return file.getvalue()
+
+
+def animation_bytes(frames: Sequence[np.ndarray], format: str) -> bytes:
+    """Pictures uint8 [H, W, 3] of one size as one endless animation (webp, gif or apng), the last one held.
+
+    GIF has 256 colours a frame, WebP is lossy, APNG is exact. Raises MediaError.
+    """
+    from PIL import Image
+
+    if format not in ("webp", "gif", "apng"):
+        raise MediaError(f"unknown animation format {format!r} (known: webp, gif, apng)")
+    options: dict[str, int] = {"quality": 90, "method": 4} if format == "webp" else {}
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    first, *rest = [Image.fromarray(frame) for frame in frames]
+    file = io.BytesIO()
+    try:
+        first.save(file, "png" if format == "apng" else format, save_all=True, append_images=rest,
+                   duration=durations, loop=0, **options)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{len(frames)} frames cannot be written as {format} ({error})") from None
     return file.getvalue()
 
 

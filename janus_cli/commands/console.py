@@ -134,7 +134,12 @@ def visible(text: str, keep: str = "") -> str:
 
 def shown(text: str) -> str:
     """`text` for standard output: as it is, but on a terminal `visible` in its lines."""
-    return visible(text, "\n\t") if sys.stdout.isatty() else text
+    return visible(text, "\n\t") if stdout_is_terminal() else text
+
+
+def stdout_is_terminal() -> bool:
+    """Whether stdout is a terminal: only then may rich print it above what it draws on stderr."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 @contextlib.contextmanager
@@ -171,7 +176,7 @@ def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
     from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
     bar = Progress(SpinnerColumn(), TextColumn(f"janus: {label}"), DownloadColumn(), TransferSpeedColumn(),
-                   console=Console(stderr=True), transient=True)
+                   console=Console(stderr=True), transient=True, redirect_stdout=stdout_is_terminal())
     with bar:
         task = bar.add_task(label, total=None)
         yield lambda count: bar.advance(task, count)
@@ -188,7 +193,8 @@ def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Ca
 
     columns = (TextColumn("janus: {task.description}", markup=False), BarColumn(),
                TextColumn("{task.completed:.0f} of {task.total:.0f} s"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True,
+                  redirect_stdout=stdout_is_terminal()) as bar:
         task = bar.add_task(visible(label), total=max(seconds, 1e-9))
         yield lambda samples: bar.advance(task, samples / rate)
 
@@ -205,9 +211,13 @@ class Rate:
         """Seconds since the start."""
         return time.perf_counter() - self.start
 
+    @property
+    def per_second(self) -> float:
+        """Tokens per second since the start."""
+        return self.tokens / max(self.seconds, 1e-9)
+
     def __str__(self) -> str:
-        speed = self.tokens / max(self.seconds, 1e-9)
-        return f"{self.tokens} tokens in {self.seconds:.1f} s ({speed:.0f} tokens/s)"
+        return f"{self.tokens} tokens in {self.seconds:.1f} s ({self.per_second:.0f} tokens/s)"
 
 
 @contextlib.contextmanager
@@ -228,11 +238,12 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
 
     columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} tokens"),
                TextColumn("{task.fields[speed]:.0f} tokens/s"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True,
+                  redirect_stdout=stdout_is_terminal()) as progress:
         task = progress.add_task("generate", total=None, speed=0.0)
 
         def advance(new: int) -> None:
             rate.tokens += new
-            progress.update(task, completed=rate.tokens, speed=rate.tokens / max(rate.seconds, 1e-9))
+            progress.update(task, completed=rate.tokens, speed=rate.per_second)
 
         yield rate, advance

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,9 +15,12 @@ from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, put_
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import FORMATS, Outputs
 from janus_cli.commands.tokenize import read_texts
+from janus_cli.commands.watching import Watcher
 from janus_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from janus_cli.pipeline import Pipeline
     from janus_cli.records import Record
     from janus_cli.stages.generate import GenerateOptions
@@ -45,6 +48,9 @@ def draw(
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
+    preview: opt.Preview = False,
+    frames: opt.Frames = None,
+    animation: opt.Animation = None,
     as_json: opt.Json = False,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
@@ -59,7 +65,10 @@ def draw(
         raise UsageError('no prompt: janus draw "a red apple", or --stdin for one a line')
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output: name a file")
+    if animation == output:
+        raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
     talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
+    watcher = Watcher(preview and not quiet, frames, animation, force)
     loader = Loader(model, device, talk, dtype)
     pipeline = loader.named()
     if stdin and sys.stdin is not None and sys.stdin.isatty():
@@ -69,13 +78,18 @@ def draw(
     if (page := page_for(pipeline.model, size)) and (said := limits_of(pipeline.model, page)):
         talk(f"--size {size}: {said}")
     chosen, done = pipeline.generate_options(options), 0
-    with token_bar(quiet) as (rate, count):
-        given = chain(prompts or [], read_texts(True, failures) if stdin else ())
-        for record in pipeline.draw(usable(given, pipeline, chosen, failures), options, count):
+    with token_bar(quiet or watcher.paints) as (rate, count), watcher.begin(pipeline, options, rate):
+        given = usable(chain(prompts or [], read_texts(True, failures) if stdin else ()), pipeline, chosen,
+                       failures)
+        for record in pipeline.draw(given, options, count, watch=watcher.part if watcher.watches else None):
             with failures.item(shortened(record.prompt)):
-                name = outputs.write(record, pipeline.decode(record))
+                picture = cast("np.ndarray", pipeline.decode(record))
+                films = watcher.finished(record, picture)
+                name = outputs.write(record, picture)
                 done += 1
                 report(record, name, pipeline, rate, as_json, talk)
+                for film in films:
+                    talk(f"wrote {film}")
     if done:
         talk(f"{done} picture{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
     elif not failures.count:

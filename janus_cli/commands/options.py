@@ -84,3 +84,14 @@ Size = Annotated[ChosenSize | None, typer.Option(
     help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is drawn "
          "stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
          "longer one more background.")]
+
+Preview = Annotated[bool, typer.Option(
+    "--preview", help="Paint pictures in the terminal while they are made, from the top down, blurred first. "
+                      "Janus-Pro has no denoiser: there a row clears up as its neighbours come. "
+                      "JANUS_PREVIEW=kitty, iterm2, sixel or blocks says how.")]
+Frames = Annotated[str | None, typer.Option(
+    "--frames", metavar="DIR", show_default=False,
+    help="Write each state of a picture there: NAME-0000.png and so on.")]
+Animation = Annotated[str | None, typer.Option(
+    "--animation", metavar="TEMPLATE", show_default=False,
+    help="Write all states of a picture as one file: a name in .webp .gif .apng, with fields as in -o.")]

@@ -1,0 +1,67 @@
+"""Progressive parts made by hand from whole records, in the order in which streaming stages make them."""
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from janus_cli.pipeline import Pipeline
+from janus_cli.records import Part, Record, Segment
+
+
+def part_of(record: Record, modality: str, index: int, rows: tuple[int, int]) -> Record:
+    """`record` with just its rows of `modality`; with all of them as its last part."""
+    segment = record.find(modality)
+    assert segment is not None
+    last = rows[0] == 0 and rows[1] == len(segment.data)
+    kept = Segment(modality, segment.data[rows[0]:rows[1]], segment.info)
+    return Record((kept,), record.id, record.made_by, Part(index, last, rows))
+
+
+def parts_of(whole: dict[str, Record]) -> Iterator[tuple[str, Record]]:
+    """(stage, part) of one picture: `whole` has what each stage made of it. Each stage is a row behind."""
+    modality = {"generate": "image", "denoise": "pixels", "upsample": "pixels"}
+    rows = len(whole["generate"].segments[-1].data)
+    for now in range(rows + len(whole)):
+        for behind, (stage, record) in enumerate(whole.items()):
+            row = now - behind
+            if 0 <= row < rows:
+                yield stage, part_of(record, modality[stage], row, (row, row + 1))
+            elif row == rows:
+                yield stage, part_of(record, modality[stage], row, (0, rows))
+
+
+def stages_of(pipeline: Pipeline, prompt: str, options: Any = None) -> dict[str, Record]:
+    """What each stage makes of `prompt`."""
+    [image] = pipeline.generate([pipeline.tokenize(prompt, "0")], options)
+    [sharp] = pipeline.denoise([image])
+    [large] = pipeline.upsample([sharp])
+    return {"generate": image, "denoise": sharp, "upsample": large}
+
+
+def install() -> None:
+    """Let `Pipeline.draw` report parts made by hand, in a tree whose stages do not stream yet."""
+    if "watch" in inspect.signature(Pipeline.draw).parameters:
+        return
+    draw = Pipeline.draw
+
+    def watched(self: Pipeline, prompts: Iterable[str | None], options: Any = None, progress: Any = None,
+                watch: Any = None) -> Iterator[Record]:
+        for done in draw(self, prompts, options, progress):
+            if watch is not None:
+                for stage, part in parts_of(unfinished(self, done)):
+                    watch(stage, part)
+            yield done
+
+    Pipeline.draw = watched  # type: ignore[method-assign,assignment]
+
+
+def unfinished(pipeline: Pipeline, done: Record) -> dict[str, Record]:
+    """What each stage made of a drawn picture."""
+    image = done.find("image")
+    assert image is not None
+    first = Record((image,), done.id, done.made_by)
+    if pipeline.published is not None:
+        return {"generate": first}
+    steps = {step["stage"]: step for step in done.made_by}
+    [sharp] = pipeline.denoise([first], steps["denoise"]["steps"])
+    return {"generate": first, "denoise": sharp, "upsample": done}

@@ -1,0 +1,118 @@
+"""`janus draw --frames` and `--animation`: what is written, what it is called, what is refused."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import parts
+import pytest
+from PIL import Image
+
+from janus_cli.errors import MediaError
+from janus_cli.media import FRAME_MS, LAST_FRAME_MS, animation_bytes
+
+parts.install()
+
+
+def pixels(name: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(name).convert("RGB"))
+
+
+def frames_of(name: str) -> tuple[list[np.ndarray], list[int]]:
+    """The frames of an animation, and how long each is shown, in ms."""
+    with Image.open(name) as image:
+        found, shown = [], []
+        for i in range(image.n_frames):
+            image.seek(i)
+            found.append(np.asarray(image.convert("RGB")))
+            shown.append(round(image.info["duration"]))
+        return found, shown
+
+
+def names(folder: str = ".") -> list[str]:
+    return sorted(p.name for p in Path(folder).iterdir())
+
+
+def test_frames_are_numbered_and_end_as_the_picture(janus):
+    done = janus("draw", "a red apple", "--frames", "new/frames")
+    assert done.code == 0 and done.out == b""
+    found = names("new/frames")
+    assert found == [f"a-red-apple-{i:04d}.png" for i in range(len(found))] and len(found) > 8
+    states = [pixels(Path("new/frames", name)) for name in found]
+    assert np.array_equal(states[-1], pixels("a-red-apple.png"))
+    assert all((a != b).any() for a, b in pairwise(states)), "no frame twice"
+    assert not Image.open(Path("new/frames", found[-1])).text
+
+
+def test_watching_changes_no_picture(janus):
+    janus("draw", "a", "b", "-o", "plain/")
+    janus("draw", "a", "b", "-o", "watched/", "--frames", "f", "--animation", "x.gif")
+    for name in names("plain"):
+        assert Path("plain", name).read_bytes() == Path("watched", name).read_bytes()
+
+
+def test_frames_of_several_pictures_and_runs_stay_apart(janus):
+    janus("draw", "a", "-n", "2", "--frames", "f")
+    first = {name: Path("f", name).read_bytes() for name in names("f")}
+    assert {name[:-9] for name in first} == {"a", "a-1"}
+    janus("draw", "a", "--frames", "f")
+    assert {name[:-9] for name in names("f")} == {"a", "a-1", "a-2"}
+    assert all(Path("f", name).read_bytes() == data for name, data in first.items())
+    before = names("f")
+    janus("draw", "a", "--frames", "f", "--force")
+    assert names("f") == before
+
+
+@pytest.mark.parametrize("suffix", ["webp", "gif", "apng"])
+def test_animations(janus, suffix):
+    done = janus("draw", "a red apple", "--animation", f"a.{suffix}", "--frames", "f")
+    assert done.code == 0 and f"wrote a.{suffix}" in done.err
+    found, shown = frames_of(f"a.{suffix}")
+    states = [pixels(Path("f", name)) for name in names("f")]
+    assert len(found) == len(states) and shown == [FRAME_MS] * (len(states) - 1) + [LAST_FRAME_MS]
+    assert Image.open(f"a.{suffix}").info["loop"] == 0
+    tolerance = {"apng": 0, "webp": 12, "gif": 16}[suffix]  # random weights draw noise
+    for one, other in zip(found, states, strict=True):
+        assert np.abs(one.astype(int) - other).mean() <= tolerance
+
+
+def test_several_animations(janus):
+    janus("draw", "a", "b", "--animation", "x.webp", "-o", "{prompt}.png")
+    assert names() == ["a.png", "b.png", "x-1.webp", "x.webp"]
+    janus("draw", "a", "-n", "2", "--animation", "{prompt}{index}.gif", "-o", "-")
+    assert {"a0.gif", "a1.gif"} <= set(names())
+
+
+def test_an_animation_may_stand_beside_standard_output(janus):
+    done = janus("draw", "a", "--animation", "x.apng", "-o", "-")
+    assert done.out.startswith(b"\x89PNG") and names() == ["x.apng"]
+
+
+@pytest.mark.parametrize(("args", "says"), [
+    (["--animation", "x.mp4"], "x.mp4: no known format: use a name in .webp, .gif, .apng"),
+    (["--animation", "{colour}.gif"], "unknown field {colour}"),
+    (["--animation", "-"], "--animation -: name a file in .webp, .gif, .apng"),
+    (["--animation", "x.webp", "-o", "x.webp"], "both name x.webp"),
+    (["--frames", "file"], "--frames file: not a folder"), (["--frames", ""], "not a folder"),
+])
+def test_what_cannot_be_is_said_before_drawing(janus, args, says):
+    Path("file").write_text("precious")
+    done = janus("draw", "a", *args)
+    assert done.code == 2 and says in done.err and names() == ["file"]
+
+
+def test_an_unknown_protocol_is_said_before_drawing(janus, monkeypatch):
+    monkeypatch.setenv("JANUS_PREVIEW", "crayon")
+    done = janus("draw", "a", "--preview")
+    assert done.code == 2 and "JANUS_PREVIEW=crayon: choose kitty" in done.err and names() == []
+
+
+def test_a_folder_that_cannot_be_made(janus):
+    Path("file").write_text("precious")
+    done = janus("draw", "a", "--frames", "file/frames")
+    assert done.code == 1 and "file/frames: cannot be made" in done.err and names() == ["file"]
+
+
+def test_an_unknown_animation_format():
+    with pytest.raises(MediaError, match="'mp4' .known: webp, gif, apng"):
+        animation_bytes([np.zeros((8, 8, 3), np.uint8)], "mp4")

@@ -56,14 +56,15 @@ Noise = Annotated[float, typer.Option(
     help="Start from that share of the training's noise: it leaves some grain, by --seed.")]
 
 
-def _known_scale(scale: int | None) -> int | None:
+def known_scale(scale: int | None) -> int | None:
+    """`scale` itself. Raises UsageError for one that no model of ours has."""
     if scale not in (None, 1, 2, 4):
         raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
     return scale
 
 
 Scale = Annotated[int | None, typer.Option(
-    "--scale", show_default="the model's", callback=_known_scale, help="Enlargement: 1, 2 or 4.")]
+    "--scale", show_default="the model's", callback=known_scale, help="Enlargement: 1, 2 or 4.")]
 Size = Annotated[int | None, typer.Option(
     "--size", min=1, metavar="PX", show_default=False,
     help="Height of the final picture in pixels, instead of --scale.")]

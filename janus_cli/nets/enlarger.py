@@ -3,9 +3,11 @@
 spandrel tells the architecture and its sizes from the tensors' names and shapes, and has the networks.
 """
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ from janus_cli.errors import ModelError, UsageError
 
 EXTRA = "janus-cli[sr]"
 _ALIGN = 32  # px; the windows of most attention nets (8, 16, 32) divide it
-_TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting, which are refused here, take of it
+_TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (refused here) take of it
     "torchvision": (), "torchvision.transforms": (),
     "torchvision.transforms.functional": ("InterpolationMode", "normalize", "rotate")}
 
@@ -66,11 +68,11 @@ class Enlarger:
         self.scale, self.architecture = int(net.scale), str(net.architecture.name)
         said = f"{name}: a {self.architecture} checkpoint"
         if net.purpose not in ("SR", "Restoration"):
-            raise ModelError(f"{said} for {net.purpose}: only super-resolution and restoration are known here")
+            raise ModelError(f"{said} for {net.purpose}: only super-resolution and restoration work here")
         self._channels = int(net.input_channels)
         if (net.input_channels, net.output_channels) not in ((3, 3), (1, 1)):
             raise ModelError(f"{said} from {net.input_channels} to {net.output_channels} channels: only RGB "
-                             "and grey ones are known here")
+                             "and grey ones work here")
         step = net.size_requirements.multiple_of
         self.align = step * -(-_ALIGN // step)
         self.whole = net.tiling.name != "SUPPORTED"
@@ -85,8 +87,9 @@ class Enlarger:
         """
         spandrel = import_spandrel()
         try:
-            tensors = spandrel.canonicalize_state_dict(dict(state))
-            net = spandrel.MAIN_REGISTRY.load(tensors)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch's, at how some nets are written
+                net = spandrel.MAIN_REGISTRY.load(spandrel.canonicalize_state_dict(dict(state)))
         except spandrel.UnsupportedModelError:
             raise ModelError(f"{name}: no super-resolution checkpoint of an architecture that spandrel "
                              f"{spandrel.__version__} knows") from None
@@ -115,14 +118,27 @@ class Enlarger:
         Raises ModelError where the net's output has another size or no finite numbers.
         """
         given = picture.to(self.net.device, self.net.dtype)
-        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []):
+        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._room(given):
             torch.manual_seed(0)
-            out = torch.cat([self.net(part) for part in given.split(self._channels, dim=1)], dim=1).float()
+            parts = torch.split(given, self._channels, dim=1)
+            out = torch.cat([self.net(part) for part in parts], dim=1).float()
         wanted = (1, 3, picture.shape[2] * self.scale, picture.shape[3] * self.scale)
         if out.shape != wanted:
-            raise ModelError(f"{self.name}: gives {list(out.shape)} where {list(wanted)} is due: its scale is "
-                             f"not the {self.scale} that its weights look like")
+            raise ModelError(f"{self.name}: gives {list(out.shape)} where {list(wanted)} is due: its "
+                             f"scale is not the {self.scale} that its weights look like")
         if not out.isfinite().all():
-            raise ModelError(f"{self.name}: gives values that are no finite numbers: its weights are damaged, or "
-                             "need another --dtype")
+            raise ModelError(f"{self.name}: gives values that are no finite numbers: its weights are "
+                             "damaged, or need another --dtype")
         return out
+
+    @contextlib.contextmanager
+    def _room(self, given: Tensor) -> Iterator[None]:
+        """Say in our words that memory did not suffice."""
+        try:
+            yield
+        except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it is a plain one
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            size = f"{given.shape[3]} x {given.shape[2]}"
+            raise ModelError(f"{self.name}: no memory for {size} pixels at once: "
+                             "give a smaller --tile") from None

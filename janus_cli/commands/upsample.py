@@ -27,7 +27,7 @@ def upsample(
              "SwinIR, ESRGAN, SPAN ... in .safetensors or .pth.")] = None,
     tile: Annotated[int | None, typer.Option(
         "--tile", min=0, metavar="PX", show_default="256",
-        help="With a checkpoint: side of what it sees at once; 0 = the whole picture.")] = None,
+        help="With a checkpoint: about the side of what it sees at once; 0 = the whole picture.")] = None,
     device: opt.DeviceChoice = Device.auto,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="What a checkpoint computes in.")] = Dtype.auto,
     output: Annotated[str | None, typer.Option(

@@ -29,8 +29,8 @@ def import_spandrel() -> Any:
 
     Raises UsageError where spandrel is not installed.
     """
-    if "spandrel" in sys.modules:
-        return sys.modules["spandrel"]
+    if loaded := sys.modules.get("spandrel"):
+        return loaded
     standins: dict[str, ModuleType] = {}
     try:
         importlib.import_module("torchvision.transforms.functional")

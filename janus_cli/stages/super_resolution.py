@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from janus_cli.errors import RecordError, UsageError
+from janus_cli.errors import RecordError
 from janus_cli.media import cut_to_size, pixels_to_image
 from janus_cli.nets.enlarger import Enlarger
 from janus_cli.picture_writer import Rows
@@ -59,13 +59,7 @@ class SuperResolution:
     """A net at work, with tiles of a size that suits it."""
 
     def __init__(self, net: Enlarger, tile: int | None = None) -> None:
-        """tile: px that the net sees at once, about; 0 for the whole picture; None for TILE.
-
-        Raises UsageError for less than tiles.OVERLAP.
-        """
-        if tile is not None and tile and tile <= tiles.OVERLAP:
-            raise UsageError(f"--tile {tile}: give 0 (the whole picture) or more than {tiles.OVERLAP} px, of "
-                             "which tiles overlap")
+        """tile: px that the net sees at once, rounded to what suits it; 0: the whole picture; None: TILE."""
         self.net = net
         self.tile = tile if tile == 0 else tiles.side(TILE if tile is None else tile, net.align)
 

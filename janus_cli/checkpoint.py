@@ -6,6 +6,7 @@ is asked for, and a pickle never gets to run code (`torch.load(weights_only=True
 
 import pickle
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -141,8 +142,19 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         if file.read(4) != b"PK\5\6":
             raise ModelError(f"{path}: not a readable weight file; it may be truncated or padded "
                              "(its directory does not stand at its end)")
+    state = _load(path, mmap=True)
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
+            raise ModelError(f"{path}: {name!r} is no tensor: expected a table of named tensors")
+    return state
+
+
+def _load(path: Path, mmap: bool) -> dict[str, Any]:
+    """The table that torch.save wrote into `path`. Raises ModelError, before any code in it could run."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are newer than torch's
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
@@ -152,7 +164,23 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
     if not isinstance(state, dict) or not state:
         raise ModelError(f"{path}: holds no table of tensors")
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
-            raise ModelError(f"{path}: {name!r} is no tensor: expected a table of named tensors")
     return state
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What one weight file of any usual format holds: tensors by name, in a .pth perhaps in a table inside.
+
+    By its first bytes, whatever it is called: safetensors, or torch.save's zip or older format. Raises
+    ModelError for anything else, before any code in it could run.
+    """
+    layout.refuse_pointer(path)
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[8:9] == b"{":
+        stored = _Safetensors(path)
+        return {name: stored.tensor(name) for name in stored.facts}
+    if head[:1] == b"\x80" or head[:2] == b"PK":
+        return _load(path, mmap=False)  # the older format is a bare pickle, which cannot be mapped
+    if head.lstrip()[:1] == b"<":
+        raise ModelError(f"{path}: a web page, not a checkpoint: download the file itself")
+    raise ModelError(f"{path}: {'neither safetensors nor a file of torch.save' if head else 'empty'}")

@@ -7,7 +7,7 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -114,16 +114,19 @@ def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
 
     What is_special is written straight. Raises MediaError and leaves nothing behind; BrokenPipeError passes.
     """
+    return write_with(path, lambda file: file.write(data), force)
+
+
+def write_with(path: Path, write: Callable[[BinaryIO], object], force: bool = False) -> Path:
+    """The same of what `write` puts into the open file, which may take its time; what it raises passes."""
     if is_special(path):
-        with write_errors(path), path.open("ab", buffering=0) as file:
-            view = memoryview(data)
-            while view:  # a pipe may take less than it is offered
-                view = view[file.write(view):]
+        with write_errors(path), path.open("ab") as file:
+            write(file)
         return path
     new = NewFile(path, force)
     try:
         with write_errors(path):
-            new.file.write(data)
+            write(new.file)
         return new.commit()
     except BaseException:
         new.abort()

@@ -75,7 +75,7 @@ def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[st
     for shard in sorted(set(index.values())) or [file]:
         if not shard.is_file():
             raise ModelError(f"{shard}: missing, but {file.name} names it: pull the model again")
-        _refuse_pointer(shard)
+        refuse_pointer(shard)
         held = read(shard)
         if absent := [name for name, place in index.items() if place == shard and name not in held]:
             raise ModelError(f"{shard}: lacks tensor {absent[0]}, which {file.name} says is in it")
@@ -83,7 +83,8 @@ def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[st
     return tensors
 
 
-def _refuse_pointer(path: Path) -> None:
+def refuse_pointer(path: Path) -> None:
+    """Raise ModelError where git-lfs left a pointer in place of the weight file, or it cannot be read."""
     try:
         with path.open("rb") as file:
             start = file.read(len(_POINTER))

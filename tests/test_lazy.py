@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "huggingface_hub", "safetensors.torch",
-        "transformers"}
+        "transformers", "spandrel"}
 
 RUN = """
 import sys
@@ -33,7 +33,7 @@ def loaded(shell, environment):
 
 
 @pytest.mark.parametrize("args", ["--help", "--version", "draw --help", "generate --help", "train --help",
-                                  "describe --help", "speak --help", "transcribe --help"])
+                                  "describe --help", "speak --help", "transcribe --help", "upsample --help"])
 def test_help_imports_nothing_slow(loaded, args):
     assert loaded(args) == set()
 

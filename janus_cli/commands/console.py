@@ -199,6 +199,22 @@ def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Ca
         yield lambda samples: bar.advance(task, samples / rate)
 
 
+@contextlib.contextmanager
+def tile_bar(label: str, count: int, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """How many of a picture's tiles are done, on a terminal's stderr; the function adds to it."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda tiles: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(f"janus: {label}", markup=False), BarColumn(), MofNCompleteColumn(),
+               TextColumn("tiles"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=count)
+        yield lambda tiles: bar.advance(task, tiles)
+
+
 class Rate:
     """Tokens made since it was created, and the seconds that took."""
 

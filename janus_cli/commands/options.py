@@ -62,14 +62,15 @@ Stream = Annotated[bool, typer.Option(
     "last part is the whole picture, the same as without.")]
 
 
-def _known_scale(scale: int | None) -> int | None:
+def known_scale(scale: int | None) -> int | None:
+    """`scale` itself. Raises UsageError for one that no model of ours has."""
     if scale not in (None, 1, 2, 4):
         raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
     return scale
 
 
 Scale = Annotated[int | None, typer.Option(
-    "--scale", show_default="what --size asked for, else the model's", callback=_known_scale,
+    "--scale", show_default="what --size asked for, else the model's", callback=known_scale,
     help="Enlargement: 1, 2 or 4.")]
 
 

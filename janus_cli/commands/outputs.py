@@ -17,12 +17,13 @@ from janus_cli.commands.console import output_errors, shown
 from janus_cli.commands.sound_output import StandardOutput, write_sound
 from janus_cli.commands.streams import stdout_bytes
 from janus_cli.errors import MediaError, OutputError, UsageError
-from janus_cli.files import atomic_write, check_folder
+from janus_cli.files import atomic_write, check_folder, write_with
 
 if TYPE_CHECKING:
     import numpy as np
     from typing_extensions import TypeIs
 
+    from janus_cli.picture_writer import Rows
     from janus_cli.records import Record
     from janus_cli.sound import Sound
 
@@ -46,7 +47,7 @@ class Foreign:
 
 
 if TYPE_CHECKING:
-    Media = np.ndarray | str | Sound | Foreign
+    Media = np.ndarray | Rows | str | Sound | Foreign
 
 
 def suffixes_for(template: str | None) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ class Outputs:
             if is_sound(media):
                 self._stdout.write(record, media)
             else:
-                _to_stdout(record, media)
+                _to_stdout(record, media.whole() if are_rows(media) else media)
             self._held = _kind(record)
             return "-"
         default = media.suffix if isinstance(media, Foreign) else ".txt" if isinstance(media, str) else \
@@ -106,11 +107,23 @@ class Outputs:
         path = Path(fill(template, record, len(self._written)))
         if is_sound(media):
             written = write_sound(record, media, self._place(path), self._force)
+        elif are_rows(media):
+            written = self._write_rows(record, media, path)
         else:
             data = encode(record, media, path)
             written = atomic_write(self._place(path), data, force=self._force)
         self._written.add(written)
         return str(written)
+
+    def _write_rows(self, record: "Record", rows: "Rows", path: Path) -> Path:
+        """A PNG grows while its rows are made; other formats want the whole."""
+        if path.suffix.lower() != ".png":
+            return atomic_write(self._place(path), encode(record, rows.whole(), path), force=self._force)
+        from janus_cli.picture_writer import write_png
+        from janus_cli.provenance import parameters
+
+        told = parameters(record)
+        return write_with(self._place(path), lambda file: write_png(file, rows, told), self._force)
 
     def _place(self, path: Path) -> Path:
         """The first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
@@ -136,6 +149,11 @@ def _kind(record: "Record") -> str:
 def is_sound(media: "Media") -> "TypeIs[Sound]":
     """Whether `media` is a sound, told without importing what knows sounds."""
     return hasattr(media, "sample_rate")
+
+
+def are_rows(media: "Media") -> "TypeIs[Rows]":
+    """Whether `media` is a picture that is made while it is written."""
+    return hasattr(media, "bands")
 
 
 def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) -> bytes:

@@ -1,0 +1,102 @@
+"""Pictures enlarged by a published super-resolution net: what `upsample --model FILE` makes of them.
+
+Knows a net, tiles and records. Opens no file, picks no device.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from janus_cli.errors import RecordError
+from janus_cli.media import cut_to_size, pixels_to_image
+from janus_cli.nets.enlarger import Enlarger
+from janus_cli.picture_writer import Rows
+from janus_cli.records import Record, Segment
+from janus_cli.stages import tiles
+
+TILE = 256  # px; at x4 the largest nets take some 1 GB for one
+PATCH = 8  # px of a picture that is no record: one token's, as the dVAE cuts it
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What to enlarge, uint8 [H, W, 3], the record that it came in, and its grid of patches there."""
+
+    image: np.ndarray
+    record: Record
+    grid: tuple[int, int]
+    patch: int
+
+    @classmethod
+    def of_file(cls, image: np.ndarray, id: str, source: str = "") -> "Picture":
+        """A picture from a file or pipe."""
+        grid = (-(-image.shape[0] // PATCH), -(-image.shape[1] // PATCH))
+        return cls(image, Record((), id), grid, PATCH)
+
+    @classmethod
+    def of_record(cls, record: Record, decode: Callable[[Record], np.ndarray]) -> "Picture":
+        """That of a record's pixels, else what `decode` makes of its image tokens, cut to its true size.
+
+        Raises RecordError where it has neither.
+        """
+        segment = record.find("pixels") or record.find("image")
+        if segment is None:
+            raise RecordError("neither pixels nor image tokens to enlarge")
+        if segment.modality == "pixels":
+            image = cut_to_size(pixels_to_image(segment.data), segment.info.get("size"))
+            return cls(image, record, segment.data.shape[:2], segment.data.shape[2])
+        image = decode(Record((segment,), record.id))
+        rows, cols = segment.data.shape
+        patch = segment.info.get("patch", PATCH)
+        if type(patch) is not int or patch * rows < image.shape[0] or patch * cols < image.shape[1]:
+            raise RecordError(f"patches of {patch!r} px do not cover a picture of "
+                              f"{list(image.shape[:2])} pixels")
+        return cls(image, record, (rows, cols), patch)
+
+
+class SuperResolution:
+    """A net at work, with tiles of a size that suits it."""
+
+    def __init__(self, net: Enlarger, tile: int | None = None) -> None:
+        """tile: px that the net sees at once, rounded to what suits it; 0: the whole picture; None: TILE."""
+        self.net = net
+        self.tile = tile if tile == 0 else tiles.side(TILE if tile is None else tile, net.align)
+
+    def count(self, picture: Picture) -> int:
+        """How many tiles `picture` is cut into."""
+        return tiles.count(picture.image.shape, self.tile, self.net.align)
+
+    def rows(self, picture: Picture, progress: Callable[[int], None] = lambda tiles: None) -> Rows:
+        """The large picture, made while its rows are taken; progress: called after each tile."""
+        net, image = self.net, picture.image
+        bands = tiles.bands(image, net, net.scale, self.tile, net.align, progress)
+        return Rows(image.shape[0] * net.scale, image.shape[1] * net.scale, bands)
+
+    def record(self, picture: Picture, rows: Rows) -> Record:
+        """The picture's record with these rows as its pixels, padded to whole patches at the edges."""
+        scale = self.net.scale
+        info: dict[str, object] = {"patch": picture.patch * scale}
+        pixels = patches(rows, picture.grid, picture.patch * scale)
+        if (rows.height, rows.width) != tuple(n * picture.patch * scale for n in picture.grid):
+            info["size"] = [rows.height, rows.width]
+        kept = [s for s in picture.record.segments if s.modality != "pixels"]
+        return self.told(picture, (*kept, Segment("pixels", pixels, info)))
+
+    def told(self, picture: Picture, segments: tuple[Segment, ...] | None = None) -> Record:
+        """The picture's record, which says what enlarged it."""
+        return picture.record.with_step("upsample", segments, model=self.net.name, scale=self.net.scale,
+                                        architecture=self.net.architecture, tile=self.tile)
+
+
+def patches(rows: Rows, grid: tuple[int, int], side: int) -> np.ndarray:
+    """Rows [height, width, 3] as patches [*grid, side, side, 3], filled up with the last row and column."""
+    pixels = np.empty((*grid, side, side, 3), np.uint8)
+    y, line = 0, np.empty(0, np.uint8)
+    for band in rows.bands:
+        for line in np.pad(band, ((0, 0), (0, grid[1] * side - rows.width), (0, 0)), "edge"):
+            pixels[y // side, :, y % side] = line.reshape(grid[1], side, 3)
+            y += 1
+    for below in range(y, grid[0] * side):
+        pixels[below // side, :, below % side] = line.reshape(grid[1], side, 3)
+    return pixels

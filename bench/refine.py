@@ -78,10 +78,16 @@ class Ways:
         if self.rival:
             yield "regressor, same size", lambda codes: self._regressed(codes, scale)
         if scale > 1:
-            yield "0 steps", lambda codes: self._refined(codes, 0, scale)
+            yield "0 steps, enlarged", lambda codes: self._refined(codes, 0, scale)
+        then = ", enlarged" if scale > 1 else ""
         for steps in STEPS:
-            yield f"{steps} step{'s' * (steps > 1)}", lambda codes, n=steps: self._refined(codes, n, scale)
-        yield "2 steps, noise of training", lambda codes: self._refined(codes, 2, scale, noise=1.0)
+            yield f"{_steps(steps)}{then}", lambda codes, n=steps: self._refined(codes, n, scale)
+        if scale > 1:
+            for steps in STEPS[:2]:
+                yield f"enlarged, {_steps(steps)}", lambda codes, n=steps: self._at_size(codes, n, scale)
+            for steps in STEPS[:2]:
+                yield f"{_steps(steps)} in each pass", lambda codes, n=steps: self._in_passes(codes, n, scale)
+        yield f"2 steps{then}, noise of training", lambda codes: self._refined(codes, 2, scale, noise=1.0)
 
     def _plain(self, codes: np.ndarray, scale: int) -> np.ndarray:
         decoded = to_tensor(self.artist.decode(codes[None]))
@@ -113,6 +119,22 @@ class Ways:
         if scale > 1:
             done = upsample(done, self.artist.dvae, self.refiner, UpsampleOptions(scale))
         return pixels_to_image(next(iter(done)).segments[-1].data)
+
+    def _at_size(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:
+        """Case 1: enlarged first, then denoised straight at the final size."""
+        options = DenoiseOptions(steps, scale=scale)
+        done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
+        return pixels_to_image(next(done).segments[-1].data)
+
+    def _in_passes(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:
+        """Case 2: each pass denoises and enlarges."""
+        options = UpsampleOptions(scale, steps=steps)
+        done = upsample([self._record(codes)], self.artist.dvae, self.refiner, options)
+        return pixels_to_image(next(done).segments[-1].data)
+
+
+def _steps(count: int) -> str:
+    return f"{count} step{'s' * (count > 1)}"
 
 
 def rows(ways: Ways, codes: np.ndarray, target: np.ndarray, scale: int) -> Iterator[tuple[str, np.ndarray]]:

@@ -6,7 +6,7 @@ from parts import part_of, parts_of, stages_of
 
 from janus_cli import pipeline
 from janus_cli.canvas import PAPER, Canvas
-from janus_cli.choices import DrawOptions
+from janus_cli.choices import DrawOptions, Size
 from janus_cli.commands.watching import canvas_for, key_of
 from janus_cli.errors import RecordError
 from janus_cli.records import Part, Record, Segment
@@ -124,3 +124,29 @@ def test_pictures_are_told_apart_by_prompt_and_number():
     made = [{"stage": "tokenize"}, {"stage": "generate", "index": 3}, {"stage": "denoise", "index": 9}]
     assert key_of(Record((), "a", tuple(made))) == ("a", 3)
     assert key_of(Record((), "a")) == ("a", 0)
+
+
+# ---- pages: the square in the middle first, then the page
+
+
+@pytest.mark.parametrize("size", [Size(192, 128), Size(128, 256), Size(256, 256), Size(168, 200)])
+def test_a_page_ends_as_its_picture_and_shows_the_square_before(draw, size):
+    states, canvases = [], {}
+    options = DrawOptions(size=size)
+
+    def watch(stage, part):
+        canvas = canvases.setdefault("one", canvas_for(draw, options))
+        canvas.paste(stage, part)
+        states.append((stage, canvas.image()))
+
+    [record] = draw.draw(["a red apple"], options, watch=watch)
+    picture = draw.decode(record)
+    assert {image.shape for _, image in states} == {(size.height, size.width, 3)} == {picture.shape}
+    assert np.array_equal(states[-1][1], picture)
+    square = [image for stage, image in states if stage == "generate"][-1]
+    side = min(size.width, size.height)
+    top, left = (size.height - side) // 2, (size.width - side) // 2
+    beside = square.copy()
+    beside[max(0, top - 16):top + side + 16, max(0, left - 16):left + side + 16] = PAPER
+    assert (beside == PAPER).all(), "nothing but paper around the square"
+    assert (square[top + side // 2, left:left + side] != PAPER).any()

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from janus_cli.choices import page_for
 from janus_cli.commands.console import Rate
 from janus_cli.commands.outputs import Foreign, Outputs, slug
 from janus_cli.commands.preview import Preview
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from janus_cli.canvas import Canvas
     from janus_cli.choices import DrawOptions
     from janus_cli.pipeline import Pipeline
-    from janus_cli.records import Record
+    from janus_cli.records import Record, Segment
 
     Key = tuple[str, int]
 
@@ -120,9 +121,14 @@ def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
     config = pipeline.model.config
     book = config.dvae if pipeline.published is None else pipeline.published.vq
     assert book is not None, "a model that draws has an image tokenizer"
+    def decode(tokens: "Segment") -> "np.ndarray":
+        return decode_image(tokens, pipeline.dvae)
+
+    if (page := page_for(pipeline.model, options.size)) is not None:
+        return Canvas(page.grid, page.patch, page.scale, decode, config.generation.grid,
+                      (page.height, page.width))
     scale = config.generation.upsample if options.scale is None else options.scale
-    return Canvas(config.generation.grid, book.patch, scale,
-                  lambda tokens: decode_image(tokens, pipeline.dvae))
+    return Canvas(config.generation.grid, book.patch, scale, decode)
 
 
 def key_of(record: "Record") -> "Key":

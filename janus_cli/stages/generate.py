@@ -181,7 +181,11 @@ class PromptBuilder:
 
 def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
                  prompts: Prompts | None = None, eyes: Eyes | None = None) -> None:
-    """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it."""
+    """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it.
+
+    UsageError for continuous tokens of another width or a sequence too long, RecordError for ids out of
+    range and a sound of no length, ModelError for another tokenizer's tokens.
+    """
     PromptBuilder(decoder, options, identity, prompts, eyes).check(record)
 
 
@@ -268,9 +272,8 @@ def generate(
     each number of new tokens. `eyes` sees pictures where none is drawn. A prompt of sounds, seen pictures and
     continuous segments alone is put into words first: they are a text segment before the new one, and
     `spell` says what they are for `made_by`. `stream`: pictures come in parts, a row of every picture of the
-    batch as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError for a
-    modality that the model lacks, for continuous tokens of another width or a sequence too long for it,
-    RecordError for ids out of range and a sound of no length, ModelError for another tokenizer's tokens.
+    batch as soon as the decoder has made it, then the whole ones as last parts. Raises what `check_prompt`
+    does, and UsageError for a modality that the model lacks.
     """
     if options.to not in decoder.type_ids:
         known = ", ".join(decoder.type_ids)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
     from janus_cli.sound import Sound
-    from janus_cli.stages.generate import GenerateOptions, Identity
+    from janus_cli.stages.generate import GenerateOptions
+    from janus_cli.stages.segments import Identity
     from janus_cli.stages.text import TextTokenizer
 
 Progress = Callable[[int], None]  # called with each number of newly generated tokens
@@ -159,7 +160,7 @@ class Pipeline(Drawing):
 
     @cached_property
     def _identity(self) -> "Identity":
-        from janus_cli.stages.generate import Identity
+        from janus_cli.stages.segments import Identity
 
         draws = self.published is not None or self.model.config.dvae is not None
         book = self.codebook_fingerprint if draws else None

@@ -11,9 +11,10 @@ from janus_cli.config import CodecConfig
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
-from janus_cli.stages.generate import END, GenerateOptions, Identity, check_prompt, generate
+from janus_cli.stages.generate import GenerateOptions, check_prompt, generate
 from janus_cli.stages.layout import SIGHT, Eyes, layout, needs_words
-from janus_cli.stages.loop import Loop
+from janus_cli.stages.loop import END, Loop
+from janus_cli.stages.segments import Identity
 from janus_cli.training.sequences import Part, row_of
 
 CODEC = CodecConfig(codebook_size=30, n_q=4)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from janus_cli.config import CodecConfig
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
 from janus_cli.progressive import as_last, as_row, with_rows
-from janus_cli.records import Record, Segment, check_ids, to_ids
+from janus_cli.records import Record, Segment, check_ids
 from janus_cli.stages.continuous import Features, Net, check_width, features, is_continuous
 from janus_cli.stages.layout import SIGHT, Eyes, arrange, layout, needs_words
-from janus_cli.stages.loop import END, Loop, Made, Progress, Row
+from janus_cli.stages.loop import Loop, Made, Progress, Row
+from janus_cli.stages.segments import Identity, new_segment, text_segment, until_end
 
 TARGETS = ("image", "text", "audio")
 Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
@@ -71,22 +71,6 @@ class GenerateOptions:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Whose tokens the decoder speaks: the model's name and its tokenizers' sha256 fingerprints."""
-
-    name: str
-    text_fingerprint: str
-    codebook_fingerprint: str | None  # None where it has no image tokenizer
-    codec_fingerprint: str | None = None
-    codec: CodecConfig | None = None  # whose frames the audio tokens are
-
-    def fingerprint(self, modality: str) -> str | None:
-        """The fingerprint that segments of `modality` must carry, None where the model has none."""
-        return {"text": self.text_fingerprint, "image": self.codebook_fingerprint,
-                "audio": self.codec_fingerprint}.get(modality)
-
-
-@dataclass(frozen=True)
 class PromptBuilder:
     """A decoder with all that it needs to take prompts."""
 
@@ -119,10 +103,10 @@ class PromptBuilder:
     def result(self, record: Record, row: Row, made: Made, i: int) -> Record:
         """`record` with what a batch has made for its item `i`."""
         options, vocab_size = self.options, self.decoder.cfg.modalities[self.options.to].vocab_size
-        segments, said = [_segment(made.codes[i], options, vocab_size, self.identity)], {}
+        segments, said = [new_segment(made.codes[i], options, vocab_size, self.identity)], {}
         if row.words_first and made.words is not None:
-            ids = _cut(made.words[i])
-            segments.insert(0, _text(ids, self.decoder, self.identity))
+            ids = until_end(made.words[i])
+            segments.insert(0, text_segment(ids, self.decoder, self.identity))
             said = {"words": self.spell(ids.tolist())} if self.spell else {}
         return record.with_step("generate", segments, model=self.identity.name, seed=options.seed,
                                 index=row.index, **options.note, **said)
@@ -232,27 +216,6 @@ def _batches(items: Iterable[tuple[Record, Row]], size: int) -> Iterator[list[tu
         yield batch
 
 
-def _cut(ids: np.ndarray) -> np.ndarray:
-    """Text ids [T] before their END."""
-    return ids[: int((ids == END).argmax())] if (ids == END).any() else ids
-
-
-def _segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
-    """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
-    info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
-    if options.to == "image":
-        return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
-    if options.to == "text":
-        return Segment("text", to_ids(_cut(codes[0]), vocab_size), info)
-    ended = codes[0] == vocab_size
-    codes = codes[:, : int(ended.argmax())] if ended.any() else codes
-    if (codec := identity.codec) is not None:
-        rate = codec.frame_rate
-        info |= {"sample_rate": codec.sample_rate, "frame_rate": int(rate) if rate.is_integer() else rate,
-                 "num_samples": codes.shape[1] * codec.hop_length}
-    return Segment("audio", to_ids(codes, vocab_size), info)
-
-
 def generate(
     records: Iterable[Record | None],
     decoder: Net,
@@ -296,9 +259,3 @@ def _part(result: Record, done: int, rows: int) -> Record:
     if done == rows or image is None:
         return as_last(result, rows)
     return as_row(with_rows(result, "image", image.data[done:]), done)
-
-
-def _text(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:
-    """Text ids [T] as a segment."""
-    info = {"tokenizer": identity.name, "fingerprint": identity.text_fingerprint}
-    return Segment("text", to_ids(ids, decoder.cfg.modalities["text"].vocab_size), info)

@@ -20,8 +20,9 @@ from janus_cli.nets.judge import Judge
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record
 from janus_cli.stages.denoise import DenoiseOptions, denoise
-from janus_cli.stages.generate import GenerateOptions, Identity, generate
+from janus_cli.stages.generate import GenerateOptions, generate
 from janus_cli.stages.image import decode_image
+from janus_cli.stages.segments import Identity
 from janus_cli.stages.text import TextTokenizer
 from janus_cli.stages.upsample import UpsampleOptions, upsample
 from janus_cli.training.judging import SIZE, Labels, read_labels

@@ -3,7 +3,8 @@
     python -m bench.sharing [MODEL] [--side 1024]
 
 Prints Markdown. Multiplications are counted by torch; peaks are of fresh processes, above what the loaded
-nets take. The latent denoisers are of the same width and depth, with random weights: they are there to be weighed.
+nets take. The latent denoisers are of the same width and depth, with random weights: they are there to be
+weighed.
 """
 
 import argparse

@@ -115,14 +115,19 @@ class Watcher:
 def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
     """An empty canvas for a picture that `pipeline` draws with these options."""
     from janus_cli.canvas import Canvas
+    from janus_cli.choices import page_for
     from janus_cli.stages.image import decode_image
 
     config = pipeline.model.config
     book = config.dvae if pipeline.published is None else pipeline.published.vq
     assert book is not None, "a model that draws has an image tokenizer"
+    page = page_for(pipeline.model, options.size)
     scale = config.generation.upsample if options.scale is None else options.scale
+    size = None
+    if page is not None:
+        scale, size = page.scale, page.pixels
     return Canvas(config.generation.grid, book.patch, scale,
-                  lambda tokens: decode_image(tokens, pipeline.dvae))
+                  lambda tokens: decode_image(tokens, pipeline.dvae), size)
 
 
 def key_of(record: "Record") -> "Key":

@@ -1,7 +1,6 @@
 """Progressive parts made by hand from whole records, in the order in which streaming stages make them."""
 
-import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from janus_cli.pipeline import Pipeline
@@ -36,32 +35,3 @@ def stages_of(pipeline: Pipeline, prompt: str, options: Any = None) -> dict[str,
     [sharp] = pipeline.denoise([image])
     [large] = pipeline.upsample([sharp])
     return {"generate": image, "denoise": sharp, "upsample": large}
-
-
-def install() -> None:
-    """Let `Pipeline.draw` report parts made by hand, in a tree whose stages do not stream yet."""
-    if "watch" in inspect.signature(Pipeline.draw).parameters:
-        return
-    draw = Pipeline.draw
-
-    def watched(self: Pipeline, prompts: Iterable[str | None], options: Any = None, progress: Any = None,
-                watch: Any = None) -> Iterator[Record]:
-        for done in draw(self, prompts, options, progress):
-            if watch is not None:
-                for stage, part in parts_of(unfinished(self, done)):
-                    watch(stage, part)
-            yield done
-
-    Pipeline.draw = watched  # type: ignore[method-assign,assignment]
-
-
-def unfinished(pipeline: Pipeline, done: Record) -> dict[str, Record]:
-    """What each stage made of a drawn picture."""
-    image = done.find("image")
-    assert image is not None
-    first = Record((image,), done.id, done.made_by)
-    if pipeline.published is not None:
-        return {"generate": first}
-    steps = {step["stage"]: step for step in done.made_by}
-    [sharp] = pipeline.denoise([first], steps["denoise"]["steps"])
-    return {"generate": first, "denoise": sharp, "upsample": done}

@@ -91,6 +91,24 @@ def test_every_scale(draw, scale):
     assert np.array_equal(canvas.image(), draw.decode(record))
 
 
+@pytest.mark.parametrize("size", [
+    Size(32, 32), Size(128, 128), Size(256, 256), Size(64, 32), Size(136, 136), Size(136, 264), Size(72, 48)])
+def test_every_size_streamed(draw, size):
+    options, canvases, states = DrawOptions(size=size, n=2), {}, []
+
+    def watch(stage, part):
+        canvas = canvases.setdefault(key_of(part), canvas_for(draw, options))
+        canvas.paste(stage, part)
+        states.append((stage, canvas.image()))
+
+    for record in draw.draw(["a"], options, watch=watch):
+        picture = draw.decode(record)
+        assert np.array_equal(canvases[key_of(record)].image(), picture)
+        assert all(state.shape == picture.shape for _, state in states)
+    first = next(state for stage, state in states if stage == "generate")
+    assert (first != PAPER).any() and (first == PAPER).mean() > 0.5
+
+
 def test_a_published_model_sharpens_by_the_tokenizer_alone(tmp_path):
     from bench.make_checkpoint import make
 

@@ -4,14 +4,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import parts
 import pytest
 from PIL import Image
 
 from janus_cli.errors import MediaError
 from janus_cli.media import FRAME_MS, LAST_FRAME_MS, animation_bytes
-
-parts.install()
 
 
 def pixels(name: str | Path) -> np.ndarray:

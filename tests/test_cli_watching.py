@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import parts
 import pytest
 from PIL import Image
 from terminals import SIXEL, iterm2_pictures, kitty_pictures, painted, screen, sixel_picture
@@ -19,7 +18,6 @@ from janus_cli.commands.console import Rate
 from janus_cli.commands.preview import Preview
 from janus_cli.terminal import Protocol
 
-parts.install()
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from janus_cli.choices import page_for
 from janus_cli.commands.console import Rate
 from janus_cli.commands.outputs import Foreign, Outputs, slug
 from janus_cli.commands.preview import Preview
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from janus_cli.canvas import Canvas
     from janus_cli.choices import DrawOptions
     from janus_cli.pipeline import Pipeline
-    from janus_cli.records import Record, Segment
+    from janus_cli.records import Record
 
     Key = tuple[str, int]
 
@@ -116,19 +115,19 @@ class Watcher:
 def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
     """An empty canvas for a picture that `pipeline` draws with these options."""
     from janus_cli.canvas import Canvas
+    from janus_cli.choices import page_for
     from janus_cli.stages.image import decode_image
 
     config = pipeline.model.config
     book = config.dvae if pipeline.published is None else pipeline.published.vq
     assert book is not None, "a model that draws has an image tokenizer"
-    def decode(tokens: "Segment") -> "np.ndarray":
-        return decode_image(tokens, pipeline.dvae)
-
-    if (page := page_for(pipeline.model, options.size)) is not None:
-        return Canvas(page.grid, page.patch, page.scale, decode, config.generation.grid,
-                      (page.height, page.width))
+    page = page_for(pipeline.model, options.size)
     scale = config.generation.upsample if options.scale is None else options.scale
-    return Canvas(config.generation.grid, book.patch, scale, decode)
+    size = None
+    if page is not None:
+        scale, size = page.scale, page.pixels
+    return Canvas(config.generation.grid, book.patch, scale,
+                  lambda tokens: decode_image(tokens, pipeline.dvae), size)
 
 
 def key_of(record: "Record") -> "Key":

@@ -117,7 +117,7 @@ def test_folders_and_templates(up):
     assert up("in/0.png", "-o", "in/2.safetensors").code == 0
     assert up("in", "-o", "out/").code == 0
     assert sorted(p.stem for p in Path("out").iterdir()) == ["0", "0-1", "1"]
-    assert up("in", "-o", "big/{id}-{index}.png").code != 0, "a folder that is named only by the way is not made"
+    assert up("in", "-o", "big/{id}-{index}.png").code != 0, "only a folder that ends in a slash is made"
     Path("big").mkdir()
     assert up("in", "-o", "big/{id}-{index}.png").code == 0
     assert sorted(p.name for p in Path("big").iterdir()) == ["0-0.png", "0-2.png", "1-1.png"]

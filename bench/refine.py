@@ -82,6 +82,8 @@ class Ways:
         then = ", enlarged" if scale > 1 else ""
         for steps in STEPS:
             yield f"{_steps(steps)}{then}", lambda codes, n=steps: self._refined(codes, n, scale)
+        if scale > 2:
+            yield "2 steps, only enlarged", lambda codes: self._refined(codes, 2, scale, up_steps=0)
         if scale > 1:
             for steps in STEPS[:2]:
                 yield f"enlarged, {_steps(steps)}", lambda codes, n=steps: self._at_size(codes, n, scale)
@@ -113,11 +115,13 @@ class Ways:
     def _record(self, codes: np.ndarray) -> Record:
         return Record((Segment("image", to_ids(codes, self.artist.dvae.cfg.codebook_size)),))
 
-    def _refined(self, codes: np.ndarray, steps: int, scale: int, noise: float = 0.0) -> np.ndarray:
+    def _refined(self, codes: np.ndarray, steps: int, scale: int, noise: float = 0.0,
+                 up_steps: int | None = None) -> np.ndarray:
         options = DenoiseOptions(steps=steps, noise=noise)
         done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
         if scale > 1:
-            done = upsample(done, self.artist.dvae, self.refiner, UpsampleOptions(scale))
+            larger = UpsampleOptions(scale, steps=self.refiner.cfg.up_steps if up_steps is None else up_steps)
+            done = upsample(done, self.artist.dvae, self.refiner, larger)
         return pixels_to_image(next(iter(done)).segments[-1].data)
 
     def _at_size(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:

@@ -109,6 +109,7 @@ class RefinerConfig:
     patch: int = 8  # pixels per token at x1
     noise: float = 0.05  # sigma_s of the bridge's start, on [-1, 1]
     steps: int = 3  # default Euler steps
+    up_steps: int = 1  # and those of a pass that denoises what it enlarges
 
 
 @dataclass(frozen=True)

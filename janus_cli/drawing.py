@@ -61,12 +61,13 @@ class Drawing(Understanding):
         stage = Denoise(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
 
-    def upsampler(self, scale: int | None = None, stream: bool = False, steps: int = 0) -> "Stage":
+    def upsampler(self, scale: int | None = None, stream: bool = False, steps: int | None = None) -> "Stage":
         """`upsample` of one record or part after the other."""
         from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
         dvae = self._own_dvae
         usual = self.model.config.generation.upsample
+        steps = self.refiner.cfg.up_steps if steps is None else steps
         options = UpsampleOptions(usual if scale is None else scale, follow=scale is None, steps=steps)
         stage = Upsample(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
@@ -81,11 +82,11 @@ class Drawing(Understanding):
         return _each(self.denoiser(steps, noise, seed, stream, scale), records)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None,
-                 stream: bool = False, steps: int = 0) -> Iterator["Record"]:
+                 stream: bool = False, steps: int | None = None) -> Iterator["Record"]:
         """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4. `stream`: as above.
 
         None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
-        passes that denoise as well.
+        passes that denoise what was enlarged; 0 = none do.
         """
         return _each(self.upsampler(scale, stream, steps), records)
 

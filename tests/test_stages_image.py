@@ -259,6 +259,20 @@ def test_one_pass_denoises_and_enlarges(dvae, refiner, scale, steps):
     np.testing.assert_allclose(join(pixels_of(done)), wanted, atol=1.0)
 
 
+def test_pixels_that_came_are_enlarged_and_then_denoised_in_the_next_pass(dvae, refiner):
+    sharp = next(denoise([tokens(rows=1)], dvae, refiner, DenoiseOptions(2)))
+    once = next(upsample([sharp], dvae, refiner, UpsampleOptions(2)))
+    told = next(upsample([sharp], dvae, refiner, UpsampleOptions(2, steps=3)))
+    np.testing.assert_array_equal(pixels_of(once), pixels_of(told))
+    codes = torch.from_numpy(sharp.find("image").data.astype(np.int64))[None]
+    x = torch.from_numpy(join(pixels_of(once)).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        large = refiner.denoise_up(x, x, torch.zeros_like(x[:, :1]), codes)[1].clamp(-1, 1)
+    wanted = large[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
+    done = next(upsample([sharp], dvae, refiner, UpsampleOptions(4, steps=1)))
+    np.testing.assert_allclose(join(pixels_of(done)), wanted, atol=2.5)
+
+
 def test_a_scale_of_one_and_no_steps_change_nothing(dvae, refiner):
     record = next(denoise([tokens()], dvae, refiner, DenoiseOptions(2)))
     assert dumps(next(denoise([tokens()], dvae, refiner, DenoiseOptions(2, scale=1)))) == dumps(record)

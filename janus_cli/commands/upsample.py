@@ -21,8 +21,9 @@ def upsample(
     scale: Annotated[int | None, typer.Option(
         "--scale", show_default="what --size asked for, else the model's",
         help="Enlargement: 1, 2 or 4; a checkpoint has its own.")] = None,
-    steps: Annotated[int, typer.Option(
-        "--steps", min=0, help="Denoise in the same passes, in so many steps each; 0 = only enlarge.")] = 0,
+    steps: Annotated[int | None, typer.Option(
+        "--steps", min=0, show_default="the model's", help="Denoising steps of a pass that goes on from an "
+        "enlarged picture, or from bare tokens; 0 = only enlarge.")] = None,
     stream: opt.Stream = False,
     model: Annotated[str | None, typer.Option(
         "--model", "-m", metavar="NAME|DIR|CHECKPOINT", show_default=False,

@@ -22,5 +22,5 @@ def passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
 
 
 def sharpening_passes(refiner: Refiner, cols: int, scale: int, steps: int) -> list[Step]:
-    """The same where each pass denoises as well, in `steps` evaluations of a patch."""
+    """The same where each pass also denoises what it enlarges, in `steps` evaluations of a patch."""
     return [Denoiser(refiner, Wave.of(cols, steps), twice=True) for _ in range(scale.bit_length() - 1)]

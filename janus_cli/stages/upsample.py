@@ -28,7 +28,8 @@ SCALES = (1, 2, 4)
 class UpsampleOptions:
     """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was.
 
-    steps: evaluations of each patch in a pass that denoises as well; 0 = it only enlarges.
+    steps: evaluations of each patch in a pass that denoises what the pass before it made, or the dVAE; pixels
+    that came with the record are taken as they are. 0 = all passes only enlarge.
     """
 
     scale: int = 4
@@ -94,13 +95,14 @@ class Upsample(Rowwise):
 
         known, scale = record.find("pixels") or record.find("image"), self._scale(record)
         assert known is not None, "checked before"
-        if self._chosen.steps:
-            large = sharpening_passes(self._refiner, known.data.shape[1], scale, self._chosen.steps)
-        else:
-            side = known.data.shape[2] if known.modality == "pixels" else self._dvae.cfg.patch
-            large = passes(self._refiner, side, scale)
-        first = [] if known.modality == "pixels" else [Bands(decode, self._dvae.reach, self._dvae.reach)]
-        return [*first, *large]
+        side = known.data.shape[2] if known.modality == "pixels" else self._dvae.cfg.patch
+        reach = self._dvae.reach
+        first: list[Step] = [] if known.modality == "pixels" else [Bands(decode, reach, reach)]
+        if not (steps := self._chosen.steps):
+            return [*first, *passes(self._refiner, side, scale)]
+        if known.modality == "pixels" and scale > 1:
+            first, scale = passes(self._refiner, side, 2), scale // 2
+        return [*first, *sharpening_passes(self._refiner, known.data.shape[1], scale, steps)]
 
     def info(self, record: Record) -> dict[str, Any]:
         """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""

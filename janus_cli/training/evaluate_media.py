@@ -104,7 +104,7 @@ def refiner_report(artist: Artist, sprites: Sprites, held: Sequence[int], tell: 
     for i, grid in enumerate(codes):
         sharp = _denoised(grid, artist, refiner)
         denoised.append(pixels_to_image(sharp.segments[-1].data))
-        [x4] = upsample([sharp], artist.dvae, refiner, UpsampleOptions(ENLARGED))
+        [x4] = upsample([sharp], artist.dvae, refiner, UpsampleOptions(ENLARGED, steps=refiner.cfg.up_steps))
         enlarged.append(pixels_to_image(x4.segments[-1].data))
         tell(i + 1, len(codes))
     bicubic = F.interpolate(to_tensor(decoded), scale_factor=ENLARGED, mode="bicubic")

@@ -92,7 +92,8 @@ class Artist:
         steps, scale = self.refiner.cfg.steps, self.model.config.generation.upsample
         sharp = denoise([record], self.dvae, self.refiner, DenoiseOptions(steps=steps))
         if scale > 1:
-            sharp = upsample(sharp, self.dvae, self.refiner, UpsampleOptions(scale=scale))
+            larger = UpsampleOptions(scale, steps=self.refiner.cfg.up_steps)
+            sharp = upsample(sharp, self.dvae, self.refiner, larger)
         return pixels_to_image(next(iter(sharp)).segments[-1].data)
 
     def draw(self, prompts: Sequence[str], seed: int, tell: Tell) -> np.ndarray:

@@ -8,7 +8,7 @@ import torch
 from test_refiner import make_dvae, make_refiner
 
 from janus_cli.nets.refiner import pixel_map
-from janus_cli.stages.bands import Bands, Chain, Row
+from janus_cli.stages.bands import Bands, Chain, Row, group_end
 from janus_cli.stages.wavefront import ABOVE, BELOW, Denoiser, Wave, noise_rows
 
 GRIDS = [(1, 1), (1, 7), (7, 1), (8, 8), (5, 12), (16, 16)]
@@ -68,34 +68,42 @@ def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
         assert all(torch.equal(row.codes, given.codes) for row, given in zip(out, rows, strict=True))
 
 
-def test_a_row_goes_out_when_its_context_has_come():
+def test_groups_of_rows_follow_one_another():
+    """The first row alone, then up to each multiple of four."""
+    starts = [0]
+    while starts[-1] < 20:
+        starts.append(group_end(starts[-1]))
+    assert starts == [0, 1, 4, 8, 12, 16, 20]
+
+
+def test_a_group_goes_out_when_its_context_has_come():
     seen = []
 
     def work(codes, pixels, first):
         seen.append(codes[0, :, 0].tolist())
         return codes[:, None].float()
 
-    rows = [Row(torch.full((1, 1, 2), i), torch.empty(1, 3, 0, 0)) for i in range(5)]
+    rows = [Row(torch.full((1, 1, 2), i), torch.empty(1, 3, 0, 0)) for i in range(11)]
     step = Bands(work, 1, 2)
     counts = [len(step.push([row])) for row in rows]
-    assert counts == [0, 0, 1, 1, 1]
-    assert [row.pixels[0, 0, 0, 0].item() for row in step.end()] == [3, 4]
-    assert seen == [[0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4], [3, 4]]
+    assert counts == [0, 0, 1, 0, 0, 3, 0, 0, 0, 4, 0]
+    assert [row.pixels[0, 0, 0, 0].item() for row in step.end()] == [8, 9, 10]
+    assert seen == [[0, 1, 2], [0, 1, 2, 3, 4, 5], [3, 4, 5, 6, 7, 8, 9], [7, 8, 9, 10]]
 
 
 def test_trimmed_context():
-    """The net sees so many rows of pixels less, at the ends that are not the row itself."""
+    """The net sees so many rows of pixels less, at the ends that are not the group's own."""
     seen = []
 
     def work(codes, pixels, first):
-        seen.append((first, pixels[0, 0, :, 0].tolist()))
+        seen.append((codes.shape[1], first, pixels[0, 0, :, 0].tolist()))
         return pixels.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
-    numbers = torch.arange(12.0).reshape(3, 1, 4, 1).expand(3, 3, 4, 8)
-    rows = [Row(torch.zeros(1, 1, 2, dtype=torch.int64), numbers[i : i + 1]) for i in range(3)]
-    out = fed(Chain([Bands(work, 1, 1, 3)]), rows, [1, 2])
-    assert seen == [(0, [0, 1, 2, 3, 4]), (3, [3, 4, 5, 6, 7, 8]), (3, [7, 8, 9, 10, 11])]
-    assert torch.equal(drawn(out)[0, 0, :, 0], torch.arange(12.0).repeat_interleave(2))
+    numbers = torch.arange(24.0).reshape(6, 1, 4, 1).expand(6, 3, 4, 8)
+    rows = [Row(torch.zeros(1, 1, 2, dtype=torch.int64), numbers[i : i + 1]) for i in range(6)]
+    out = fed(Chain([Bands(work, 1, 1, 3)]), rows, [1, 2, 5])
+    assert seen == [(2, 0, [*range(5)]), (5, 3, [*range(3, 17)]), (3, 3, [*range(15, 24)])]
+    assert torch.equal(drawn(out)[0, 0, :, 0], torch.arange(24.0).repeat_interleave(2))
 
 
 def test_equal_bands_are_computed_once(dvae):

@@ -1,7 +1,7 @@
 """Rows of tokens and pixels through a chain of steps, as they come.
 
-What a step makes of a row depends on that row, on rows at a fixed distance above and below, and on where the
-picture ends; never on how many rows came at once. So a picture that is fed row by row is, to the byte, the
+What a step makes of a row depends on that row, on its number, on rows near it above and below, and on where
+the picture ends; never on how many rows came at once. So a picture that is fed row by row is, to the byte, the
 one that is fed whole. Knows tensors; no records, no options.
 """
 
@@ -11,6 +11,8 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+
+GROUP = 4  # rows of tokens that a net makes at once
 
 # codes [1, n, W], pixels [1, 3, H, W * P] of their rows from the given one on -> other pixels
 Work = Callable[[Tensor, Tensor, int], Tensor]
@@ -54,12 +56,21 @@ class Chain:
         return rows
 
 
+def group_end(first: int) -> int:
+    """The row behind the group that begins with row `first`: [0, 1), [1, 4), [4, 8), [8, 12) and so on.
+
+    Neighbours share most of their context, so that a few rows cost little more than one. The first row is
+    not kept waiting.
+    """
+    return (first // GROUP + 1) * GROUP if first else 1
+
+
 class Bands:
-    """A net run on a band for each row: the row itself, `above` rows before it and `below` after it.
+    """A net run on a band for each group of rows: the group, `above` rows before it and `below` after it.
 
     At the picture's top and bottom the bands are shorter, and where one band is the same as the last one, as
     in a picture of few rows, the net runs once. `trim`: rows of pixels that it is not given of the first and
-    the last row of tokens, unless that is the row itself.
+    the last row of tokens, where those are context.
     """
 
     def __init__(self, work: Work, above: int, below: int, trim: int = 0) -> None:
@@ -70,28 +81,36 @@ class Bands:
         self._made = torch.empty(0)
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that have their context now."""
+        """The groups that have their context now."""
         self._rows.extend(rows)
         return self._until(len(self._rows) - self._below)
 
     def end(self) -> list[Row]:
-        """The rows below which the picture ends."""
-        return self._until(len(self._rows))
+        """The groups below which the picture ends, and the one that it cuts short."""
+        count = len(self._rows)
+        whole = self._until(count)
+        return [*whole, *self._group(self._done, count)] if self._done < count else whole
 
-    def _until(self, end: int) -> list[Row]:
-        first, self._done = self._done, max(self._done, end)
-        return [self._row(i) for i in range(first, self._done)]
+    def _until(self, known: int) -> list[Row]:
+        """The groups within the rows before `known`."""
+        out: list[Row] = []
+        while (end := group_end(self._done)) <= known:
+            out += self._group(self._done, end)
+            self._done = end
+        return out
 
-    def _row(self, i: int) -> Row:
-        top, bottom = max(0, i - self._above), min(len(self._rows), i + 1 + self._below)
-        first, rest = (self._trim * (end != i) for end in (top, bottom - 1))
-        if (band := (top, bottom, first, rest)) != self._band:
+    def _group(self, first: int, end: int) -> list[Row]:
+        """Rows [first, end) from their band."""
+        top, bottom = max(0, first - self._above), min(len(self._rows), end + self._below)
+        upper, lower = self._trim * (top < first), self._trim * (bottom > end)
+        if (band := (top, bottom, upper, lower)) != self._band:
             codes, pixels = stacked(self._rows[top:bottom])
-            strip = pixels[:, :, first : pixels.shape[2] - rest]
-            self._band, self._made = band, self._work(codes, strip, first)
-        old, new = (x.shape[3] // self._rows[i].codes.shape[2] for x in (self._rows[i].pixels, self._made))
-        start = (i - top) * new - (first * new // old if first else 0)
-        return Row(self._rows[i].codes, self._made[:, :, start : start + new])
+            strip = pixels[:, :, upper : pixels.shape[2] - lower]
+            self._band, self._made = band, self._work(codes, strip, upper)
+        old, new = (x.shape[3] // self._rows[0].codes.shape[2] for x in (self._rows[0].pixels, self._made))
+        skip = (first - top) * new - (upper * new // old if upper else 0)
+        made = self._made[:, :, skip : skip + (end - first) * new].split(new, 2)
+        return [Row(row.codes, pixels) for row, pixels in zip(self._rows[first:end], made, strict=True)]
 
 
 def stacked(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:

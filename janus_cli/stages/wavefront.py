@@ -15,7 +15,7 @@ from janus_cli.nets.refiner import Refiner, pixel_map
 from janus_cli.stages.bands import Row, stacked
 
 MAX_STEPS = 64  # evaluations of a patch
-ABOVE, BELOW = 2, 0  # rows of tokens the net sees around those it works on
+ABOVE, BELOW = 1, 0  # rows of tokens the net sees around those it works on
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +176,19 @@ def test_one_bad_result_among_many(janus, parts):
     assert done.code == 3 and done.err.count("out of range") == 1
     assert "1 of 2 items failed" in done.err
     assert {r.id for r in records(done.out)} == {"0"} and len(records(done.out)) == 5
+
+
+@pytest.mark.parametrize("command", [("denoise",), ("denoise", "--stream"), ("decode", "-o", "{id}.png")])
+def test_a_result_that_stops_spoils_no_other(janus, parts, command):
+    """As where the stage before has counted it as failed and gone on to the end."""
+    stopped = [dataclasses.replace(p, id="stopped") for p in parts[:2]]
+    done = janus(*command, "-q", stdin=stream([*stopped, *parts]))
+    assert done.code == 3 and "record 'stopped': stopped after 2 of its parts" in done.err
+    assert "1 of 2 items failed" in done.err and no_traceback(done)
+    if command[0] == "decode":
+        assert Path("0.png").exists()
+    else:
+        assert lasts(done.out) == lasts(janus(*command, "-q", stdin=stream(parts)).out)
 
 
 def test_a_last_part_needs_no_other(janus, parts):

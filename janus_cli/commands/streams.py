@@ -68,20 +68,25 @@ def named_records(inputs: Sequence[str], failures: Failures, command: str,
 
     Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
     counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
-    record must fit together; unless `parts`, only the last one is passed on: it holds the whole.
+    record must fit together; unless `parts`, only the last one is passed on: it holds the whole. A result
+    whose last part never came, though its stream ended well, is counted, and the others are good.
     """
     from janus_cli.progressive import Parts, is_whole
 
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:
-        count, seen = 0, Parts("stdin" if name == "-" else name)
+        count, wholes, seen = 0, 0, Parts("stdin" if name == "-" else name)
         try:
             for place, record in _records_of(name, command):
                 seen.check(record)
                 if parts or is_whole(record):
                     yield place, record
                     count += 1
-            seen.end()
+                    wholes += is_whole(record)
+            for error in seen.unfinished():
+                if not wholes:
+                    raise error
+                failures.add(error)
             if not count:
                 raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
         except JanusError as error:

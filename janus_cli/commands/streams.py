@@ -31,6 +31,21 @@ def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
     return ("stdin", stdin_bytes(hint)) if name == "-" else (name, Path(name))
 
 
+def id_of(name: str) -> str:
+    """The id of a record that is made of the input `name`."""
+    return as_text(Path(name).stem)
+
+
+def label_of(record: "Record", index: int) -> str:
+    """A record's name for messages, as the stages have it; its number where it has no id."""
+    return f"record {record.id!r}" if record.id else f"record {index}"
+
+
+def as_text(name: str) -> str:
+    """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def stdout_bytes(what: str, hint: str) -> BinaryIO:
     """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():

@@ -191,6 +191,15 @@ def test_a_result_that_stops_spoils_no_other(janus, parts, command):
         assert lasts(done.out) == lasts(janus(*command, "-q", stdin=stream(parts)).out)
 
 
+@pytest.mark.parametrize("size", [5, True, [8], ["a", 8], [0, 8], [8.5, 8], {"a": 1}])
+@pytest.mark.parametrize("command", ["denoise", "upsample"])
+def test_a_size_that_is_none(janus, parts, size, command):
+    segment = parts[-1].segments[-1]
+    odd = Segment("image", segment.data, {**segment.info, "size": size})
+    done = janus(command, "-q", stdin=dumps(dataclasses.replace(parts[-1], part=None, segments=(odd,))))
+    assert done.code == 1 and "is no height and width in pixels" in done.err and done.err.count("\n") == 1
+
+
 def test_a_last_part_needs_no_other(janus, parts):
     assert lasts(janus("denoise", "--stream", stdin=dumps(parts[-1])).out) == \
         lasts(janus("denoise", stdin=dumps(parts[-1])).out)

@@ -53,11 +53,16 @@ class Parts:
         if not part.last:
             self._begun[key] = index + 1, end, record.id
 
+    def unfinished(self) -> list[RecordError]:
+        """An error for each result whose last part has not come."""
+        return [RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, without "
+                            "the last one; the command that wrote it did not finish")
+                for index, row, id in self._begun.values()]
+
     def end(self) -> None:
         """Raise RecordError where a last part has not come."""
-        for index, row, id in self._begun.values():
-            raise RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, without "
-                              "the last one; the command that wrote it did not finish")
+        for error in self.unfinished():
+            raise error
 
 
 def in_order(records: Iterable[Record]) -> Iterator[Record]:

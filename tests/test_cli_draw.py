@@ -116,6 +116,7 @@ def test_what_cannot_be_drawn_is_said_before_drawing(janus):
         (["draw", "a", "-o", "a.txt"], "a.txt: no known format: use a name in .png"),
         (["draw", "a", ""], "an empty prompt"),
         (["draw", "a", "--scale", "3"], "--scale 3: choose 1, 2 or 4"),
+        (["denoise", "--scale", "3"], "--scale 3: choose 1, 2 or 4"),
     ):
         done = janus(*arguments)
         assert done.code == 2 and complaint in done.err and names() == []

@@ -90,6 +90,7 @@ def test_an_animation_may_stand_beside_standard_output(janus):
     (["--animation", "{colour}.gif"], "unknown field {colour}"),
     (["--animation", "-"], "--animation -: name a file in .webp, .gif, .apng"),
     (["--animation", "x.webp", "-o", "x.webp"], "both name x.webp"),
+    (["--animation", "./x.webp", "-o", "x.webp", "--force"], "both name x.webp"),
     (["--frames", "file"], "--frames file: not a folder"), (["--frames", ""], "not a folder"),
 ])
 def test_what_cannot_be_is_said_before_drawing(janus, args, says):
@@ -108,6 +109,17 @@ def test_a_folder_that_cannot_be_made(janus):
     Path("file").write_text("precious")
     done = janus("draw", "a", "--frames", "file/frames")
     assert done.code == 1 and "file/frames: cannot be made" in done.err and names() == ["file"]
+
+
+def test_an_animation_that_fails_loses_no_picture(janus):
+    done = janus("draw", "a", "--animation", "no/{prompt}/x.webp", "-o", "a.png")
+    assert done.code == 3 and "there is no folder no/a" in done.err and "wrote a.png" in done.err
+    assert names() == ["a.png"]
+
+
+def test_pictures_and_animations_may_share_a_folder(janus):
+    done = janus("draw", "a", "--animation", "out/", "-o", "out/")
+    assert done.code == 0 and names("out") == ["a.png", "a.webp"]
 
 
 def test_an_unknown_animation_format():

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -163,7 +164,7 @@ def test_parts_that_do_not_fit(janus, parts, change, says, flag):
 
 def test_rows_that_change_until_the_whole_comes(janus, parts):
     done = janus("denoise", "--stream", "-q", stdin=stream([other_row(parts[0]), *parts[1:]]))
-    assert done.code == 1 and done.err.endswith("record '0': its parts do not fit together\n")
+    assert done.code == 1 and done.err == "janus: record '0': its parts do not fit together\n"
 
 
 def test_one_bad_result_among_many(janus, parts):
@@ -175,6 +176,28 @@ def test_one_bad_result_among_many(janus, parts):
     assert done.code == 3 and done.err.count("out of range") == 1
     assert "1 of 2 items failed" in done.err
     assert {r.id for r in records(done.out)} == {"0"} and len(records(done.out)) == 5
+
+
+@pytest.mark.parametrize("command", [("denoise",), ("denoise", "--stream"), ("decode", "-o", "{id}.png")])
+def test_a_result_that_stops_spoils_no_other(janus, parts, command):
+    """As where the stage before has counted it as failed and gone on to the end."""
+    stopped = [dataclasses.replace(p, id="stopped") for p in parts[:2]]
+    done = janus(*command, "-q", stdin=stream([*stopped, *parts]))
+    assert done.code == 3 and "record 'stopped': stopped after 2 of its parts" in done.err
+    assert "1 of 2 items failed" in done.err and no_traceback(done)
+    if command[0] == "decode":
+        assert Path("0.png").exists()
+    else:
+        assert lasts(done.out) == lasts(janus(*command, "-q", stdin=stream(parts)).out)
+
+
+@pytest.mark.parametrize("size", [5, True, [8], ["a", 8], [0, 8], [8.5, 8], {"a": 1}])
+@pytest.mark.parametrize("command", ["denoise", "upsample"])
+def test_a_size_that_is_none(janus, parts, size, command):
+    segment = parts[-1].segments[-1]
+    odd = Segment("image", segment.data, {**segment.info, "size": size})
+    done = janus(command, "-q", stdin=dumps(dataclasses.replace(parts[-1], part=None, segments=(odd,))))
+    assert done.code == 1 and "is no height and width in pixels" in done.err and done.err.count("\n") == 1
 
 
 def test_a_last_part_needs_no_other(janus, parts):

@@ -1,5 +1,6 @@
 """Standard streams of the commands: foreign words on a terminal, a closed or full output, mixed outputs."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from sounds import file_bytes, tone
 from janus_cli import plugins
 from janus_cli.commands.console import Talk, sound_bar
 from janus_cli.extension import tokenize
-from janus_cli.records import Record, Segment, dumps
+from janus_cli.records import Record, Segment, dumps, read_stream
 
 NASTY = "a\x1b[31;7m\njanus: wrote b.png\r\x9b2J\u202e"
 
@@ -131,3 +132,10 @@ def test_a_file_name_that_is_no_text_comes_out_as_it_is(janus):
     Image.new("RGB", (32, 32)).save(name)
     assert b"a\\udcff.png" in janus("info", name).out
     assert json.loads(janus("info", "--json", name).out)["file"] == name
+
+
+def test_a_file_name_that_is_no_text_becomes_an_id_that_is(janus):
+    name = b"a\xff.png".decode("utf-8", "surrogateescape")
+    Image.new("RGB", (32, 32)).save(name)
+    [record] = read_stream(io.BytesIO(janus("tokenize", "image", name).out))
+    assert record.id == "a\ufffd" and record.made_by[0]["source"] == "a\ufffd.png"

@@ -10,7 +10,7 @@ from janus_cli.commands.console import Device, Dtype, Failures, Talk
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import Foreign, Outputs, is_sound, suffixes_for
 from janus_cli.commands.sound_output import watched
-from janus_cli.commands.streams import read_records
+from janus_cli.commands.streams import label_of, read_records
 from janus_cli.commands.tokenize import text_tokenizer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def decode(
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         outputs.check(record)
-        with failures.item(f"record {record.id or i}"):
+        with failures.item(label_of(record, i)):
             media = _media(record, loader, reader)
             if is_sound(media):
                 with watched(media, record.id or "decode", quiet) as sound:

@@ -19,7 +19,8 @@ def denoise(
     inputs: opt.Inputs = None,
     steps: opt.Steps = None,
     scale: Annotated[int, typer.Option(
-        "--scale", help="Enlarge first by 1, 2 or 4, then denoise straight at that size.")] = 1,
+        "--scale", callback=opt.known_scale,
+        help="Enlarge first by 1, 2 or 4, then denoise straight at that size.")] = 1,
     noise: opt.Noise = 0.0,
     seed: opt.Seed = 0,
     stream: opt.Stream = False,
@@ -37,6 +38,7 @@ def denoise(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "denoise", stream)
+
     def stage(pipeline: "Pipeline") -> "Stage":
         return pipeline.denoiser(steps, noise, seed, stream, scale)
 

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -13,7 +14,7 @@ from janus_cli.choices import DrawOptions, limits_of, page_for
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, put_json, shortened, token_bar
 from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import FORMATS, Outputs
+from janus_cli.commands.outputs import FORMATS, Outputs, picture_to_stdout
 from janus_cli.commands.tokenize import read_texts
 from janus_cli.commands.watching import Watcher
 from janus_cli.errors import UsageError
@@ -65,8 +66,10 @@ def draw(
         raise UsageError('no prompt: janus draw "a red apple", or --stdin for one a line')
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output: name a file")
-    if animation == output:
+    if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
         raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
+    if output == "-":
+        picture_to_stdout()  # before it is drawn
     talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
     watcher = Watcher(preview and not quiet, frames, animation, force)
     loader = Loader(model, device, talk, dtype)
@@ -84,7 +87,9 @@ def draw(
         for record in pipeline.draw(given, options, count, watch=watcher.part if watcher.watches else None):
             with failures.item(shortened(record.prompt)):
                 picture = cast("np.ndarray", pipeline.decode(record))
-                films = watcher.finished(record, picture)
+                films: list[str] = []
+                with failures.item(shortened(record.prompt)):  # the picture itself is written all the same
+                    films = watcher.finished(record, picture)
                 name = outputs.write(record, picture)
                 done += 1
                 report(record, name, pipeline, rate, as_json, talk)

@@ -9,7 +9,7 @@ from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_devic
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.outputs import FORMATS, Outputs
 from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import expand, read_records, stdin_bytes
+from janus_cli.commands.streams import expand, id_of, label_of, read_records, stdin_bytes
 from janus_cli.commands.tokenize import PICTURES
 from janus_cli.errors import UsageError
 
@@ -94,11 +94,11 @@ def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iter
         with failures.item(shown):
             if _holds_records(name):
                 for i, record in enumerate(read_records([name], failures, "upsample")):
-                    with failures.item(label := f"record {record.id or i}"):
+                    with failures.item(label := label_of(record, i)):
                         yield label, Picture.of_record(record, decode)
             else:
                 image = read_image(stdin_bytes(_HINT) if name == "-" else Path(name), shown)
-                yield shown, Picture.of_file(image, Path(shown).stem)
+                yield shown, Picture.of_file(image, id_of(shown))
 
 
 def _holds_records(name: str) -> bool:

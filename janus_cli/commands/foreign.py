@@ -15,7 +15,7 @@ from janus_cli import plugins
 from janus_cli.commands import options as opt
 from janus_cli.commands.console import Failures
 from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import expand, source
+from janus_cli.commands.streams import as_text, expand, id_of, source
 from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 
@@ -111,5 +111,5 @@ def _records(names: Sequence[str], plugin: Modality, options: dict[str, Any],
         shown, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
         with failures.item(shown):
             data = read_bytes(place, shown)
-            yield tokenize(plugin, data, shown, options, id=Path(shown).stem,
-                           source="" if name == "-" else Path(name).name)
+            yield tokenize(plugin, data, shown, options, id=id_of(shown),
+                           source="" if name == "-" else as_text(Path(name).name))

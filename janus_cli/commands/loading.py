@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from janus_cli import zoo
 from janus_cli.choices import dtype_for
 from janus_cli.commands.console import Device, Dtype, Failures, Talk, pick_device
+from janus_cli.commands.streams import label_of
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.pipeline import Pipeline
 
@@ -70,7 +71,7 @@ class Loader:
                     failed.discard(result)
                 continue
             before = failures.count
-            with failures.item(f"record {record.id or i}"):
+            with failures.item(label_of(record, i)):
                 pipeline = self.of(record)
                 if pipeline not in stages:
                     stages[pipeline] = begin(pipeline)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from janus_cli import plugins
 from janus_cli.commands.console import output_errors, shown
@@ -177,6 +177,11 @@ def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) ->
     return image_bytes(media, FORMATS[suffix], parameters(record))
 
 
+def picture_to_stdout() -> BinaryIO:
+    """Standard output for a picture. Raises UsageError where it is a terminal."""
+    return stdout_bytes("a picture is", "use -o picture.png, or redirect it")
+
+
 def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
     """A text as a line, a picture as PNG, a plugin's default."""
     data = media.writers[media.suffix]() if isinstance(media, Foreign) else b""
@@ -187,7 +192,7 @@ def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
     elif isinstance(media, Foreign):
         file = stdout_bytes(f"a {media.suffix} file is", f"use -o name{media.suffix}, or redirect it")
     else:
-        file = stdout_bytes("a picture is", "use -o picture.png, or redirect it")
+        file = picture_to_stdout()
         data = encode(record, media, Path("stdout.png"))
     with output_errors():
         file.write(data)

@@ -31,6 +31,21 @@ def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
     return ("stdin", stdin_bytes(hint)) if name == "-" else (name, Path(name))
 
 
+def id_of(name: str) -> str:
+    """The id of a record that is made of the input `name`."""
+    return as_text(Path(name).stem)
+
+
+def label_of(record: "Record", index: int) -> str:
+    """A record's name for messages, as the stages have it; its number where it has no id."""
+    return f"record {record.id!r}" if record.id else f"record {index}"
+
+
+def as_text(name: str) -> str:
+    """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def stdout_bytes(what: str, hint: str) -> BinaryIO:
     """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():
@@ -68,20 +83,25 @@ def named_records(inputs: Sequence[str], failures: Failures, command: str,
 
     Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
     counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
-    record must fit together; unless `parts`, only the last one is passed on: it holds the whole.
+    record must fit together; unless `parts`, only the last one is passed on: it holds the whole. A result
+    whose last part never came, though its stream ended well, is counted, and the others are good.
     """
     from janus_cli.progressive import Parts, is_whole
 
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:
-        count, seen = 0, Parts("stdin" if name == "-" else name)
+        count, wholes, seen = 0, 0, Parts("stdin" if name == "-" else name)
         try:
             for place, record in _records_of(name, command):
                 seen.check(record)
                 if parts or is_whole(record):
                     yield place, record
                     count += 1
-            seen.end()
+                    wholes += is_whole(record)
+            for error in seen.unfinished():
+                if not wholes:
+                    raise error
+                failures.add(error)
             if not count:
                 raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
         except JanusError as error:

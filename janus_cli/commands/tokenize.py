@@ -12,7 +12,7 @@ from janus_cli.commands.console import Device, Dtype, Failures, Talk, sound_bar
 from janus_cli.commands.foreign import PluginGroup
 from janus_cli.commands.loading import Loader
 from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import expand, source, stdin_bytes
+from janus_cli.commands.streams import as_text, expand, id_of, source, stdin_bytes
 from janus_cli.errors import MediaError
 
 if TYPE_CHECKING:
@@ -115,12 +115,12 @@ def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> 
         shown, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
         with failures.item(shown):
             pixels = read_image(place, shown)
-            yield loader.named().encode(pixels, id=Path(shown).stem, source=_file(name))
+            yield loader.named().encode(pixels, id=id_of(shown), source=_file(name))
 
 
 def _file(name: str) -> str:
     """What a record says of the file that it was made of; nothing of standard input."""
-    return "" if name == "-" else Path(name).name
+    return "" if name == "-" else as_text(Path(name).name)
 
 
 @app.command("audio")
@@ -161,5 +161,5 @@ def _audio_records(names: Sequence[str], loader: Loader, bandwidth: float | None
         with failures.item(shown), open_sound(place, shown) as sound, \
                 sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress:
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.encode_audio(pieces, id=Path(shown).stem, bandwidth=bandwidth,
+            yield pipeline.encode_audio(pieces, id=id_of(shown), bandwidth=bandwidth,
                                         source=_file(name), progress=progress)

@@ -1,8 +1,8 @@
 """Rows of tokens and pixels through a chain of steps, as they come.
 
 What a step makes of a row depends on that row, on its number, on rows near it above and below, and on where
-the picture ends; never on how many rows came at once. So a picture that is fed row by row is, to the byte, the
-one that is fed whole. Knows tensors; no records, no options.
+the picture ends; never on how many rows came at once. So a picture that is fed row by row is, to the byte,
+the one that is fed whole. Knows tensors; no records, no options.
 """
 
 from collections.abc import Callable, Sequence

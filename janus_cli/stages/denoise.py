@@ -16,7 +16,7 @@ from janus_cli.progressive import in_order
 from janus_cli.records import Record, Segment, check_ids
 from janus_cli.stages.bands import Bands, Step
 from janus_cli.stages.enlarging import passes
-from janus_cli.stages.rowwise import Rowwise
+from janus_cli.stages.rowwise import Rowwise, enlarged_size
 from janus_cli.stages.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
 
 SCALES = (1, 2, 4)
@@ -88,9 +88,7 @@ class Denoise(Rowwise):
 
     def info(self, record: Record) -> dict[str, Any]:
         """The patch, and the size where it is known."""
-        known, scale = _image(record).info, self._chosen.scale
-        size = {"size": [n * scale for n in known["size"]]} if "size" in known else {}
-        return {"patch": self._patch} | size
+        return {"patch": self._patch} | enlarged_size(_image(record).info, self._chosen.scale)
 
 
 def denoise(

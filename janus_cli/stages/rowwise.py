@@ -4,12 +4,13 @@ What they have in common. Offline is the stream fed everything at once: there is
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from janus_cli.blob import quote
 from janus_cli.errors import RecordError
 from janus_cli.nets.pixels import cut, join, to_float, to_uint8
 from janus_cli.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
@@ -45,7 +46,7 @@ class Rowwise(ABC):
 
     @abstractmethod
     def info(self, record: Record) -> dict[str, Any]:
-        """What is known of the new pixels, their `patch` at least."""
+        """What is known of the new pixels, their `patch` at least. Raises RecordError for an odd size."""
 
     @torch.inference_mode()
     def __call__(self, record: Record) -> Iterator[Record]:
@@ -53,6 +54,7 @@ class Rowwise(ABC):
         if not self.stream and not is_whole(record):
             return  # the last part has it all
         self.check(record)
+        self.info(record)  # raises where what is known makes no sense, before any work
         key = result_of(record)
         result = self._begun.pop(key, None) or _Result(self, record)
         yield from result.take(record)
@@ -111,6 +113,19 @@ class _Result:
                 ids = self._taken[i].get("image")
                 one = record if ids is None else with_rows(record, "image", ids)
                 yield as_row(self._stage.finished(one, self._made[i]), i)
+
+
+def enlarged_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
+    """The `size` of a segment with this `info`, `scale` times as large; nothing where none is known.
+
+    Raises RecordError for one that is no height and width.
+    """
+    size = info.get("size")
+    if size is None:
+        return {}
+    if not isinstance(size, list | tuple) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
+        raise RecordError(f"size {quote(size)} is no height and width in pixels")
+    return {"size": [n * scale for n in size]}
 
 
 def _rows(record: Record, modalities: Sequence[str]) -> list[_Taken]:

@@ -18,7 +18,7 @@ from janus_cli.progressive import in_order
 from janus_cli.records import Record, check_ids
 from janus_cli.stages.bands import Bands, Step
 from janus_cli.stages.enlarging import passes, sharpening_passes
-from janus_cli.stages.rowwise import Rowwise
+from janus_cli.stages.rowwise import Rowwise, enlarged_size
 from janus_cli.stages.wavefront import MAX_STEPS
 
 SCALES = (1, 2, 4)
@@ -113,9 +113,7 @@ class Upsample(Rowwise):
             whole = image.info if image is not None else {}
             known, side = {k: whole[k] for k in ("size",) if k in whole}, self._dvae.cfg.patch
         scale = self._scale(record)
-        if "size" in known:
-            known["size"] = [n * scale for n in known["size"]]
-        return known | {"patch": side * scale}
+        return known | {"patch": side * scale} | enlarged_size(known, scale)
 
 
 def upsample(

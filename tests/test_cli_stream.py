@@ -178,6 +178,17 @@ def test_one_bad_result_among_many(janus, parts):
     assert {r.id for r in records(done.out)} == {"0"} and len(records(done.out)) == 5
 
 
+def test_a_bad_result_that_stops_is_counted_once(janus, parts):
+    """Alone, and beside a good one."""
+    bad = [dataclasses.replace(p, id="bad", segments=(
+        Segment("image", p.segments[0].data + 99, p.segments[0].info),)) for p in parts[:2]]
+    done = janus("denoise", "--stream", "-q", stdin=stream([*bad, *parts]))
+    assert done.code == 3 and done.err.count("'bad'") == 1 and "1 of 2 items failed" in done.err
+    assert len(records(done.out)) == 5
+    done = janus("denoise", "--stream", "-q", stdin=stream(bad))
+    assert done.code == 1 and done.err.count("\n") == 1 and "out of range" in done.err
+
+
 @pytest.mark.parametrize("command", [("denoise",), ("denoise", "--stream"), ("decode", "-o", "{id}.png")])
 def test_a_result_that_stops_spoils_no_other(janus, parts, command):
     """As where the stage before has counted it as failed and gone on to the end."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media import pixels_to_image
+from janus_cli.media import pixels_to_image, resized
 from janus_cli.records import Record, Segment, to_ids
 
 if TYPE_CHECKING:
@@ -85,15 +85,6 @@ class Canvas:
         under = self._coarse.copy()
         _middle(under, self._page, self._patch, draft)
         self._coarse[blurred] = under[blurred]
-
-
-def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W, 3] at another size, smoothly."""
-    from PIL import Image
-
-    if picture.shape[:2] == (height, width):
-        return picture.copy()
-    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _paper(grid: tuple[int, int], patch: int) -> np.ndarray:

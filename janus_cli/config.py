@@ -11,11 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from janus_cli.codec_config import CodecConfig as CodecConfig
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, UsageError
 
 T = typing.TypeVar("T")
 FORMAT = 1  # version of config.json's own layout
+SCALES = (1, 2, 4)  # enlargements that refiners know
 VQ_GROUPS = 32  # channel groups of VQ-16's norms; its widths are multiples
+
+
+def check_scale(scale: int) -> int:
+    """`scale` itself. Raises UsageError for an enlargement that no refiner knows."""
+    if scale not in SCALES:
+        raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
+    return scale
 
 
 @dataclass(frozen=True)
@@ -209,7 +217,7 @@ class ModelConfig:
     def sizes(self) -> dict[int, int]:
         """Heights of pictures in pixels, and the enlargement that each takes; none without a dVAE."""
         base = 0 if self.dvae is None else self.generation.grid[0] * self.dvae.patch
-        return {base * scale: scale for scale in (1, 2, 4)} if base else {}
+        return {base * scale: scale for scale in SCALES} if base else {}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["animation_bytes", "atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
-           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata"]
+           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata", "resized"]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
 MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame
@@ -192,6 +192,15 @@ def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
         raise MediaError(f"a picture of {width} x {height} pixels is no multiple of the patch, {patch}")
     split = image.reshape(height // patch, patch, width // patch, patch, 3)
     return np.ascontiguousarray(split.swapaxes(1, 2))
+
+
+def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """uint8 [H, W, 3] or [H, W, 4] at another size, antialiased; a copy where it has that size."""
+    from PIL import Image
+
+    if picture.shape[:2] == (height, width):
+        return picture.copy()
+    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:

@@ -53,15 +53,15 @@ class Parts:
         if not part.last:
             self._begun[key] = index + 1, end, record.id
 
-    def unfinished(self) -> list[RecordError]:
-        """An error for each result whose last part has not come."""
-        return [RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, without "
-                            "the last one; the command that wrote it did not finish")
-                for index, row, id in self._begun.values()]
+    def unfinished(self) -> dict[str, RecordError]:
+        """The results, as `result_of` has them, whose last part has not come, with an error for each."""
+        return {result: RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, "
+                                    "without the last one; the command that wrote it did not finish")
+                for result, (index, row, id) in self._begun.items()}
 
     def end(self) -> None:
         """Raise RecordError where a last part has not come."""
-        for error in self.unfinished():
+        for error in self.unfinished().values():
             raise error
 
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from janus_cli.media import resized
+
 _CHUNK = 4096  # characters of base64 in one kitty command, a multiple of 4
 _MAX_SIDE = 1024  # pixels of a picture that is sent; terminals scale it
 _MAX_COLOURS = 128  # of a sixel picture; what it costs grows with them
@@ -29,13 +31,6 @@ def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
         top, left = i // across * (height + gap), i % across * (width + gap)
         sheet[top:top + height, left:left + width] = np.dstack([picture, np.full((height, width), 255)])
     return sheet
-
-
-def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """RGBA [H, W, 4] at another size."""
-    from PIL import Image
-
-    return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def kitty(picture: np.ndarray, lines: int, id: int) -> str:

@@ -1,5 +1,6 @@
 """`janus draw --frames` and `--animation`: what is written, what it is called, what is refused."""
 
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from janus_cli.commands.watching import States
 from janus_cli.errors import MediaError
+from janus_cli.files import atomic_write
 from janus_cli.media import FRAME_MS, LAST_FRAME_MS, animation_bytes
 
 
@@ -91,7 +94,7 @@ def test_an_animation_may_stand_beside_standard_output(janus):
     (["--animation", "-"], "--animation -: name a file in .webp, .gif, .apng"),
     (["--animation", "x.webp", "-o", "x.webp"], "both name x.webp"),
     (["--animation", "./x.webp", "-o", "x.webp", "--force"], "both name x.webp"),
-    (["--frames", "file"], "--frames file: not a folder"), (["--frames", ""], "not a folder"),
+    (["--frames", "file"], "--frames file: not a folder"), (["--frames", ""], "--frames: name a folder"),
 ])
 def test_what_cannot_be_is_said_before_drawing(janus, args, says):
     Path("file").write_text("precious")
@@ -105,10 +108,39 @@ def test_an_unknown_protocol_is_said_before_drawing(janus, monkeypatch):
     assert done.code == 2 and "JANUS_PREVIEW=crayon: choose kitty" in done.err and names() == []
 
 
-def test_a_folder_that_cannot_be_made(janus):
+def test_a_folder_that_cannot_be_made_loses_no_picture(janus):
     Path("file").write_text("precious")
-    done = janus("draw", "a", "--frames", "file/frames")
-    assert done.code == 1 and "file/frames: cannot be made" in done.err and names() == ["file"]
+    done = janus("draw", "a", "b", "--frames", "file/frames", "--animation", "{prompt}.gif")
+    assert done.code == 3 and done.err.count("file/frames: cannot be made") == 2, "once a picture"
+    assert names() == ["a.gif", "a.png", "b.gif", "b.png", "file"]
+
+
+def test_a_disk_that_fills_ends_the_frames_of_a_picture_alone(janus, monkeypatch):
+    from janus_cli.commands import watching
+
+    def full(path: Path, *rest: object) -> Path:
+        if path.name == "a-0003.png":
+            raise MediaError(f"{path}: cannot be written: No space left on device")
+        return atomic_write(path, *rest)
+
+    monkeypatch.setattr(watching, "atomic_write", full)
+    done = janus("draw", "a", "b", "--frames", "f")
+    assert done.code == 3 and done.err.count("No space left") == 1 and {"a.png", "b.png"} <= set(names())
+    assert [n for n in names("f") if n[0] == "a"] == [f"a-000{i}.png" for i in range(3)]
+    assert len([n for n in names("f") if n[0] == "b"]) > 8
+
+
+def test_states_are_kept_small_and_whole():
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    states = [np.where(np.arange(256)[:, None, None] < 4 * i, noise, np.uint8(232)) for i in range(65)]
+    kept = States()
+    tracemalloc.start()
+    for state in states:
+        kept.add(state.copy())
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 3 * noise.nbytes, "not 65 times"
+    assert np.array_equal(kept.all(), states)
 
 
 def test_an_animation_that_fails_loses_no_picture(janus):

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, TIMEOUT, no_traceback
 
 from janus_cli.pipeline import DrawOptions, load
+from janus_cli.progressive import in_order
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
 
 
@@ -93,8 +94,6 @@ def test_a_whole_record_is_streamed_too(janus, prompts):
 
 
 def test_pixels_without_tokens_stream(janus):
-    from janus_cli.progressive import in_order
-
     pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 8, 8, 3), np.uint8)
     record = Record((Segment("pixels", pixels, {"patch": 8}),), "bare")
     streamed = janus("upsample", "--stream", stdin=dumps(record)).out
@@ -137,10 +136,10 @@ def test_the_streaming_pipe_draws_the_same_picture(shell, janus, environment):
 # ---- what does not fit together
 
 
-def other_row(part: Record) -> Record:
+def other_row(part: Record, more: int = 1, modulo: int = 32) -> Record:
     segment = part.segments[0]
-    changed = Segment("image", (segment.data + 1) % 32, segment.info)
-    return dataclasses.replace(part, segments=(changed,))
+    ids = (segment.data + more) % modulo
+    return dataclasses.replace(part, segments=(Segment("image", ids, segment.info),))
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -167,15 +166,19 @@ def test_rows_that_change_until_the_whole_comes(janus, parts):
     assert done.code == 1 and done.err == "janus: record '0': its parts do not fit together\n"
 
 
-def test_one_bad_result_among_many(janus, parts):
-    """It is counted once, its other parts are passed over."""
-    bad = [dataclasses.replace(p, id="bad", segments=(
-        Segment("image", p.segments[0].data + 99, p.segments[0].info),)) for p in parts]
-    mixed = [part for pair in zip(bad, parts, strict=True) for part in pair]
+@pytest.mark.parametrize("ends", [True, False])
+def test_one_bad_result_among_many(janus, parts, ends):
+    """It is counted once, whether it ends or not; its other parts are passed over."""
+    bad = [dataclasses.replace(other_row(p, 99, 999), id="bad") for p in parts]
+    mixed = [part for pair in zip(bad, parts, strict=True) for part in pair if ends or part is not bad[-1]]
     done = janus("denoise", "--stream", "-q", stdin=stream(mixed))
-    assert done.code == 3 and done.err.count("out of range") == 1
-    assert "1 of 2 items failed" in done.err
+    assert done.code == 3 and done.err.count("out of range") == 1 and "1 of 2 items failed" in done.err
     assert {r.id for r in records(done.out)} == {"0"} and len(records(done.out)) == 5
+
+
+def test_a_bad_result_that_stops_alone(janus, parts):
+    done = janus("denoise", "--stream", "-q", stdin=stream([other_row(p, 99, 999) for p in parts[:2]]))
+    assert done.code == 1 and done.err.count("\n") == 1 and "out of range" in done.err
 
 
 @pytest.mark.parametrize("command", [("denoise",), ("denoise", "--stream"), ("decode", "-o", "{id}.png")])

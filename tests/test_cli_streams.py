@@ -12,7 +12,7 @@ from PIL import Image
 from sounds import file_bytes, tone
 
 from janus_cli import plugins
-from janus_cli.commands.console import Talk, sound_bar
+from janus_cli.commands.console import Talk, byte_bar, sound_bar, tile_bar
 from janus_cli.extension import tokenize
 from janus_cli.records import Record, Segment, dumps, read_stream
 
@@ -51,11 +51,14 @@ def test_talk_does_nothing_to_the_terminal(capsys):
     assert tame(capsys.readouterr().err)
 
 
-def test_a_bar_shows_any_name(capsys, monkeypatch):
+@pytest.mark.parametrize(("bar", "given"), [(sound_bar, (1, 8000)), (tile_bar, (9,)), (byte_bar, ())])
+def test_a_bar_shows_any_name(capsys, monkeypatch, bar, given):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with sound_bar(f"{{x}} [b]{NASTY}", 1, 8000, quiet=False) as advance:
-        advance(8000)
-    assert "[31;7m\n" not in capsys.readouterr().err
+    monkeypatch.setenv("COLUMNS", "200")
+    with bar(f"{{x}} [b]{NASTY}", *given, quiet=False) as advance:
+        advance(8)
+    shown = capsys.readouterr().err
+    assert "janus: {x} [b]" in shown and "\x1b[31;7m" not in shown and "\\u001b[31;7m" in shown
 
 
 # ---- outputs that take nothing

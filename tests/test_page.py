@@ -196,6 +196,7 @@ def test_batches_change_no_page(tiny_model):
 @pytest.mark.parametrize(("args", "says"), [
     (["--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
     (["--size", "24"], "at least 32 pixels"), (["--size", "9000"], "at most 1024 pixels"),
+    (["--size", "99999999"], "--size 99999999: too large: each side has at most 1024 pixels"),
     (["--size", "big"], "--size big: give pixels, such as 512, or width x height"),
     (["--size", "128x"], "--size 128x: give pixels"), (["--size", "-8"], "--size -8"),
     (["--size", "128", "--to", "text"], "--size is for pictures")])

@@ -12,11 +12,14 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from janus_cli.errors import JanusError, OutputError, PartialError, UsageError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn, TextColumn
 
 _JOINERS = "\u200c\u200d"  # between letters, and parts of an emoji
 
@@ -73,6 +76,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.count = 0
+        self.results: set[str] = set()  # those that failed with a part, by `progressive.result_of`
         self._all_usage = True  # as long as nothing failed but for how it was asked for
 
     def add(self, error: JanusError, name: str = "") -> None:
@@ -166,19 +170,32 @@ def put_json(facts: Mapping[str, Any]) -> None:
     put(re.sub(half, lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
+def _bar(*columns: "ProgressColumn") -> "Progress":
+    """Progress on stderr's terminal, gone when it is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), transient=True,
+                    redirect_stdout=stdout_is_terminal())
+
+
+def _label() -> "TextColumn":
+    """The program's name and the task's, which may be a file's: neither a format nor markup."""
+    from rich.progress import TextColumn
+
+    return TextColumn("janus: {task.description}", markup=False)
+
+
 @contextlib.contextmanager
 def byte_bar(label: str, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A count of bytes on a terminal's stderr, nothing elsewhere; the function adds to it."""
     if quiet or not sys.stderr.isatty():
         yield lambda count: None
         return
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    from rich.progress import DownloadColumn, SpinnerColumn, TransferSpeedColumn
 
-    bar = Progress(SpinnerColumn(), TextColumn(f"janus: {label}"), DownloadColumn(), TransferSpeedColumn(),
-                   console=Console(stderr=True), transient=True, redirect_stdout=stdout_is_terminal())
-    with bar:
-        task = bar.add_task(label, total=None)
+    with _bar(SpinnerColumn(), _label(), DownloadColumn(), TransferSpeedColumn()) as bar:
+        task = bar.add_task(visible(label), total=None)
         yield lambda count: bar.advance(task, count)
 
 
@@ -188,13 +205,10 @@ def sound_bar(label: str, seconds: float, rate: int, quiet: bool) -> Iterator[Ca
     if quiet or not sys.stderr.isatty():
         yield lambda samples: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("janus: {task.description}", markup=False), BarColumn(),
-               TextColumn("{task.completed:.0f} of {task.total:.0f} s"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True,
-                  redirect_stdout=stdout_is_terminal()) as bar:
+    done = TextColumn("{task.completed:.0f} of {task.total:.0f} s")
+    with _bar(_label(), BarColumn(), done, TimeRemainingColumn()) as bar:
         task = bar.add_task(visible(label), total=max(seconds, 1e-9))
         yield lambda samples: bar.advance(task, samples / rate)
 
@@ -205,13 +219,11 @@ def tile_bar(label: str, count: int, quiet: bool) -> Iterator[Callable[[int], No
     if quiet or not sys.stderr.isatty():
         yield lambda tiles: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(f"janus: {label}", markup=False), BarColumn(), MofNCompleteColumn(),
-               TextColumn("tiles"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=count)
+    columns = (_label(), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"), TimeRemainingColumn())
+    with _bar(*columns) as bar:
+        task = bar.add_task(visible(label), total=count)
         yield lambda tiles: bar.advance(task, tiles)
 
 
@@ -249,13 +261,11 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
 
         yield rate, count
         return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} tokens"),
-               TextColumn("{task.fields[speed]:.0f} tokens/s"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True,
-                  redirect_stdout=stdout_is_terminal()) as progress:
+    made, speed = (TextColumn(text) for text in ("{task.completed:.0f} tokens",
+                                                 "{task.fields[speed]:.0f} tokens/s"))
+    with _bar(SpinnerColumn(), made, speed, TimeElapsedColumn()) as progress:
         task = progress.add_task("generate", total=None, speed=0.0)
 
         def advance(new: int) -> None:

@@ -71,7 +71,7 @@ def draw(
     if output == "-":
         picture_to_stdout()  # before it is drawn
     talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
-    watcher = Watcher(preview and not quiet, frames, animation, force)
+    watcher = Watcher(preview and not quiet, frames, animation, force, failures)
     loader = Loader(model, device, talk, dtype)
     pipeline = loader.named()
     if stdin and sys.stdin is not None and sys.stdin.isatty():

@@ -59,11 +59,11 @@ class Loader:
         """What each model's stage makes of its records, one at a time; those that fail are counted.
 
         `begin` gives the stage of a model, which may keep parts of a record until the others come. Where one
-        has failed, the others are passed over.
+        has failed, the others are passed over, and that its last one never comes is no other failure.
         """
         from janus_cli.progressive import is_whole, result_of
 
-        failed: set[str] = set()
+        failed = failures.results
         stages: dict[Pipeline, Callable[[Record], Iterator[Record]]] = {}
         for i, record in enumerate(records):
             if (result := result_of(record)) in failed:

@@ -7,6 +7,7 @@ import typer
 
 from janus_cli.choices import Size as ChosenSize
 from janus_cli.commands.console import Device, Dtype
+from janus_cli.config import check_scale
 from janus_cli.errors import UsageError
 
 DAY = 86_400  # seconds
@@ -64,9 +65,7 @@ Stream = Annotated[bool, typer.Option(
 
 def known_scale(scale: int | None) -> int | None:
     """`scale` itself. Raises UsageError for one that no model of ours has."""
-    if scale not in (None, 1, 2, 4):
-        raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
-    return scale
+    return scale if scale is None else check_scale(scale)
 
 
 Scale = Annotated[int | None, typer.Option(
@@ -75,7 +74,7 @@ Scale = Annotated[int | None, typer.Option(
 
 
 def _size(text: str) -> ChosenSize:
-    if not (found := re.fullmatch(r"(\d{1,6})(?:x(\d{1,6}))?", text.strip(), re.ASCII | re.IGNORECASE)):
+    if not (found := re.fullmatch(r"(\d{1,99})(?:x(\d{1,99}))?", text.strip(), re.ASCII | re.IGNORECASE)):
         raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
     return ChosenSize(int(found[1]), int(found[2] or found[1]))
 

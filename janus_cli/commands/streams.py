@@ -84,7 +84,8 @@ def named_records(inputs: Sequence[str], failures: Failures, command: str,
     Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
     counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
     record must fit together; unless `parts`, only the last one is passed on: it holds the whole. A result
-    whose last part never came, though its stream ended well, is counted, and the others are good.
+    whose last part never came, though its stream ended well, is counted where it had not failed before, and
+    the others are good.
     """
     from janus_cli.progressive import Parts, is_whole
 
@@ -98,7 +99,9 @@ def named_records(inputs: Sequence[str], failures: Failures, command: str,
                     yield place, record
                     count += 1
                     wholes += is_whole(record)
-            for error in seen.unfinished():
+            for result, error in seen.unfinished().items():
+                if result in failures.results:
+                    continue  # it has been counted
                 if not wholes:
                     raise error
                 failures.add(error)

@@ -5,13 +5,14 @@
 
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from janus_cli.commands.console import Rate
+from janus_cli.commands.console import Failures, Rate, shortened
 from janus_cli.commands.outputs import Foreign, Outputs, slug
 from janus_cli.commands.preview import Preview
 from janus_cli.errors import MediaError, UsageError
@@ -34,11 +35,15 @@ ANIMATIONS = (".webp", ".gif", ".apng")
 class Watcher:
     """What is to be made of pictures under way. A context manager, while they are drawn."""
 
-    def __init__(self, preview: bool, frames: str | None, animation: str | None, force: bool) -> None:
+    def __init__(self, preview: bool, frames: str | None, animation: str | None, force: bool,
+                 failures: Failures) -> None:
         """`preview`: paint on stderr, where that is a terminal; `frames`: a folder; `animation`: a template.
 
-        Raises UsageError for what cannot be, and touches nothing.
+        Where a frame can't be written, its picture has no more of them: one of `failures`. Raises UsageError
+        for what cannot be, and touches nothing.
         """
+        self._failures = failures
+        self._frameless: set[Key] = set()  # pictures under way of which a frame has failed
         protocol = detect(os.environ) if preview else None
         self._protocol: Protocol | None = protocol if sys.stderr is not None and sys.stderr.isatty() else None
         self._frames = None if frames is None else Frames(frames, force)
@@ -97,6 +102,7 @@ class Watcher:
         if self._keeps:
             self._keep(key, record, picture)
             self._latest.pop(key)
+            self._frameless.discard(key)
         if self._preview is not None:
             self._preview.finished(key)
         return [] if self._animations is None else [self._animations.write(record, key)]
@@ -106,8 +112,10 @@ class Watcher:
         if key in self._latest and (self._latest[key] == image).all():
             return
         self._latest[key] = image
-        if self._frames is not None:
-            self._frames.add(record, key, image)
+        if self._frames is not None and key not in self._frameless:
+            name = shortened(record.prompt)
+            if not self._failures.passed(name, self._frames.add, record, key, image):
+                self._frameless.add(key)
         if self._animations is not None:
             self._animations.add(key, image)
 
@@ -143,7 +151,9 @@ class Frames:
     def __init__(self, folder: str, force: bool) -> None:
         """Raises UsageError for what is no folder; one that is not there is made with the first frame."""
         self._folder, self._force = Path(folder), force
-        if not folder or (os.path.lexists(folder) and not self._folder.is_dir()):
+        if not folder:
+            raise UsageError("--frames: name a folder")
+        if os.path.lexists(folder) and not self._folder.is_dir():
             raise UsageError(f"--frames {folder}: not a folder")
         self._names: dict[Key, str] = {}
         self._counts: dict[Key, int] = {}
@@ -181,16 +191,41 @@ class Animations:
         if template == "-":
             raise UsageError(f"--animation -: name a file in {', '.join(ANIMATIONS)}")
         self._outputs = Outputs(template, force, ANIMATIONS)
-        self._frames: dict[Key, list[np.ndarray]] = {}
+        self._states: dict[Key, States] = {}
 
     def add(self, key: "Key", image: "np.ndarray") -> None:
         """Keep the next frame of a picture."""
-        self._frames.setdefault(key, []).append(image)
+        self._states.setdefault(key, States()).add(image)
 
     def write(self, record: "Record", key: "Key") -> str:
         """Write a picture's frames; returns the file's name. Raises MediaError."""
         from janus_cli.media import animation_bytes
 
-        frames = self._frames.pop(key)
+        frames = self._states.pop(key).all()
         writers = {suffix: partial(animation_bytes, frames, suffix[1:]) for suffix in ANIMATIONS}
         return self._outputs.write(record, Foreign("animation", writers))
+
+
+class States:
+    """What a picture has looked like, without loss in little memory: each state's change, packed."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+        self._last: np.ndarray | None = None
+
+    def add(self, image: "np.ndarray") -> None:
+        """Keep uint8 [H, W, 3], of the same size each time."""
+        change = image if self._last is None else image - self._last  # modulo 256
+        self._packed.append(zlib.compress(change.tobytes(), 1))
+        self._last = image
+
+    def all(self) -> "list[np.ndarray]":
+        """Every state, uint8 [H, W, 3], in order."""
+        import numpy as np
+
+        found: list[np.ndarray] = []
+        for packed in self._packed:
+            assert self._last is not None, "there is a state"
+            change = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(self._last.shape)
+            found.append(found[-1] + change if found else change)
+        return found

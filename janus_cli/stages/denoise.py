@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from janus_cli.errors import ModelError, RecordError, UsageError
+from janus_cli.config import check_scale
+from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
 from janus_cli.progressive import in_order
 from janus_cli.records import Record, Segment, check_ids
 from janus_cli.stages.bands import Bands, Step
-from janus_cli.stages.enlarging import passes
+from janus_cli.stages.enlarging import check_pair, passes
 from janus_cli.stages.rowwise import Rowwise, enlarged_size
 from janus_cli.stages.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
 
-SCALES = (1, 2, 4)
 CONTEXT = 2  # rows of codes above and below that the dVAE is given; the denoiser evens out what that leaves
 
 
@@ -42,8 +42,7 @@ class DenoiseOptions:
             raise UsageError(f"--steps {self.steps}: give a number from 0 to {MAX_STEPS}")
         if not 0 <= self.noise <= 1:
             raise UsageError(f"--noise {self.noise:g}: give a share from 0 to 1")
-        if self.scale not in SCALES:
-            raise UsageError(f"--scale {self.scale}: choose 1, 2 or 4")
+        check_scale(self.scale)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: give a number from 0 up")
 
@@ -116,13 +115,3 @@ def item_index(record: Record) -> int:
     steps = [step for step in record.made_by if step.get("stage") == "generate"]
     index = steps[-1].get("index", 0) if steps else 0
     return index if type(index) is int and index >= 0 else 0
-
-
-def check_pair(dvae: DVAE, refiner: Refiner) -> None:
-    """Raise ModelError unless the refiner was made for a codebook and patch like the dVAE's."""
-    theirs, ours = dvae.cfg, refiner.cfg
-    if (theirs.codebook_size, theirs.patch) != (ours.codebook_size, ours.patch):
-        raise ModelError(
-            f"the refiner is for {ours.codebook_size} codes of {ours.patch} px, the dVAE has "
-            f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
-        )

@@ -2,7 +2,7 @@
 
 A decoder that learned one grid repeats what it knows side by side on any other, so it always draws that
 one. A larger square is the finished drawing, resized and tokenised again; a longer page goes on in the
-drawing's background. Knows records and numpy; how tokens become a picture, and a picture tokens, is
+drawing's background. Knows records and pictures; how tokens become a picture, and a picture tokens, is
 handed in.
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from janus_cli.errors import RecordError
+from janus_cli.media import resized
 from janus_cli.records import Record, Segment
 
 Look = Callable[[Segment], np.ndarray]  # image tokens -> the plain picture, uint8 [H, W, 3]
@@ -67,7 +68,7 @@ def lay_out(
         side = min(page.pixels)
         square = drawn.data
         if square.shape != (side / page.patch, side / page.patch):
-            square = _image(encode(_resized(finish(record), side))).data
+            square = _image(encode(resized(finish(record), side, side))).data
         info = dict(drawn.info) | ({} if page.is_whole else {"size": list(page.pixels)})
         paper = background(square, drawn.info, look)
         whole = Segment("image", _around(square, paper, page.grid), info)
@@ -100,15 +101,6 @@ def _around(square: np.ndarray, paper: int, grid: tuple[int, int]) -> np.ndarray
     top, left = ((n - m) // 2 for n, m in zip(grid, square.shape, strict=True))
     whole[top : top + square.shape[0], left : left + square.shape[1]] = square
     return whole
-
-
-def _resized(picture: np.ndarray, side: int) -> np.ndarray:
-    """uint8 [S, S, 3] -> [side, side, 3], antialiased."""
-    from PIL import Image
-
-    if picture.shape[:2] == (side, side):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.LANCZOS))
 
 
 def _image(record: Record) -> Segment:

@@ -10,18 +10,17 @@ from typing import Any
 
 from torch import Tensor
 
-from janus_cli.errors import ModelError, RecordError, UsageError
+from janus_cli.config import SCALES, check_scale
+from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.progressive import in_order
 from janus_cli.records import Record, check_ids
 from janus_cli.stages.bands import Bands, Step
-from janus_cli.stages.enlarging import passes, sharpening_passes
+from janus_cli.stages.enlarging import check_pair, passes, sharpening_passes
 from janus_cli.stages.rowwise import Rowwise, enlarged_size
 from janus_cli.stages.wavefront import MAX_STEPS
-
-SCALES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class UpsampleOptions:
     steps: int = 0
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise UsageError(f"--scale {self.scale}: choose 1, 2 or 4")
+        check_scale(self.scale)
         if not 0 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps {self.steps}: give a number from 0 to {MAX_STEPS}")
 
@@ -49,12 +47,7 @@ class Upsample(Rowwise):
     name, reads = "upsample", ("image", "pixels")
 
     def __init__(self, dvae: DVAE, refiner: Refiner, options: UpsampleOptions, stream: bool = False) -> None:
-        ours, theirs = refiner.cfg, dvae.cfg
-        if (ours.codebook_size, ours.patch) != (theirs.codebook_size, theirs.patch):
-            raise ModelError(
-                f"the refiner is for {ours.codebook_size} codes of {ours.patch} px, the dVAE has "
-                f"{theirs.codebook_size} codes of {theirs.patch} px: they are of different models"
-            )
+        check_pair(dvae, refiner)
         super().__init__(next(dvae.parameters()).device, stream)
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
         self.mask_code = refiner.mask_code
@@ -80,6 +73,9 @@ class Upsample(Rowwise):
         if side not in sides:
             raise RecordError(f"{who}{side} px patches, the refiner knows {', '.join(map(str, sides))}")
         scale = self._scale(record)
+        if scale > 1 and side == sides[-1]:
+            raise RecordError(f"{who}its patches have {side} px already, the full size: "
+                              "leave `upsample` out")
         if side * scale > sides[-1]:
             raise RecordError(f"{who}its patches have {side} px already and x{scale} would pass "
                               f"{sides[-1]} px: choose --scale {sides[-1] // side}")

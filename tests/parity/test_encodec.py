@@ -116,9 +116,8 @@ def test_the_other_model_under_this_name_is_refused(package, tmp_path):
 
 
 @pytest.fixture(scope="module", params=["weight_g", "parametrizations"])
-def hf(request, tmp_path_factory):
+def hf(request, tmp_path_factory, transformers):
     """(transformers' model, its folder) in the older or the newer way to store weight norms."""
-    import_encodec("transformers.models.encodec.modeling_encodec")  # it imports torchaudio, too
     from safetensors.torch import save_file
     from transformers import EncodecConfig, EncodecModel
 

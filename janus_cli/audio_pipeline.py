@@ -1,5 +1,6 @@
 """The part of a pipeline that knows sounds: one model's codec, loaded when a stage first needs it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from janus_cli.sound import Sound
 
 
-class AudioPipeline:
+class AudioPipeline(ABC):
     """What `Pipeline` does with sounds. It gives the model, the device and the loading."""
 
     model: zoo.Model
@@ -23,9 +24,9 @@ class AudioPipeline:
     _check_fingerprint: Callable[["Segment", str], None]
 
     @property
+    @abstractmethod
     def device(self) -> str:
         """The torch device that the nets are on."""
-        raise NotImplementedError
 
     @cached_property
     def codec(self) -> "Codec":

@@ -1,5 +1,6 @@
 """The part of a pipeline that draws: denoiser, upsampler, and every stage from prompt to pixels."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -42,9 +43,9 @@ class Drawing(Understanding):
         return self._load("refiner", Refiner)
 
     @property
+    @abstractmethod
     def dvae(self) -> "DVAE | VQ16":
         """The image tokenizer."""
-        raise NotImplementedError
 
     @property
     def _own_dvae(self) -> "DVAE":
@@ -79,7 +80,9 @@ class Drawing(Understanding):
         Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
         with the whole. Without it the last part is waited for, and whole records are given.
         """
-        return _each(self.denoiser(steps, noise, seed, stream, scale), records)
+        from janus_cli.progressive import through
+
+        return through(self.denoiser(steps, noise, seed, stream, scale), records)
 
     def upsample(self, records: Iterable["Record"], scale: int | None = None,
                  stream: bool = False, steps: int | None = None) -> Iterator["Record"]:
@@ -88,7 +91,9 @@ class Drawing(Understanding):
         None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
         passes that denoise what was enlarged; 0 = none do.
         """
-        return _each(self.upsampler(scale, stream, steps), records)
+        from janus_cli.progressive import through
+
+        return through(self.upsampler(scale, stream, steps), records)
 
     def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
         """Each record with its square of image tokens laid out as `page`; as it is for None."""
@@ -110,21 +115,15 @@ class Drawing(Understanding):
 
         if self.published is not None and (options.steps or options.scale not in (None, 1)):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
-        stream = watch is not None
+        stream, page = watch is not None, choices.page_for(self.model, options.size)
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
         made = _watched("generate", self.generate(records, self.generate_options(options), progress, stream),
                         watch)
         if self.published is None:
-            made = self.lay_out(made, choices.page_for(self.model, options.size))
+            made = self.lay_out(made, page)
             made = _watched("denoise", self.denoise(made, options.steps, stream=stream), watch)
             made = _watched("upsample", self.upsample(made, options.scale, stream), watch)
         return (as_part(record, None) for record in made if is_whole(record))
-
-
-def _each(stage: "Stage", records: Iterable["Record"]) -> Iterator["Record"]:
-    from janus_cli.progressive import in_order
-
-    return (made for record in in_order(records) for made in stage(record))
 
 
 def _watched(name: str, records: Iterator["Record"], watch: "Watch | None") -> Iterator["Record"]:

@@ -4,7 +4,7 @@ What section 6 of docs/token-format.md says, over records that have been read.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -72,6 +72,11 @@ def in_order(records: Iterable[Record]) -> Iterator[Record]:
         parts.check(record)
         yield record
     parts.end()
+
+
+def through(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
+    """What `stage` makes of records and parts, which are checked as `in_order` does."""
+    return (made for record in in_order(records) for made in stage(record))
 
 
 def as_part(record: Record, part: Part | None) -> Record:

@@ -1,5 +1,6 @@
 """The part of a pipeline that understands: the vision encoder, and the questions of published models."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -31,13 +32,14 @@ class Understanding(AudioPipeline):
     _picture: Callable[["Segment"], "np.ndarray"]
 
     @property
+    @abstractmethod
     def text(self) -> "TextTokenizer":
         """The text tokenizer (no torch)."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _parts(self) -> parts.Parts:
-        raise NotImplementedError
+        """The weights of a published model, part by part."""
 
     @cached_property
     def vision(self) -> "VisionTower":

@@ -14,7 +14,10 @@ from PIL import Image
 from test_checkpoint import Code
 
 from bench.make_checkpoint import make
+from janus_cli.choices import DrawOptions, Size
+from janus_cli.errors import UsageError
 from janus_cli.parts import Parts
+from janus_cli.pipeline import load
 from janus_cli.records import dumps, loads, read_stream
 
 
@@ -190,3 +193,8 @@ def test_a_damaged_checkpoint_is_one_clear_line(janus, damaged):
     tokenizer = damaged / "tokenizer.json"
     tokenizer.write_text(tokenizer.read_text().replace("begin_of_image", "begin_of_nothing"))
     fails("lacks the special token <begin_of_image>")
+
+
+def test_the_api_draws_no_other_size_than_the_model_has(pro):
+    with pytest.raises(UsageError, match="draws pictures of .* pixels only"):
+        load(pro).draw(["a"], DrawOptions(size=Size(512, 256)))

@@ -30,7 +30,7 @@ _SHARE = 4  # and that many times what one painting takes, so that it does not s
 
 
 class Preview:
-    """Paints canvases as they change. A context manager: at its end the terminal is as it was."""
+    """Paints canvases as they change. Once it is closed the terminal is as it was."""
 
     def __init__(self, protocol: Protocol, rate: Rate,
                  clock: Callable[[], float] = time.perf_counter) -> None:
@@ -42,10 +42,7 @@ class Preview:
         self._due = 0.0  # when the next painting may be
         self._image_id = 0
 
-    def __enter__(self) -> "Preview":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Leave what is painted, and give the cursor back."""
         if self._live is not None:
             self._live.stop()
@@ -67,7 +64,7 @@ class Preview:
         self._undone.discard(key)
         if self._block and not self._undone:
             self._paint(visible(", ".join(self._prompts)))
-            self.__exit__()  # which paints
+            self.close()  # which paints
             self._block, self._prompts = {}, []
 
     def _paint(self, caption: str) -> "Live":

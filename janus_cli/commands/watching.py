@@ -80,7 +80,7 @@ class Watcher:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         if self._preview is not None:
-            self._preview.__exit__(kind, error, trace)
+            self._preview.close()
 
     def part(self, stage: str, record: "Record") -> None:
         """Take in a part of a picture; what `Pipeline.draw` calls."""

@@ -5,9 +5,6 @@ latent as one code per codebook, and the decoder is the encoder's mirror image.
 """
 
 import importlib
-import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,24 +12,13 @@ from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
 from janus_cli.nets.quantize import Quantizer
+from janus_cli.nets.standins import standing_in
 
 
 def import_encodec(name: str = "encodec.modules") -> Any:
-    """The module `name`. Importing encodec imports torchaudio, which only its file functions use.
-
-    Where torchaudio is missing or does not fit torch, an empty module stands in during the import.
-    """
-    try:
-        importlib.import_module("torchaudio")
+    """The module `name`. Importing encodec imports torchaudio, which only its file functions use."""
+    with standing_in({"torchaudio": ()}):
         return importlib.import_module(name)
-    except (ImportError, OSError):
-        standin = ModuleType("torchaudio")
-        standin.__spec__ = ModuleSpec("torchaudio", None)
-        sys.modules["torchaudio"] = standin
-        try:
-            return importlib.import_module(name)
-        finally:
-            del sys.modules["torchaudio"]
 
 
 class Codec(nn.Module):

@@ -8,14 +8,13 @@ import importlib
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from janus_cli.errors import ModelError, UsageError
+from janus_cli.nets.standins import standing_in
 
 EXTRA = "janus-cli[sr]"
 _ALIGN = 32  # px; the windows of most attention nets (8, 16, 32) divide it
@@ -25,34 +24,15 @@ _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (ref
 
 
 def import_spandrel() -> Any:
-    """The package. Where torchvision is missing or does not fit torch, empty modules stand in for it.
-
-    Raises UsageError where spandrel is not installed.
-    """
+    """The package. Raises UsageError where it is not installed."""
     if loaded := sys.modules.get("spandrel"):
         return loaded
-    standins: dict[str, ModuleType] = {}
     try:
-        importlib.import_module("torchvision.transforms.functional")
-    except (ImportError, OSError, RuntimeError):  # the last one from a build for another torch
-        standins = {name: _standin(name, words) for name, words in _TORCHVISION.items()}
-    sys.modules.update(standins)
-    try:
-        return importlib.import_module("spandrel")
+        with standing_in(_TORCHVISION):
+            return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
         raise UsageError("super-resolution checkpoints need the package "
                          f"{(error.name or 'spandrel').partition('.')[0]}: pip install '{EXTRA}'") from None
-    finally:
-        for name in standins:
-            sys.modules.pop(name, None)
-
-
-def _standin(name: str, words: tuple[str, ...]) -> ModuleType:
-    module = ModuleType(name)
-    module.__spec__ = ModuleSpec(name, None)
-    for word in words:
-        setattr(module, word, None)
-    return module
 
 
 class Enlarger:

@@ -13,7 +13,7 @@ from janus_cli.config import check_scale
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
-from janus_cli.progressive import in_order
+from janus_cli.progressive import through
 from janus_cli.records import Record, Segment, check_ids
 from janus_cli.stages.bands import Bands, Step
 from janus_cli.stages.enlarging import check_pair, passes
@@ -99,9 +99,7 @@ def denoise(
     parts if `stream`; else only their last part is read. Raises ModelError when the two nets do not belong
     together, RecordError for a record without image tokens or with ids beyond the codebook.
     """
-    stage = Denoise(dvae, refiner, options, stream)
-    for record in in_order(records):
-        yield from stage(record)
+    return through(Denoise(dvae, refiner, options, stream), records)
 
 
 def _image(record: Record) -> Segment:

@@ -15,7 +15,7 @@ from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
-from janus_cli.progressive import in_order
+from janus_cli.progressive import through
 from janus_cli.records import Record, check_ids
 from janus_cli.stages.bands import Bands, Step
 from janus_cli.stages.enlarging import check_pair, passes, sharpening_passes
@@ -122,9 +122,7 @@ def upsample(
     last part is read. Raises ModelError when the nets do not belong together, RecordError for a record with
     neither, ids beyond the codebook, or pixels whose patch or grid does not fit.
     """
-    stage = Upsample(dvae, refiner, options, stream)
-    for record in in_order(records):
-        yield from stage(record)
+    return through(Upsample(dvae, refiner, options, stream), records)
 
 
 def _laid_out(record: Record) -> int | None:

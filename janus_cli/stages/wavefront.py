@@ -72,8 +72,9 @@ class Denoiser:
             self._x.append(row.pixels)
             if self._noise is not None:
                 self._x[-1] = row.pixels + torch.from_numpy(next(self._noise))[None].to(row.pixels.device)
-            size, width = row.pixels.shape[2:]
-            self._large.append(row.pixels.new_zeros(1, 3, 2 * size, 2 * width))
+            if self._twice:
+                size, width = row.pixels.shape[2:]
+                self._large.append(row.pixels.new_zeros(1, 3, 2 * size, 2 * width))
         return self._advance(len(self._rows) - BELOW)
 
     def end(self) -> list[Row]:

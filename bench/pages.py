@@ -1,0 +1,94 @@
+"""The sheet of docs/sizes.md, and how steep a larger page's edges are beside a bicubic enlargement's.
+
+    python -m bench.pages docs/sizes.png
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from janus_cli.choices import Size
+from janus_cli.pipeline import DrawOptions, Pipeline, load
+
+SEED = 7
+PAGES = (  # prompt, width, height, what to say of it, where it stands on the sheet
+    ("rocket, twemoji", 768, 256, "", (8, 8)),
+    ("a red apple on a blue background", 512, 256, "", (400, 8)),
+    ("a frog on a yellow background", 256, 512, "", (664, 8)),
+    ("owl, noto", 504, 320, "", (8, 164)),
+    ("triangular ruler, twemoji", 512, 256, ": cut at the square", (272, 164)),
+    ("two cats", 64, 96, "", (796, 8)),
+)
+CROP = 180  # pixels of the pictures that are shown as they are
+STEEP = ("rocket, twemoji", "owl, noto", "a red apple", "a penguin", "pool 8 ball, twemoji", "jar, noto",
+         "two cats", "a seal above a crab")
+
+
+def drawn(pipeline: Pipeline, prompt: str, size: Size | None) -> np.ndarray:
+    """The picture, uint8 [H, W, 3]."""
+    [record] = pipeline.draw([prompt], DrawOptions(seed=SEED, size=size))
+    return cast(np.ndarray, pipeline.decode(record))
+
+
+def at_once(pipeline: Pipeline, prompt: str) -> np.ndarray:
+    """What the decoder makes of a 16 x 16 grid that it never learned."""
+    options = dataclasses.replace(pipeline.generate_options(DrawOptions(seed=SEED)), grid=(16, 16))
+    records = pipeline.generate([pipeline.tokenize(prompt)], options)
+    return cast(np.ndarray, pipeline.decode(next(pipeline.upsample(pipeline.denoise(records), 2))))
+
+
+def bicubic(picture: np.ndarray, side: int) -> np.ndarray:
+    """A square picture at another size."""
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def steepness(picture: np.ndarray) -> float:
+    """The difference of neighbouring pixels that one in a hundred exceeds, in levels."""
+    grey = picture.astype(np.float64).mean(2)
+    return float(np.percentile(np.abs(np.diff(grey, axis=1)), 99))
+
+
+def main() -> None:
+    """Draw the sheet, and print how steep edges are."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("output", type=Path)
+    output, pipeline = parser.parse_args().output, load("pocket")
+    sheet = Image.new("RGB", (868, 544), (224, 224, 224))
+    pen = ImageDraw.Draw(sheet)
+
+    def paste(picture: np.ndarray, words: str, place: tuple[int, int], share: float = 1.0) -> None:
+        image = Image.fromarray(picture)
+        side = round(image.width * share), round(image.height * share)
+        image = image.resize(side, Image.Resampling.LANCZOS)
+        sheet.paste(image, place)
+        pen.text((place[0], place[1] + image.height + 2), words, fill="black")
+
+    for prompt, width, height, more, place in PAGES:
+        words = f"{width}x{height}, {prompt}{more}"
+        share = 1.0 if max(width, height) < 100 else 0.5
+        words = words.replace(", a frog", ",\na frog").replace("yellow ", "yellow\n")
+        paste(drawn(pipeline, prompt, Size(width, height)), words, place, share)
+    rocket, page = (drawn(pipeline, "rocket, twemoji", size) for size in (None, Size(512, 512)))
+    crop = slice(230, 230 + CROP), slice(100, 100 + CROP)
+    paste(page[crop], "512, part of it, as it is", (8, 346))
+    paste(bicubic(rocket, 512)[crop], "bicubic instead", (196, 346))
+    paste(at_once(pipeline, "a red apple"), "16 x 16 tokens drawn at once", (384, 346), 0.5)
+    large = drawn(pipeline, "owl, noto", Size(1024, 1024))
+    paste(large[320:320 + CROP, 380:380 + CROP], "1024, part of it, as it is", (572, 346))
+    sheet.quantize(256, dither=Image.Dither.NONE).save(output, optimize=True)
+
+    for side in (512, 1024):
+        ratios = []
+        for prompt in STEEP:
+            plain = bicubic(drawn(pipeline, prompt, None), side)
+            ratios.append(steepness(drawn(pipeline, prompt, Size(side, side))) / steepness(plain))
+        low, high, mean = min(ratios), max(ratios), np.mean(ratios)
+        print(f"{side}: edges {low:.2f} to {high:.2f} times as steep, {mean:.2f} on average")
+
+
+if __name__ == "__main__":
+    main()

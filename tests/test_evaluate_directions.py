@@ -158,7 +158,6 @@ def test_what_is_written_and_drawn_follows_its_prompts(tour: Tour) -> None:
 
 @pytest.mark.slow
 def test_a_tour_of_all_directions(tour: Tour, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pocketsphinx")
     monkeypatch.setattr(evaluate_directions, "for_speech",
                         lambda *asked: dataclasses.replace(for_speech(*asked), max_tokens=20))
     held, scenes = pictures(len(tour.lists.pairs)), pictures(len(tour.lists.scenes))

@@ -66,14 +66,26 @@ def test_a_missing_measure_is_one_line(monkeypatch: pytest.MonkeyPatch, package:
         quality(np.zeros(RATE, np.float32), np.zeros(RATE, np.float32))
 
 
-def test_a_sound_is_as_good_as_itself_and_better_than_its_noise() -> None:
-    pytest.importorskip("pesq")
-    pytest.importorskip("pystoi")
+def graded() -> tuple[dict[str, float], dict[str, float]]:
+    """The quality of a sound beside itself, and of the same in noise."""
     true = Speaker().say(Utterance("a small apple in the top left, and three ducks above a bear"))
     noise = np.random.default_rng(0).normal(0, 0.1, len(true)).astype(np.float32)
-    same, worse = quality(true, true), quality(true, true + noise)
-    assert same["mel"] == 0 and same["stoi"] == pytest.approx(1, abs=1e-3) and same["pesq"] > 4.5
-    assert worse["mel"] > 1 and worse["stoi"] < 0.98 and worse["pesq"] < 3
+    return quality(true, true), quality(true, true + noise)
+
+
+def test_a_sound_is_as_near_to_itself_and_nearer_than_its_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = type(sys)("pesq")  # has no wheels: it is asked for by itself below
+    other.pesq = lambda *sounds, **options: 1.0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pesq", other)
+    same, worse = graded()
+    assert same["mel"] == 0 and same["stoi"] == pytest.approx(1, abs=1e-3)
+    assert worse["mel"] > 1 and worse["stoi"] < 0.98
+
+
+def test_a_sound_is_as_good_as_itself_and_better_than_its_noise() -> None:
+    pytest.importorskip("pesq", reason="no wheels of pesq: it needs a compiler")
+    same, worse = graded()
+    assert same["pesq"] > 4.5 and worse["pesq"] < 3
 
 
 def test_a_report_of_every_number_of_codebooks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +115,6 @@ def test_phrases_are_spelled_plainly() -> None:
 
 
 def test_the_listener_hears_which_phrase_was_said() -> None:
-    pytest.importorskip("pocketsphinx")
     phrases = ["red apple", "bear", "Jack-O-Lantern", "xqzzy duck"]
     assert sayable(phrases[:2]) == phrases[:2] and "xqzzy duck" not in sayable(phrases)
     chosen = ["red apple", "elephant", "camera", "banana"]

@@ -11,7 +11,15 @@ from packs import concept, four_concepts, svg, write_pack
 
 from janus_cli.errors import JanusError
 from janus_cli.training import pack
-from janus_cli.training.pack import LANGUAGES, STYLES, build_pack, fetch_packages, read_pack, read_packages
+from janus_cli.training.pack import (
+    LANGUAGES,
+    LOOKS,
+    STYLES,
+    build_pack,
+    fetch_packages,
+    read_pack,
+    read_packages,
+)
 from janus_cli.training.pictures import (
     BACKGROUNDS,
     HUES,
@@ -57,6 +65,8 @@ def modules(tmp_path: Path) -> Path:
         chars["1f355"] = "an icon that is not there"
         write_json(folder / package.rpartition("@")[0] / "icons.json", icons)
         write_json(folder / package.rpartition("@")[0] / "chars.json", chars)
+    for package, _ in LOOKS.values():
+        write_json(folder / package.rpartition("@")[0] / "icons.json", {"icons": {}})
     for language in LANGUAGES:
         table = [
             {"hexcode": code, "label": in_language(label, language), "tags": ["a", "b"]}

@@ -108,6 +108,6 @@ def caption(
     phrase = _subject(first, language, rng)
     if sample.background:
         return on_background(phrase, sample.background, language, int(rng.random() < 0.3))
-    if sample.style != DEFAULT_STYLE or rng.random() < 0.3:
+    if sample.style and (sample.style != DEFAULT_STYLE or rng.random() < 0.3):
         phrase = styled(phrase, sample.style, int(rng.choice(3, p=(0.5, 0.3, 0.2))))
     return phrase

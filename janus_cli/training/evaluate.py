@@ -72,7 +72,7 @@ class Exam:
 
 
 def _codes(exam: Exam) -> dict[str, Any]:
-    held, every = exam.drawings(exam.lists.pairs), range(len(exam.sprites))[: exam.limit]
+    held, every = exam.drawings(exam.lists.pairs), range(len(index(exam.concepts)))[: exam.limit]
     return evaluate_media.tokenizer_report(exam.artist, exam.sprites, held, every, exam.tell("tokenizer"))
 
 

@@ -1,8 +1,9 @@
 """Which drawings and scenes are never trained on."""
 
 import hashlib
+from collections.abc import Collection
 
-from janus_cli.training.pack import STYLES, Concept
+from janus_cli.training.pack import LOOKS, STYLES, Concept
 
 
 def _unit(*words: str) -> float:
@@ -17,6 +18,11 @@ def pairs(concepts: list[Concept], share: float = 0.16) -> set[tuple[str, str]]:
         if len(concept.drawings) == len(STYLES) and _unit("pair", concept.name) < share:
             out.add((concept.name, list(STYLES)[int(_unit("style", concept.name) * len(STYLES))]))
     return out
+
+
+def looks(concept: Concept, held: Collection[tuple[str, str]]) -> list[str]:
+    """Sets whose drawing of `concept` may be looked at: none by the hands of a style that is held out."""
+    return [look for look in concept.looks if (concept.name, LOOKS[look][1]) not in held]
 
 
 def together(first: str, second: str, share: float = 0.1) -> bool:

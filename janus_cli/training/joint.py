@@ -26,10 +26,10 @@ from janus_cli.training.captions import caption
 from janus_cli.training.generator import END, Corpus, begin_at_codebook
 from janus_cli.training.losses import chunked_cross_entropy, sampled_head
 from janus_cli.training.pack import Concept
-from janus_cli.training.pictures import Sprites, compose
-from janus_cli.training.samples import drawing_numbers, restyled, scene_of
+from janus_cli.training.pictures import Scene, Sprites, compose
+from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks, restyled, scene_of
 from janus_cli.training.sequences import COLUMNS, DIRECTIONS, NONE, Part, chunks, pad, row_of
-from janus_cli.training.sight import varied
+from janus_cli.training.sight import carefree, varied
 from janus_cli.training.spelling import Spelling
 from janus_cli.training.tokenizer import to_tensor
 from janus_cli.training.utterances import Utterances, description
@@ -86,10 +86,11 @@ class JointObjective(nn.Module):
         self.drop, self.corrupt, self.blind, self.restyle = drop, corrupt, blind, restyle
         self.negatives = negatives
         self.held = heldout.pairs(list(materials.concepts))
-        self.numbers = drawing_numbers(materials.concepts)
+        self.numbers, self.looks = drawing_numbers(materials.concepts), other_looks(materials.concepts)
         self.audio = self.decoder.adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
-        self._pictures: list[int] = []  # samples that the batch being made looks at
+        self._pictures: list[Scene] = []  # what the batch being made looks at
+        self._free: list[bool] = []  # and whether in any colours
 
     def initialise(self, codec: Codec, image_codebook: Tensor | None) -> None:
         """Embeddings of codes from their codebooks; the image's stay as they are where none is given."""
@@ -134,10 +135,11 @@ class JointObjective(nn.Module):
         targets = np.where(rng.random(clean.shape) < LISTEN, clean, NONE)
         return Part("audio", ids, targets, None, role)
 
-    def _sight(self, sample: int) -> Part:
+    def _sight(self, sample: Sample, scene: Scene) -> Part:
         count = self.vision.cfg.n_token
         start = count * len(self._pictures)
-        self._pictures.append(sample)
+        self._pictures.append(scene)
+        self._free.append(carefree(sample, self.m.concepts))
         return Part("sight", np.arange(start, start + count))
 
     # ---- sequences
@@ -154,9 +156,9 @@ class JointObjective(nn.Module):
         return [words, self._image(number, rng)]
 
     def _see(self, rng: np.random.Generator) -> list[Part]:
-        number = int(self.m.corpus.draw(rng, 1)[0])
-        shown = description(self.m.corpus.samples[number], self.m.concepts)
-        return [self._sight(number), self._words(shown, WRITTEN)]
+        sample = self.m.corpus.samples[int(self.m.corpus.draw(rng, 1)[0])]
+        shown, scene = looked_at(sample, self.numbers, self.looks, rng)
+        return [self._sight(shown, scene), self._words(description(shown, self.m.concepts), WRITTEN)]
 
     def _hear(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.heard)))
@@ -176,12 +178,13 @@ class JointObjective(nn.Module):
     def _see_speak(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.said)))
         words = self._words(self.m.said.texts[number], WRITTEN)
-        return [self._sight(int(self.m.said.samples[number])), words,
+        sample = self.m.corpus.samples[int(self.m.said.samples[number])]
+        return [self._sight(sample, scene_of(sample, self.numbers)), words,
                 self._sound(self.m.said, number, WRITTEN, rng)]
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Columns of each group of rows as `<group>.ids` ..., [B, T]; pictures looked at, [N, 3, S, S]."""
-        self._pictures = []
+        self._pictures, self._free = [], []
         makers = (self._draw, self._see, self._hear, self._speak, self._hear_draw, self._see_speak)
         make = dict(zip(DIRECTIONS, makers, strict=True))
         rows = [row_of(make[direction](rng), self.decoder.type_ids)
@@ -189,11 +192,9 @@ class JointObjective(nn.Module):
         groups = enumerate(map(pad, chunks(rows, CHUNKS)))
         batch = {f"{i}.{name}": column for i, group in groups for name, column in group.items()}
         side = self.vision.cfg.image_size
-        scenes = [scene_of(self.m.corpus.samples[i], self.numbers) for i in self._pictures]
-        if scenes:
-            batch["pixels"] = to_tensor(np.stack([compose(s, self.m.sprites, side) for s in scenes]))
-            kinds = [self.m.corpus.samples[i].kind for i in self._pictures]
-            batch["free"] = torch.tensor([kind == "plain" for kind in kinds])
+        if self._pictures:
+            seen = np.stack([compose(scene, self.m.sprites, side) for scene in self._pictures])
+            batch["pixels"], batch["free"] = to_tensor(seen), torch.tensor(self._free)
         return batch
 
     # ---- loss

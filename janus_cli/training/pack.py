@@ -9,7 +9,7 @@ import lzma
 import shutil
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from janus_cli.errors import JanusError
@@ -19,6 +19,14 @@ STYLES = {
     "fluent": "@iconify-json/fluent-emoji-flat@1.2.6",
     "noto": "@iconify-json/noto@1.2.9",
     "twemoji": "@iconify-json/twemoji@1.2.5",
+}
+# sets that are looked at and never drawn -> npm package, the style by the same hands (licences: Apache-2.0,
+# MIT, CC-BY-4.0)
+LOOKS = {
+    "noto-v1": ("@iconify-json/noto-v1@1.2.5", "noto"),
+    "fluent-emoji": ("@iconify-json/fluent-emoji@1.2.7", "fluent"),
+    "emojione": ("@iconify-json/emojione@1.2.3", ""),
+    "fxemoji": ("@iconify-json/fxemoji@1.2.2", ""),
 }
 NAMES = "emojibase-data@17.0.0"  # MIT
 LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
@@ -32,53 +40,75 @@ VARIATION = "fe0f"  # the "show as a picture" selector, present in some sets' ke
 
 @dataclass(frozen=True)
 class Concept:
-    """One thing to draw: its English name, names and keywords by language, a drawing by style."""
+    """One thing to draw: its English name, names and keywords by language, a drawing by style.
+
+    `looks` are drawings of it in sets that only the eyes are shown.
+    """
 
     name: str
     group: int
     labels: dict[str, str]
     tags: dict[str, list[str]]
     drawings: dict[str, str]  # style -> SVG
+    looks: dict[str, str] = field(default_factory=dict)  # set -> SVG
 
 
 def _key(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != VARIATION)
 
 
-def _drawings(folder: Path) -> dict[str, str]:
-    """Hexcode key -> SVG of one iconify set."""
+def _icons(folder: Path) -> dict[str, str]:
+    """Name -> SVG of one iconify set, under its aliases, too."""
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
-    chars = json.loads((folder / "chars.json").read_text("utf-8"))
     whole = {"left": 0, "top": 0, "width": icons.get("width", 16), "height": icons.get("height", 16)}
     drawings: dict[str, str] = {}
-    for code, name in chars.items():
-        name = icons.get("aliases", {}).get(name, {}).get("parent", name)
-        icon = icons["icons"].get(name)
-        if icon is not None:
-            box = " ".join(str(icon.get(edge, default)) for edge, default in whole.items())
-            head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-            drawings.setdefault(_key(code), f'{head} viewBox="{box}">{icon["body"]}</svg>')
+    for name, icon in icons["icons"].items():
+        box = " ".join(str(icon.get(edge, default)) for edge, default in whole.items())
+        head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        drawings[name] = f'{head} viewBox="{box}">{icon["body"]}</svg>'
+    for name, alias in icons.get("aliases", {}).items():
+        if alias.get("parent") in drawings:
+            drawings.setdefault(name, drawings[alias["parent"]])
     return drawings
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Hexcode key -> name of one iconify set."""
+    names: dict[str, str] = {}
+    for code, name in json.loads((folder / "chars.json").read_text("utf-8")).items():
+        names.setdefault(_key(code), name)
+    return names
+
+
+def _looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
+    """Set -> drawing under one of `names`; some sets write names without hyphens, none has hexcodes."""
+    spellings = sorted(names) + sorted(name.replace("-", "") for name in names)
+    found = {look: next((drawn[n] for n in spellings if n in drawn), None) for look, drawn in sets.items()}
+    return {look: svg for look, svg in found.items() if svg is not None}
 
 
 def read_packages(modules: Path) -> list[Concept]:
     """The concepts that at least two sets draw, in emojibase's order, from a node_modules folder."""
-    sets = {s: _drawings(modules / package.rpartition("@")[0]) for s, package in STYLES.items()}
+    folders = {s: modules / package.rpartition("@")[0] for s, package in STYLES.items()}
+    icons, names = ({s: read(folder) for s, folder in folders.items()} for read in (_icons, _names))
+    looks = {look: _icons(modules / package.rpartition("@")[0]) for look, (package, _) in LOOKS.items()}
     tables = {}
     for language in LANGUAGES:
         rows = json.loads((modules / "emojibase-data" / language / "data.json").read_text("utf-8"))
         tables[language] = {_key(row["hexcode"]): row for row in rows}
     concepts = []
     for key, row in tables["en"].items():
-        drawings = {style: drawn[key] for style, drawn in sets.items() if key in drawn}
+        named = {s: names[s][key] for s in STYLES if names[s].get(key) in icons[s]}
         gendered = key.startswith(GENDERED[:2]) or key.endswith(GENDERED[2:])
         no_thing = row.get("group", 2) in LEFT_OUT or row["label"].endswith(CLOCK_FACES)
-        if no_thing or gendered or len(drawings) < 2:
+        if no_thing or gendered or len(named) < 2:
             continue
+        drawings = {s: icons[s][name] for s, name in named.items()}
         rows = {language: table[key] for language, table in tables.items() if key in table}
         labels = {language: r["label"] for language, r in rows.items()}
         tags = {language: r.get("tags", []) for language, r in rows.items()}
-        concepts.append(Concept(row["label"], row["group"], labels, tags, drawings))
+        seen = _looks(looks, set(named.values()))
+        concepts.append(Concept(row["label"], row["group"], labels, tags, drawings, seen))
     return concepts
 
 
@@ -87,7 +117,8 @@ def fetch_packages(into: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise JanusError("the pictures come from npm packages: install Node.js, or pass a ready pack.json.xz")
-    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(into), *STYLES.values(), NAMES]
+    packages = [*STYLES.values(), *(package for package, _ in LOOKS.values()), NAMES]
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(into), *packages]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from janus_cli.training.pack import STYLES, Concept
+from janus_cli.training.pack import LOOKS, STYLES, Concept
 
 Track = Callable[[Iterable[int], str], Iterable[int]]  # shows how far a labelled loop is
 SIZE = 256  # pixels per side of a rendered drawing
@@ -52,6 +52,11 @@ def index(concepts: list[Concept]) -> list[tuple[int, str]]:
     return [(i, style) for i, c in enumerate(concepts) for style in STYLES if style in c.drawings]
 
 
+def looks_index(concepts: list[Concept]) -> list[tuple[int, str]]:
+    """(concept number, set) of every drawing that is only looked at; in the sprite file after the others."""
+    return [(i, look) for i, c in enumerate(concepts) for look in LOOKS if look in c.looks]
+
+
 def render(svg: str, size: int = SIZE) -> np.ndarray:
     """One SVG as premultiplied RGBA uint8 [size, size, 4]."""
     import resvg_py
@@ -67,11 +72,11 @@ def render(svg: str, size: int = SIZE) -> np.ndarray:
 
 def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
     """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
-    drawings = index(concepts)
+    drawings = [concepts[c].drawings[style] for c, style in index(concepts)]
+    drawings += [concepts[c].looks[look] for c, look in looks_index(concepts)]
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
     for i in track(range(len(drawings)), "rendering"):
-        concept, style = drawings[i]
-        out[i] = render(concepts[concept].drawings[style])
+        out[i] = render(drawings[i])
     out.flush()
     return out
 

@@ -12,7 +12,7 @@ import numpy as np
 from janus_cli.errors import JanusError
 from janus_cli.training import heldout
 from janus_cli.training.pack import STYLES, Concept
-from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index
+from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index, looks_index
 
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
@@ -37,7 +37,7 @@ class Sample:
     """One picture to learn: concepts by number, style, and at most one of hue and layout."""
 
     concepts: tuple[int, ...]
-    style: str
+    style: str  # "" = none of those that have a name
     background: str = ""
     hue: str = ""
     layout: str = ""
@@ -63,6 +63,27 @@ def scene_of(sample: Sample, drawings: dict[tuple[int, str], int]) -> Scene:
 def drawing_numbers(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
     """(concept, style) -> number of its sprite."""
     return {pair: i for i, pair in enumerate(index(list(concepts)))}
+
+
+def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
+    """Concept -> numbers of its sprites by other sets, as far as they may be looked at (heldout.looks)."""
+    held, first = heldout.pairs(list(concepts)), len(index(list(concepts)))
+    looks: dict[int, list[int]] = {}
+    for number, (concept, look) in enumerate(looks_index(list(concepts)), first):
+        if look in heldout.looks(concepts[concept], held):
+            looks.setdefault(concept, []).append(number)
+    return looks
+
+
+def looked_at(
+    sample: Sample, drawings: dict[tuple[int, str], int], looks: dict[int, list[int]],
+    rng: np.random.Generator, share: float = 0.5,
+) -> tuple[Sample, Scene]:  # fmt: skip
+    """What eyes are shown, and as what: a `share` of single drawings by another set, without a style."""
+    others = looks.get(sample.concepts[0], []) if sample.kind == "plain" else []
+    if others and rng.random() < share:
+        return replace(sample, style=""), Scene((Item(int(rng.choice(others))),))
+    return sample, scene_of(sample, drawings)
 
 
 def scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:

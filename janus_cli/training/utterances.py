@@ -45,7 +45,7 @@ def description(sample: Sample, concepts: Sequence[Concept]) -> str:
     phrase = scene_phrase(sample, names) if sample.layout else names[0]
     phrase = recoloured(phrase, sample.hue) if sample.hue else phrase
     phrase = on_background(phrase, sample.background) if sample.background else phrase
-    return styled(phrase, sample.style, 0)
+    return styled(phrase, sample.style, 0) if sample.style else phrase
 
 
 def wording(sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator) -> str:

@@ -19,7 +19,7 @@ from janus_cli.training import heldout, utterances
 from janus_cli.training.captions import DEFAULT_STYLE, caption
 from janus_cli.training.generator import Corpus
 from janus_cli.training.pack import Concept, build_pack, read_pack
-from janus_cli.training.pictures import Sprites, Track, compose, index, render_all
+from janus_cli.training.pictures import Sprites, Track, compose, index, looks_index, render_all
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.samples import Sample, drawing_numbers, scene_of, training_samples
 from janus_cli.training.tokenizer import to_tensor
@@ -44,7 +44,7 @@ class Workshop:
     @cached_property
     def sprites(self) -> Sprites:
         """Every drawing, rendered once."""
-        path, count = self.data / "sprites.npy", len(index(self.concepts))
+        path, count = self.data / "sprites.npy", len(index(self.concepts) + looks_index(self.concepts))
         if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
             part = path.with_suffix(".part.npy")
             render_all(self.concepts, part, self.track)

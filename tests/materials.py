@@ -21,7 +21,7 @@ from janus_cli.training.generator import Corpus
 from janus_cli.training.joint import Materials
 from janus_cli.training.pictures import Sprites, index, render
 from janus_cli.training.samples import training_samples
-from janus_cli.training.speech import RATE, Utterance
+from janus_cli.training.speech import RATE, Phone, Utterance
 from janus_cli.training.utterances import Utterances, heard, said
 from janus_cli.training.words import train_tokenizer
 
@@ -44,9 +44,13 @@ class Humming:
     """A speaker without espeak-ng: a hum of three frames for every letter, always the same one."""
 
     def say(self, utterance: Utterance) -> np.ndarray:
+        return self.pronounce(utterance)[0]
+
+    def pronounce(self, utterance: Utterance) -> tuple[np.ndarray, list[Phone]]:
         time = np.arange(960 * len(utterance.text)) / RATE
         pitch = 100 + 5 * utterance.pitch + 10 * len(utterance.variant)
-        return (0.4 * np.sin(2 * np.pi * pitch * (1 + time) * time)).astype(np.float32)
+        phones = [Phone(letter, 960 * i) for i, letter in enumerate(utterance.text)]
+        return (0.4 * np.sin(2 * np.pi * pitch * (1 + time) * time)).astype(np.float32), phones
 
 
 def tiny_codec() -> Codec:
@@ -73,13 +77,15 @@ def corpus(cells: tuple[int, int] = (2, 3)) -> Corpus:
 
 
 def spoken(of: Corpus, own: bool, count: int = 6) -> Utterances:
-    """Captions of the corpus with random codes of 3 to 8 frames."""
+    """Captions of the corpus with random codes and phones of 3 to 8 frames."""
     rng = np.random.default_rng([7, own])
     chosen = [int(i) for i in of.draw(rng, count)]
     texts = [u.text for u in (said if own else heard)(of.samples, chosen, CONCEPTS, rng)]
     starts = np.cumsum([0, *rng.integers(3, 9, count)])
     codes = rng.integers(CODEC.codebook_size, size=(CODEC.n_q, starts[-1])).astype(np.uint16)
-    return Utterances(codes, starts, texts, np.array(chosen))
+    alphabet = ["_", "a", "p", "l"] if own else ["_", "b", "a"]
+    phones = rng.integers(len(alphabet), size=starts[-1]).astype(np.uint8)
+    return Utterances(codes, starts, texts, np.array(chosen), phones, alphabet)
 
 
 def materials(folder: Path) -> Materials:

@@ -33,6 +33,13 @@ def test_an_empty_caption_is_its_delimiter():
     assert (row.ids, row.targets) == ([-1, -1, 3], [NONE, 3, 0])
 
 
+def test_phones_stand_beside_their_frames_alone():
+    sound = Part("audio", np.array([5, 6]), np.array([5, 6]), 99, 1, phones=np.array([3, 4]))
+    row = row_of([words(3), sound], TYPES)
+    assert row.phones == [NONE, NONE, NONE, 3, 4]
+    assert pad([row], 8)["phones"].tolist() == [[NONE, NONE, NONE, 3, 4, NONE, NONE, NONE]]
+
+
 def test_the_last_part_closes_with_its_end():
     sound = Part("audio", np.array([5, 6]), np.array([5, 6]), end=99)
     assert row_of([sound], TYPES).targets == [5, 6, 99]

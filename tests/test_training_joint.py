@@ -245,11 +245,27 @@ def test_another_style_is_asked_for_now_and_then(make: Make, shared: Materials) 
     assert others > 5
 
 
+def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame of a kind of phone: what is read and what is said know it, at any pace."""
+    objective = make({})
+    for role in (joint.READ, joint.WRITTEN):
+        source = objective.m.heard if role == joint.READ else objective.m.said
+        monkeypatch.setattr(joint, "DEAF", 0.0)
+        objective.corrupt = 0.0
+        for number in range(len(source)):
+            part = objective._sound(source, number, role, np.random.default_rng(number))
+            frames = objective._frames(source.frames(number)).tolist()
+            own = [source.alphabet[k] for k in source.pronounced(number)]
+            assert part.phones is not None and len(part.phones) == len(part.ids)
+            told = {(int(frame), objective.phones.alphabet[p])
+                    for frame, p in zip(part.ids, part.phones, strict=True)}
+            assert told <= set(zip(frames, own, strict=True))
+
+
 def test_what_is_heard_is_hurried_a_little() -> None:
-    frames = np.arange(1000)
     lengths = []
     for seed in range(20):
-        heard = joint.hurried(frames, np.random.default_rng(seed))
+        heard = joint.hurried(1000, np.random.default_rng(seed))
         assert (np.diff(heard) >= 0).all(), "in order"
         assert len(set(heard.tolist())) > 860 and np.bincount(heard).max() <= 2
         lengths.append(len(heard))

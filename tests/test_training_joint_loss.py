@@ -88,6 +88,7 @@ def shaken(objective: JointObjective) -> JointObjective:
 
 def test_the_loss_is_plain_cross_entropy(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joint, "SPELLING", 0.0)
+    monkeypatch.setattr(joint, "PHONES", 0.0)
     monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 1) | {"hear": 3}, corrupt=0.5))
     batch = batch_of(objective)
@@ -119,9 +120,9 @@ def test_everything_learns_but_the_eyes(make: Make) -> None:
     eyes = {k: v.clone() for k, v in objective.vision.state_dict().items()}
     loss, metrics = objective(batch_of(objective))
     loss.backward()
-    assert set(metrics) == {"text", "image", "audio", "spelling"}
+    assert set(metrics) == {"text", "image", "audio", "spelling", "heard", "now", "soon"}
     for name, parameter in objective.named_parameters():
-        assert (parameter.grad is not None) == name.startswith(("decoder.", "spelling.")), name
+        assert (parameter.grad is not None) == name.startswith(("decoder.", "spelling.", "phones.")), name
     optimizers = muon(objective, objective.decoder.layers, 0.02, 3e-3)
     optimizers.step(1.0)
     objective.after_step(0)

@@ -11,12 +11,13 @@ from janus_cli.training.speech import (
     HELD_VARIANTS,
     LANGUAGES,
     OWN_VOICE,
+    PAUSE,
     RATE,
     VARIANTS,
     Speaker,
     Utterance,
     any_voice,
-    trimmed,
+    loud,
 )
 
 
@@ -99,11 +100,29 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         Speaker().say(Utterance("bear"))
 
 
-def test_silence_at_the_ends_is_cut_off() -> None:
+def test_silence_at_the_ends_is_found() -> None:
     sound = np.sin(np.arange(4000, dtype=np.float32))
-    cut = trimmed(np.concatenate([np.zeros(5000, np.float32), sound, np.full(7000, 0.001, np.float32)]))
-    assert abs(len(cut) - (4000 + 2 * 320)) <= 2 and np.abs(cut[330:-330]).max() > 0.9
-    assert not np.abs(cut[:318]).any()
-    assert len(trimmed(sound)) >= 3998  # nothing to cut
-    silence = np.zeros(10, np.float32)
-    assert np.array_equal(trimmed(silence), silence) and not len(trimmed(silence[:0]))
+    whole = np.concatenate([np.zeros(5000, np.float32), sound, np.full(7000, 0.001, np.float32)])
+    start, stop = loud(whole)
+    assert abs(start - (5000 - 320)) <= 2 and abs(stop - (9000 + 320)) <= 2
+    start, stop = loud(sound)
+    assert stop - start >= 3998  # nothing to cut
+    assert loud(np.zeros(10, np.float32)) == (0, 10) and loud(np.zeros(0, np.float32)) == (0, 0)
+
+
+def test_phones_are_told_where_they_are_said(speaker: Speaker) -> None:
+    waveform, phones = speaker.pronounce(Utterance("sushi"))
+    names, starts = [phone.name for phone in phones], [phone.start for phone in phones]
+    assert names[:4] == ["s", "u:", "S", "i"] and set(names[4:]) <= {PAUSE}
+    assert starts == sorted(starts) and -400 <= starts[0] <= 400 and starts[4] > 0.9 * len(waveform)
+    hiss = lambda part: np.abs(np.diff(part)).mean() / np.abs(part).mean()  # noqa: E731
+    vowel, consonant = (waveform[starts[i] : starts[i + 1]] for i in (1, 2))
+    assert hiss(consonant) > 2 * hiss(vowel), "sh is a hiss, u is none"
+
+
+def test_phones_are_those_of_the_last_words(speaker: Speaker) -> None:
+    first = [p.name for p in speaker.pronounce(Utterance("bear"))[1]]
+    speaker.pronounce(Utterance("a very large duck"))
+    assert [p.name for p in speaker.pronounce(Utterance("bear"))[1]] == first and first[0] == "b"
+    slow, quick = (speaker.pronounce(Utterance("bear", speed=s))[1] for s in (120, 240))
+    assert quick[1].start < slow[1].start

@@ -12,12 +12,13 @@ from sounds import tone
 from janus_cli.stages.audio import encode_audio
 from janus_cli.training import utterances
 from janus_cli.training.samples import LAYOUTS, RELATIONS, Sample
-from janus_cli.training.speech import ACCENTS, OWN_VOICE, RATE, VARIANTS, Utterance
+from janus_cli.training.speech import ACCENTS, OWN_VOICE, RATE, VARIANTS, Phone, Utterance
 from janus_cli.training.utterances import (
     LONGEST,
     Utterances,
     description,
     encode,
+    framed,
     heard,
     load,
     said,
@@ -100,15 +101,26 @@ def test_utterances_keep_their_texts_and_the_longest_are_left_out(monkeypatch: p
         alone = encode([Humming().say(Utterance(text))], codec)[0]
         assert made.frames(i).dtype == np.int64 and made.frames(i).shape == (2, 3 * len(text))
         np.testing.assert_array_equal(made.frames(i), alone)
+        assert [made.alphabet[k] for k in made.pronounced(i)] == [letter for letter in text for _ in range(3)]
     assert max(made.frames(i).shape[1] for i in range(4)) == LONGEST
+
+
+def test_a_frame_is_of_the_phone_that_is_said_in_its_middle() -> None:
+    alphabet = ["x", "_"]
+    phones = [Phone("a", 100), Phone("b", 480), Phone("_", 800), Phone("a", 900)]
+    assert framed(phones, 4, 320, alphabet).tolist() == [2, 3, 1, 2], "a frame's middle: 160, 480, ..."
+    assert alphabet == ["x", "_", "a", "b"]
+    assert framed([Phone("c", 500)], 3, 320, alphabet).tolist() == [1, 1, 4], "silence before the first"
+    assert framed([], 2, 320, []).tolist() == [0, 0]
 
 
 # ---- the file
 
 
 def equal(a: Utterances, b: Utterances) -> bool:
-    arrays = (np.array_equal(getattr(a, name), getattr(b, name)) for name in ("codes", "starts", "samples"))
-    return a.texts == b.texts and a.codes.dtype == b.codes.dtype and all(arrays)
+    names = ("codes", "starts", "samples", "phones")
+    arrays = (np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
+    return (a.texts, a.alphabet) == (b.texts, b.alphabet) and a.codes.dtype == b.codes.dtype and all(arrays)
 
 
 def test_utterances_come_back_from_their_file_under_their_key(tmp_path: Path) -> None:

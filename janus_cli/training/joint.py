@@ -26,6 +26,7 @@ from janus_cli.training.captions import caption
 from janus_cli.training.generator import END, Corpus, begin_at_codebook
 from janus_cli.training.losses import chunked_cross_entropy, sampled_head
 from janus_cli.training.pack import Concept
+from janus_cli.training.phones import Phones
 from janus_cli.training.pictures import Scene, Sprites, compose
 from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks, restyled, scene_of
 from janus_cli.training.sequences import COLUMNS, DIRECTIONS, NONE, Part, chunks, pad, row_of
@@ -40,16 +41,17 @@ LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
 HURRY = 0.12  # highest rate of heard frames said twice or not at all
 SPELLING = 0.5  # weight of the letters that are heard on the way
+PHONES = 0.3  # and of the sounds that are heard, said, and to be said
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
     "text": (0.15, 1.0), "image": (0.0, 1.0), "audio": (0.05, 0.5),
 }  # fmt: skip
 
 
-def hurried(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Frames [F] at a slightly other pace: some twice, some left out."""
-    draw = rng.random(len(frames))
+def hurried(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Numbers of `count` frames at a slightly other pace: some twice, some left out."""
+    draw = rng.random(count)
     faster, slower = rng.random(2) * HURRY
-    return frames.repeat(np.where(draw < faster, 0, np.where(draw > 1 - slower, 2, 1)))
+    return np.arange(count).repeat(np.where(draw < faster, 0, np.where(draw > 1 - slower, 2, 1)))
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class JointObjective(nn.Module):
 
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. The vision
-    encoder stays as it is. What is heard is also spelled in the middle of the decoder, which is thrown away
-    afterwards (spelling.py).
+    encoder stays as it is. In the middle of the decoder, what is heard is also spelled and the sounds of
+    speech are told; that is thrown away afterwards (spelling.py, phones.py).
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class JointObjective(nn.Module):
         self.numbers, self.looks = drawing_numbers(materials.concepts), other_looks(materials.concepts)
         self.audio = self.decoder.adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
+        self.phones = Phones(self.decoder, (materials.heard.alphabet, materials.said.alphabet))
         self._pictures: list[Scene] = []  # what the batch being made looks at
         self._free: list[bool] = []  # and whether in any colours
 
@@ -125,15 +128,17 @@ class JointObjective(nn.Module):
 
     def _sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Part:
         clean = self._frames(source.frames(number))
+        phones = self.phones.numbers[source is self.m.said][source.pronounced(number)]
         if role == READ:
-            clean = hurried(clean, rng)
+            pace = hurried(len(clean), rng)
+            clean, phones = clean[pace], phones[pace]
         highest = self.corrupt if role == WRITTEN else DEAF
         noisy = rng.random(clean.shape) < rng.random() * highest
         ids = np.where(noisy, rng.permutation(clean), clean)
         if role == WRITTEN:
-            return Part("audio", ids, clean, self.audio.vocab_size**self.audio.n_q, role)
+            return Part("audio", ids, clean, self.audio.vocab_size**self.audio.n_q, role, phones=phones)
         targets = np.where(rng.random(clean.shape) < LISTEN, clean, NONE)
-        return Part("audio", ids, targets, None, role)
+        return Part("audio", ids, targets, None, role, phones=phones)
 
     def _sight(self, sample: Sample, scene: Scene) -> Part:
         count = self.vision.cfg.n_token
@@ -205,13 +210,14 @@ class JointObjective(nn.Module):
         if "pixels" in batch:
             with torch.no_grad():
                 features["sight"] = self.vision(varied(batch["pixels"], batch["free"])).flatten(0, 1)
-        hidden, targets, roles, kinds, spelled = [], [], [], [], []
+        hidden, targets, roles, kinds, spelled, told = [], [], [], [], [], []
         for i in range(sum(name.endswith(".ids") for name in batch)):
-            ids, types, rows, cols, target, role = (batch[f"{i}.{name}"] for name in COLUMNS)
+            ids, types, rows, cols, target, role, phones = (batch[f"{i}.{name}"] for name in COLUMNS)
             out = self.decoder(ids, types, rows, cols, features=features)
             heard = (types == self.decoder.type_ids["audio"]) & (role == READ) & (ids != DELIMITER)
             words = (types == self.decoder.type_ids["text"]) & (role == WRITTEN) & (target > END)
             spelled += self.spelling(heard, torch.where(words, target, NONE))
+            told.append(self.phones(phones, (types == self.decoder.type_ids["audio"]) & (role == WRITTEN)))
             learned = target != NONE
             hidden.append(out[learned])
             targets.append(target[learned])
@@ -221,6 +227,11 @@ class JointObjective(nn.Module):
         if spelled:
             metrics["spelling"] = torch.stack(spelled).mean()
             loss = loss + SPELLING * metrics["spelling"]
+        for name in told[0]:
+            losses = torch.cat([each[name] for each in told])
+            if len(losses):
+                metrics[name] = losses.mean()
+                loss = loss + PHONES * metrics[name]
         return loss, metrics
 
     def _loss(self, hidden: Tensor, targets: Tensor, roles: Tensor,

@@ -15,8 +15,8 @@ from torch import Tensor
 from janus_cli.nets.decoder import DELIMITER, PADDING
 
 DIRECTIONS = ("draw", "see", "hear", "speak", "hear-draw", "see-speak")  # what joint.py makes rows of
-COLUMNS = ("ids", "types", "rows", "cols", "targets", "roles")
-NONE = -1  # target of a token after which nothing is learned
+COLUMNS = ("ids", "types", "rows", "cols", "targets", "roles", "phones")
+NONE = -1  # target of a token after which nothing is learned; phone of one that is no speech
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Part:
     end: int | None = None  # the id that closes it, where it is learned
     role: int = 0  # which weight its loss has
     grid: tuple[int, int] | None = None  # rows and columns of a picture
+    phones: np.ndarray | None = None  # of each frame of speech, [T]
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Row:
     cols: list[int] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
     roles: list[int] = field(default_factory=list)
+    phones: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,6 +59,7 @@ class Row:
         closing = [NONE if part.end is None else part.end]
         self.targets += [*following, *closing] if following else [NONE] * (count + 1)
         self.roles += [part.role] * (count + 1)
+        self.phones += [NONE, *([NONE] * count if part.phones is None else part.phones.tolist())]
 
 
 def row_of(parts: Sequence[Part], type_ids: dict[str, int]) -> Row:
@@ -71,9 +74,9 @@ def row_of(parts: Sequence[Part], type_ids: dict[str, int]) -> Row:
 
 
 def pad(rows: Sequence[Row], multiple: int = 8) -> dict[str, Tensor]:
-    """ids, types, rows, cols, targets, roles as int64 [B, T], padded on the right to a `multiple`."""
+    """The COLUMNS as int64 [B, T], padded on the right to a `multiple`."""
     width = -(-max(map(len, rows)) // multiple) * multiple
-    fill = dict(zip(COLUMNS, (0, PADDING, 0, 0, NONE, 0), strict=True))
+    fill = dict(zip(COLUMNS, (0, PADDING, 0, 0, NONE, 0, NONE), strict=True))
     return {
         name: torch.tensor([getattr(row, name) + [value] * (width - len(row)) for row in rows])
         for name, value in fill.items()

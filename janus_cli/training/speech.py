@@ -4,6 +4,7 @@ Knows one library in this process; texts and what they mean are others' business
 """
 
 import ctypes
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ VARIANTS = (
 HELD_VARIANTS = ("m5", "f3", "Andy", "Annie", "Diogo", "linda", "paul", "rob")  # voices of the exam alone
 OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak with
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h
+_TELL_PHONES, _LAST, _PHONE = 1, 0, 7  # and its events
+PAUSE = "_"
 _EDGE = 0.02  # of the peak: what is quieter at both ends is silence
 _MARGIN = RATE // 50  # samples of silence that stay
 
@@ -41,6 +44,28 @@ class Utterance:
     pitch: int = OWN_VOICE[3]  # 0 to 99
 
 
+@dataclass(frozen=True)
+class Phone:
+    """A sound of speech: espeak-ng's mnemonic without stress, PAUSE for none, and the sample it begins at."""
+
+    name: str
+    start: int
+
+
+class _Name(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+
+
+class _Event(ctypes.Structure):
+    """espeak-ng's espeak_EVENT."""
+
+    _fields_ = [
+        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p), ("id", _Name),
+    ]  # fmt: skip
+
+
 class Speaker:
     """espeak-ng. Raises JanusError where the package is not there."""
 
@@ -52,21 +77,31 @@ class Speaker:
             raise JanusError('speech for training needs espeak-ng: pip install "janus-cli[train]"') from None
         library = ctypes.CDLL(espeakng_loader.get_library_path())
         self._data = Path(espeakng_loader.get_data_path())
-        self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(self._data).encode(), 0)
+        self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(self._data).encode(), _TELL_PHONES)
         if self._rate <= 0:
             raise JanusError("espeak-ng does not start: install espeakng-loader again")
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int,
+                                ctypes.POINTER(_Event))
         self._callback: Callable[..., int] = kind(self._take)
         return library
 
-    def _take(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int) -> int:
-        """Keep a stretch of samples; 0 tells espeak-ng to go on."""
+    def _take(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]"
+    ) -> int:
+        """Keep a stretch of samples and the phones that it tells of; 0 tells espeak-ng to go on."""
         if count:
             self._stretches.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        for event in itertools.takewhile(lambda e: e.type != _LAST, (events[i] for i in itertools.count())):
+            if event.type == _PHONE:
+                self._phones.append((event.id.string.decode("ascii", "replace"), event.sample))
         return 0
 
     def say(self, utterance: Utterance) -> np.ndarray:
-        """The waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off.
+        """The waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off."""
+        return self.pronounce(utterance)[0]
+
+    def pronounce(self, utterance: Utterance) -> tuple[np.ndarray, list[Phone]]:
+        """The waveform as `say` gives it, and the phones in it.
 
         espeak-ng goes on from where it was: the same words twice are not the same samples.
         Raises JanusError for a voice that espeak-ng lacks, or words that it cannot say.
@@ -75,6 +110,7 @@ class Speaker:
 
         library = self._library
         self._stretches: list[np.ndarray] = []
+        self._phones: list[tuple[str, int]] = []
         library.espeak_SetSynthCallback(self._callback)  # the process has one, maybe another speaker's
         voice = f"{utterance.language}+{utterance.variant}"
         known = (self._data / "voices" / "!v" / utterance.variant).is_file()  # others it passes over
@@ -88,15 +124,23 @@ class Speaker:
         if not any(stretch.any() for stretch in self._stretches):
             raise JanusError(f"espeak-ng says nothing for {utterance.text!r}")
         waveform = np.concatenate(self._stretches).astype(np.float32) / 32768
-        return trimmed(soxr.resample(waveform, self._rate, RATE, "MQ"))
+        waveform = soxr.resample(waveform, self._rate, RATE, "MQ")
+        start, stop = loud(waveform)
+        phones = [Phone(_plain(name), sample * RATE // self._rate - start) for name, sample in self._phones]
+        return waveform[start:stop], phones
 
 
-def trimmed(waveform: np.ndarray) -> np.ndarray:
-    """`waveform` [T] without the silence at its ends."""
-    loud = np.flatnonzero(np.abs(waveform) > _EDGE * np.abs(waveform).max(initial=0))
-    if not len(loud):
-        return waveform
-    return waveform[max(0, loud[0] - _MARGIN) : loud[-1] + _MARGIN]
+def _plain(mnemonic: str) -> str:
+    """A phone's mnemonic without its stress."""
+    return PAUSE if mnemonic.startswith(PAUSE) else mnemonic.lstrip("',%=") or PAUSE
+
+
+def loud(waveform: np.ndarray) -> tuple[int, int]:
+    """Where in `waveform` [T] the silence before it ends and that after it begins; all of it if silent."""
+    heard = np.flatnonzero(np.abs(waveform) > _EDGE * np.abs(waveform).max(initial=0))
+    if not len(heard):
+        return 0, len(waveform)
+    return max(0, int(heard[0]) - _MARGIN), min(len(waveform), int(heard[-1]) + _MARGIN)
 
 
 def any_voice(text: str, rng: np.random.Generator, language: str = "en", held: bool = False) -> Utterance:

@@ -19,6 +19,18 @@ BLANK = 0  # class of no letter; letter i is class i + 1
 DEPTH = 2 / 3  # of the layers stand below
 
 
+class Tap:
+    """Keeps the hidden states [B, T, D] that a decoder's last forward pass had at `depth` of its layers."""
+
+    def __init__(self, decoder: Decoder, depth: float) -> None:
+        self.states: Tensor
+        layer = decoder.layers[max(1, round(depth * len(decoder.layers))) - 1]
+        layer.register_forward_hook(self._keep)
+
+    def _keep(self, layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        self.states = output
+
+
 class Spelling(nn.Module):
     """Reads the hidden states that a decoder's last forward pass had at DEPTH."""
 
@@ -28,11 +40,7 @@ class Spelling(nn.Module):
         self.letters = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(LETTERS) + 1))
         texts = (tokenizer.decode([i]).lower() for i in range(tokenizer.get_vocab_size()))
         self.spelled = [[LETTERS.index(c) + 1 for c in text if c in LETTERS] for text in texts]
-        self._states: Tensor
-        decoder.layers[max(1, round(DEPTH * len(decoder.layers))) - 1].register_forward_hook(self._keep)
-
-    def _keep(self, layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._states = output
+        self.tap = Tap(decoder, DEPTH)
 
     def forward(self, heard: Tensor, words: Tensor) -> list[Tensor]:
         """One loss per letter for each row of the last pass that hears something.
@@ -44,7 +52,7 @@ class Spelling(nn.Module):
         rows, said = [i for i, s in zip(rows, said, strict=True) if s], [s for s in said if s]
         if not rows:
             return []
-        frames = nn.utils.rnn.pad_sequence([self._states[i][heard[i]] for i in rows])  # [T, rows, D]
+        frames = nn.utils.rnn.pad_sequence([self.tap.states[i][heard[i]] for i in rows])  # [T, rows, D]
         scores = self.letters(frames).float().log_softmax(-1)
         counts = torch.tensor([int(heard[i].sum()) for i in rows])
         targets = torch.cat([torch.tensor(s) for s in said]).to(scores.device)

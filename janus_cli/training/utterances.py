@@ -1,4 +1,4 @@
-"""Spoken captions as audio codes: what the decoder learns to hear and to say.
+"""Spoken captions as audio codes, with their phones: what the decoder learns to hear and to say.
 
 Synthesised and encoded once; kept as codes, which travel in a few megabytes.
 """
@@ -16,7 +16,7 @@ from janus_cli.training.captions import caption, on_background, recoloured, scen
 from janus_cli.training.pack import Concept
 from janus_cli.training.pictures import Track
 from janus_cli.training.samples import Sample
-from janus_cli.training.speech import Speaker, Utterance, any_voice
+from janus_cli.training.speech import PAUSE, Phone, Speaker, Utterance, any_voice
 
 LONGEST = 120  # frames; longer ones are left out
 POOL, BATCH = 256, 16  # utterances spoken, and of these encoded, together
@@ -30,6 +30,8 @@ class Utterances:
     starts: np.ndarray
     texts: list[str]
     samples: np.ndarray  # number of the sample that each one speaks of
+    phones: np.ndarray  # uint8 [F], for each frame the number in `alphabet` of the phone that it is of
+    alphabet: list[str]
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -37,6 +39,10 @@ class Utterances:
     def frames(self, number: int) -> np.ndarray:
         """Codes int64 [Q, F] of one utterance."""
         return self.codes[:, self.starts[number] : self.starts[number + 1]].astype(np.int64)
+
+    def pronounced(self, number: int) -> np.ndarray:
+        """Phones uint8 [F] of one utterance."""
+        return self.phones[self.starts[number] : self.starts[number + 1]]
 
 
 def description(sample: Sample, concepts: Sequence[Concept]) -> str:
@@ -64,23 +70,38 @@ def encode(waveforms: Sequence[np.ndarray], codec: Codec) -> list[np.ndarray]:
     return [row[:, : -(-len(w) // hop)] for row, w in zip(codes, waveforms, strict=True)]
 
 
+def framed(phones: Sequence[Phone], frames: int, hop: int, alphabet: list[str]) -> np.ndarray:
+    """uint8 [frames]: what is said in the middle of each, as numbers in `alphabet`, which grows with it."""
+    for name in dict.fromkeys([PAUSE, *(phone.name for phone in phones)]):
+        if name not in alphabet:
+            alphabet.append(name)
+    middles = hop * np.arange(frames) + hop // 2
+    said = np.searchsorted([phone.start for phone in phones], middles, "right")
+    numbers = [alphabet.index(name) for name in (PAUSE, *(phone.name for phone in phones))]
+    return np.array(numbers, np.uint8)[said]
+
+
 def synthesise(
     utterances: Sequence[Utterance], samples: Sequence[int], codec: Codec, track: Track, label: str
 ) -> Utterances:
     """Say and encode all; those over LONGEST frames are left out."""
-    speaker = Speaker()
-    codes, texts, kept = [], [], []
+    speaker, hop = Speaker(), codec.cfg.hop_length
+    codes, texts, kept, phones = [], [], [], []
+    alphabet: list[str] = []
     for start in track(range(0, len(utterances), POOL), label):
-        waveforms = [speaker.say(u) for u in utterances[start : start + POOL]]
+        spoken = [speaker.pronounce(u) for u in utterances[start : start + POOL]]
+        waveforms = [waveform for waveform, _ in spoken]
         order = sorted(range(len(waveforms)), key=lambda i: len(waveforms[i]))  # like lengths: little padding
-        order = [i for i in order if len(waveforms[i]) <= LONGEST * codec.cfg.hop_length]
+        order = [i for i in order if len(waveforms[i]) <= LONGEST * hop]
         for first in range(0, len(order), BATCH):
             part = order[first : first + BATCH]
             codes += encode([waveforms[i] for i in part], codec)
             texts += [utterances[start + i].text for i in part]
             kept += [samples[start + i] for i in part]
+            phones += [framed(spoken[i][1], -(-len(waveforms[i]) // hop), hop, alphabet) for i in part]
     starts = np.cumsum([0, *(row.shape[1] for row in codes)])
-    return Utterances(np.concatenate(codes, 1), starts, texts, np.array(kept))
+    return Utterances(np.concatenate(codes, 1), starts, texts, np.array(kept), np.concatenate(phones),
+                      alphabet)
 
 
 def heard(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept],
@@ -97,9 +118,10 @@ def said(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Co
 
 def save(utterances: Utterances, path: Path, key: str) -> None:
     """Write to `path` (.npz) under `key`, which says what they were made of."""
-    note = json.dumps({"key": key, "texts": utterances.texts}, ensure_ascii=False)
+    words = {"key": key, "texts": utterances.texts, "alphabet": utterances.alphabet}
+    note = json.dumps(words, ensure_ascii=False)
     np.savez_compressed(path, codes=utterances.codes, starts=utterances.starts, samples=utterances.samples,
-                        note=np.array(note))
+                        phones=utterances.phones, note=np.array(note))
 
 
 def load(path: Path, key: str) -> Utterances | None:
@@ -110,4 +132,5 @@ def load(path: Path, key: str) -> Utterances | None:
         note = json.loads(str(data["note"]))
         if note["key"] != key:
             return None
-        return Utterances(data["codes"], data["starts"], note["texts"], data["samples"])
+        return Utterances(data["codes"], data["starts"], note["texts"], data["samples"], data["phones"],
+                          note["alphabet"])

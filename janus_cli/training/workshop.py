@@ -101,7 +101,7 @@ class Workshop:
         """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""
         path = self.data / ("said.npz" if own else "heard.npz")
         book = float(self.codec.codebooks.double().abs().sum())
-        key = f"{count} {self.recipe.seed} {book} {len(self.samples)} {len(self.concepts)}"
+        key = f"phones {count} {self.recipe.seed} {book} {len(self.samples)} {len(self.concepts)}"
         if (found := utterances.load(path, key)) is not None:
             return found
         rng = np.random.default_rng([self.recipe.seed, own])

@@ -67,6 +67,13 @@ def test_who_speaks() -> None:
     assert any(name in own[0].text for name in NAMES)
 
 
+def test_half_of_what_is_said_is_things_alone() -> None:
+    samples = [Sample((0,), "noto")] * 400
+    texts = [u.text for u in said(samples, range(400), CONCEPTS, np.random.default_rng(0))]
+    assert 0.4 < np.mean([text == "apple" for text in texts]) < 0.6
+    assert 0.3 < np.mean(["noto" in text for text in texts]) < 0.6
+
+
 # ---- codes
 
 

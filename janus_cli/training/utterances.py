@@ -5,7 +5,7 @@ Synthesised and encoded once; kept as codes, which travel in a few megabytes.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -112,8 +112,9 @@ def heard(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[C
 
 def said(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept],
          rng: np.random.Generator) -> list[Utterance]:
-    """Captions of the chosen samples in the model's own voice."""
-    return [Utterance(wording(samples[i], concepts, rng)) for i in chosen]
+    """Captions of the chosen samples in the model's own voice; half without a style, in the fewest words."""
+    bare = [replace(samples[i], style="") if rng.random() < 0.5 else samples[i] for i in chosen]
+    return [Utterance(wording(s, concepts, rng) if s.style else description(s, concepts)) for s in bare]
 
 
 def save(utterances: Utterances, path: Path, key: str) -> None:

@@ -13,7 +13,7 @@ from janus_cli.training.generator import Corpus
 from janus_cli.training.optim import muon
 from janus_cli.training.pictures import compose
 from janus_cli.training.samples import scene_of
-from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, textured, turn, varied
+from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, turn, varied
 
 
 @pytest.fixture
@@ -88,34 +88,6 @@ def test_white_stays_white_and_grey_grey_in_other_colours() -> None:
     hues = dyed[:, :, 2, 0]
     assert (hues[:, 0] - hues[:, 1]).std() > 0.1, "more or less colour"
     assert hues.std(0).min() > 0.01
-
-
-def test_textures_change_a_share_of_pictures_and_leave_flat_ones_flat() -> None:
-    torch.manual_seed(0)
-    pixels = 2 * torch.rand(200, 3, 8, 8) - 1
-    pixels[0] = 0.5
-    for enabled in (False, True):  # as trainings run in bf16
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            seen = textured(pixels)
-        changed = (seen != pixels).flatten(1).any(1)
-        assert seen.dtype == torch.float32 and 35 < changed.sum() < 85
-        assert torch.equal(seen[~changed], pixels[~changed])
-    flat = textured(torch.full((40, 3, 8, 8), 0.5), share=1.0)
-    assert flat.std((2, 3)).max() < 1e-5, "edges repeat, so nothing darkens towards them"
-    assert flat.mean((2, 3)).std() > 0.05
-
-
-def test_filtering_is_each_pictures_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    kernels = torch.randn(6, 3, 3, 3)
-    monkeypatch.setattr(torch, "randn", lambda *shape, **how: kernels.clone())
-    always_wholly = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1)
-    pixels = torch.rand(2, 3, 6, 6)
-    monkeypatch.setattr(torch, "rand", lambda *shape, **how: always_wholly.expand(shape))
-    seen = textured(pixels)
-    for i in range(2):
-        alone = torch.nn.functional.conv2d(pixels[i : i + 1], kernels[3 * i : 3 * i + 3] / 27**0.5)
-        torch.testing.assert_close(seen[i : i + 1, :, 1:-1, 1:-1], alone)
 
 
 def test_turning_keeps_the_middle_and_moves_the_rest() -> None:

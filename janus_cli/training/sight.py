@@ -54,23 +54,9 @@ def dye(pixels: Tensor, angle: float = 0.6, gain: float = 0.25) -> Tensor:
     return 1 - torch.einsum("bij,bjhw->bihw", mixed.to(pixels), 1 - pixels)
 
 
-def textured(pixels: Tensor, share: float = 0.3) -> Tensor:
-    """A share of the pictures [B, 3, S, S] mixed with themselves through a random 3 x 3 filter (2007.13003).
-
-    It changes colours, edges and textures, which are what styles differ in, and leaves shapes.
-    """
-    count, side = len(pixels), pixels.shape[-1]
-    filters = torch.randn(3 * count, 3, 3, 3, device=pixels.device, dtype=pixels.dtype) / 27**0.5
-    edged = F.pad(pixels, (1, 1, 1, 1), mode="replicate").reshape(1, -1, side + 2, side + 2)
-    filtered = F.conv2d(edged, filters, groups=count).view_as(pixels).to(pixels)
-    draw = torch.rand(2, count, 1, 1, 1, device=pixels.device, dtype=pixels.dtype)
-    return torch.lerp(pixels, filtered, torch.where(draw[0] < share, draw[1], 0.0))
-
-
 def varied(pixels: Tensor, free: Tensor) -> Tensor:
-    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] in other colours and textures, turned, too."""
-    changed = turn(dye(textured(pixels)))
-    seen = torch.where(free[:, None, None, None], changed, warp(pixels, 0.08, 0.04))
+    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also in other colours, turned, stretched."""
+    seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
     return soil(seen.clamp(-1, 1), 0.04)
 
 

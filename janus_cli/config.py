@@ -141,6 +141,7 @@ class VisionConfig:
     patch: int = 16  # pixels per token side
     image_size: int = 384  # pixels per side; pictures are resized and padded to it
     stem: int = 0  # channels of the first of the convolutions that embed a patch; 0 = one linear map
+    pool: int = 1  # sides of the squares of patches whose features are averaged into one token
     norm_eps: float = 1e-6
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # of pixels on [0, 1], red green blue
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -148,7 +149,7 @@ class VisionConfig:
     @property
     def n_token(self) -> int:
         """Tokens of one picture."""
-        return (self.image_size // self.patch) ** 2
+        return (self.image_size // (self.patch * self.pool)) ** 2
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Janus-Pro's eyes as published: the SigLIP-L/16-384 vision transformer (2303.15343), without its pooling.
 
-No class token: every patch gives one feature. Part names are those of the published weights (timm's).
+No class token: every patch gives one feature; ours averages squares of them, so that a picture is a short
+prompt. Part names are those of the published weights (timm's).
 Facts: github deepseek-ai/Janus at 1daa72f, janus/models/siglip_vit.py.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -81,13 +84,13 @@ class Block(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """Normalised pixels [B, 3, S, S] -> features [B, (S / patch)^2, D]."""
+    """Normalised pixels [B, 3, S, S] -> features [B, n_token, D]; n_token = (S / (patch * pool))^2."""
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()
         self.cfg = cfg
         self.patch_embed = PatchEmbed(cfg)
-        self.pos_embed = nn.Parameter(torch.zeros(1, cfg.n_token, cfg.dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, (cfg.image_size // cfg.patch) ** 2, cfg.dim))
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))
         self.norm = nn.LayerNorm(cfg.dim, cfg.norm_eps)
 
@@ -96,7 +99,14 @@ class VisionTower(nn.Module):
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)
-        return out
+        return pooled(out, self.cfg.pool) if self.cfg.pool > 1 else out
+
+
+def pooled(features: Tensor, side: int) -> Tensor:
+    """Means of `side` x `side` features. [B, N, D], a square picture in raster scan -> [B, N / side^2, D]."""
+    rows = math.isqrt(features.shape[1])
+    maps = features.transpose(1, 2).unflatten(2, (rows, rows))
+    return F.avg_pool2d(maps, side).flatten(2).transpose(1, 2)
 
 
 class SigLIP(nn.Module):

@@ -43,7 +43,7 @@ HURRY = 0.12  # highest rate of heard frames said twice or not at all
 SPELLING = 0.5  # weight of the letters that are heard on the way
 PHONES = 0.3  # and of the sounds that are heard, said, and to be said
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
-    "text": (0.15, 1.0), "image": (0.0, 1.0), "audio": (0.05, 0.5),
+    "text": (0.15, 1.5), "image": (0.0, 1.0), "audio": (0.05, 0.5),
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from janus_cli.config import VisionConfig
+from janus_cli.errors import ModelError
 from janus_cli.nets.siglip import PatchEmbed, VisionTower, pooled
 
 CONFIG = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=8, image_size=64, stem=4)
@@ -52,3 +53,10 @@ def test_fewer_tokens_are_the_same_eyes() -> None:
     assert every.shape == (2, 64, 32) and some.shape == (2, 16, 32)
     torch.testing.assert_close(some, pooled(every, 2))
     torch.testing.assert_close(some.mean(1), every.mean(1))
+
+
+@pytest.mark.parametrize("pool", [0, 3, 9, 16])
+def test_squares_that_do_not_fill_the_picture_are_one_line(pool: int) -> None:
+    complaint = f"^vision: {pool} x {pool} patches of 8 px do not fill a picture of 64 px$"
+    with pytest.raises(ModelError, match=complaint):
+        VisionTower(dataclasses.replace(CONFIG, pool=pool))

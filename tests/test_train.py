@@ -197,8 +197,11 @@ def test_too_few_patches_for_a_codebook_are_an_error() -> None:
 def test_sprites_are_rendered_anew_for_another_pack(tmp_path: Path) -> None:
     place = Place(tmp_path, RECIPE)
     assert len(place.shop().sprites) == 12
-    write_pack(place.data / "pack.json.xz", [*four_concepts(), concept("dog")])
-    assert len(place.shop().sprites) == 15
+    dog = dataclasses.replace(concept("dog"), looks={"fxemoji": concept("dog").drawings["noto"]})
+    write_pack(place.data / "pack.json.xz", [*four_concepts(), dog])
+    assert len(place.shop().sprites) == 16, "what is only looked at comes last"
+    made = (place.data / "sprites.npy").stat().st_mtime_ns
+    assert len(place.shop().sprites) == 16 and (place.data / "sprites.npy").stat().st_mtime_ns == made
 
 
 # ---- the text tokenizer

@@ -117,6 +117,7 @@ def grown(small: None, tmp_path_factory: pytest.TempPathFactory) -> Grown:
     place.recipe.write_text(ANY, "utf-8")
     for component in ("codec", "vision"):
         place.train(only=component)
+    place.recipe.write_text(ANY.replace("image_size = 64\n", "image_size = 64\npool = 2\n"), "utf-8")
     place.train(only="decoder", warm=True)
     return place
 
@@ -126,6 +127,7 @@ def test_the_components_make_one_model(grown: Grown) -> None:
     assert list(dict.fromkeys(name for name, _ in grown.reports)) == ["dvae", "decoder", "codec", "vision"]
     model = zoo.find(str(grown.model))
     assert model.config.codec is not None and model.config.vision is not None and model.codec_fingerprint
+    assert model.config.vision.pool == 2, "the eyes as the decoder knows them"
     assert model.config.decoder is not None
     assert list(model.config.decoder.modalities) == ["text", "image", "audio", "sight"]
     assert grown.weights("codec")["quantizers.0.codebook"].dtype == torch.float32

@@ -100,6 +100,28 @@ def test_the_loss_is_plain_cross_entropy(make: Make, monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(metrics[modality], value, atol=1e-4, rtol=1e-5)
 
 
+def test_letters_and_phones_add_their_weighted_means(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
+    objective = shaken(make(dict.fromkeys(DIRECTIONS, 2)))
+    batch = batch_of(objective)
+    said: list[Tensor] = []
+    objective.phones.register_forward_hook(lambda module, inputs, output: said.append(inputs[1]))
+    with torch.no_grad():
+        whole, metrics = objective(batch)
+        monkeypatch.setattr(joint, "PHONES", 0.0)
+        without = objective(batch)[0]
+        monkeypatch.setattr(joint, "SPELLING", 0.0)
+        bare = objective(batch)[0]
+    told = sum(metrics[name] for name in ("heard", "now", "soon"))
+    torch.testing.assert_close(whole - without, 0.3 * told, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(without - bare, 0.5 * metrics["spelling"], atol=1e-4, rtol=1e-4)
+    audio = objective.decoder.type_ids["audio"]
+    for i, mask in enumerate(said[: len(said) // 3]):
+        expected = (batch[f"{i}.types"] == audio) & (batch[f"{i}.roles"] == joint.WRITTEN)
+        assert torch.equal(mask, expected)
+    assert any(mask.any() for mask in said)
+
+
 def test_as_many_negatives_as_classes_change_nothing_and_few_estimate(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

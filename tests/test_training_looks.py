@@ -1,18 +1,20 @@
 """Drawings by other sets, which only the eyes are shown: found by name, never by a held-out style's hands."""
 
 import json
-from dataclasses import replace
+import lzma
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from materials import VISION, corpus, tokenizer
+from materials import DECODER, VISION, corpus, materials, tokenizer
 from packs import concept, four_concepts, svg, write_pack
 
 from janus_cli.config import DVAEConfig
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training import heldout
 from janus_cli.training.captions import caption
+from janus_cli.training.joint import JointObjective
 from janus_cli.training.pack import LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
 from janus_cli.training.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
 from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
@@ -58,8 +60,8 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
         place = iconify(tmp_path, package, [names[style]])
         (place / "chars.json").write_text(json.dumps({"23f0": names[style]}))
     iconify(tmp_path, LOOKS["noto-v1"][0], ["wecker"])
-    iconify(tmp_path, LOOKS["fluent-emoji"][0], ["clock"], {"alarm-clock": "clock", "lost": "nowhere"})
-    iconify(tmp_path, LOOKS["emojione"][0], ["alarm", "clock"])
+    iconify(tmp_path, LOOKS["fluent-emoji"][0], ["clock", "alarm-clock"])
+    iconify(tmp_path, LOOKS["emojione"][0], ["clock"], {"alarm-clock": "clock"})  # maybe mirrored
     iconify(tmp_path, LOOKS["fxemoji"][0], ["alarmclock"])
     for language in LANGUAGES:
         folder = tmp_path / NAMES.partition("@")[0] / language
@@ -68,12 +70,16 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
         (folder / "data.json").write_text(json.dumps([row]))
     (clock,) = read_packages(tmp_path)
     found = {name: drawing.split("<g>")[1].split("<")[0].split()[1] for name, drawing in clock.looks.items()}
-    assert found == {"noto-v1": "wecker", "fluent-emoji": "clock", "fxemoji": "alarmclock"}
+    assert found == {"noto-v1": "wecker", "fluent-emoji": "alarm-clock", "fxemoji": "alarmclock"}
 
 
 def test_a_pack_keeps_its_looks_and_an_older_one_has_none(tmp_path: Path) -> None:
     assert read_pack(write_pack(tmp_path / "pack.json.xz", with_looks())) == with_looks()
-    assert not concept("apple").looks
+    rows = [asdict(c) for c in with_looks()]
+    for row in rows:
+        del row["looks"]
+    (tmp_path / "older.json.xz").write_bytes(lzma.compress(json.dumps(rows).encode()))
+    assert read_pack(tmp_path / "older.json.xz") == four_concepts()
 
 
 def test_looks_are_rendered_after_the_drawings_of_the_styles(painted: Sprites, tmp_path: Path) -> None:
@@ -94,6 +100,8 @@ def test_hands_of_a_held_out_style_are_held_out_too() -> None:
     assert heldout.looks(concepts[1], held) == list(LOOKS), "twemoji's hands drew no other set"
     assert heldout.looks(concepts[2], held) == [], "noto-v1 is by noto's"
     assert heldout.looks(concepts[1], {("bear", "fluent")}) == ["noto-v1", "emojione", "fxemoji"]
+    newer = replace(concepts[0], looks={"a set to come": look("emojione")})
+    assert heldout.looks(newer, held) == []
     assert {style for _, style in LOOKS.values()} <= {*STYLES, ""}
 
 
@@ -146,7 +154,27 @@ def test_the_eyes_are_shown_them(painted: Sprites, tmp_path: Path) -> None:
     assert (batch["concept"] != PAD).any()
 
 
+def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: Path) -> None:
+    shared = replace(materials(tmp_path), concepts=with_looks(), sprites=painted)
+    made = JointObjective(DECODER, shared, {"see": 60})
+    batch = made.batch(np.random.default_rng(0), 0)
+    first, styled = len(index(with_looks())), 0
+    rng, others = np.random.default_rng(1), 0
+    for _ in range(200):
+        made._pictures, made._free = [], []
+        _, said = made._see(rng)
+        words = shared.tokenizer.decode(said.ids.tolist())  # type: ignore[attr-defined]
+        look = made._pictures[0].items[0].drawing >= first
+        others += look
+        styled += any(style in words for style in STYLES)
+        assert not (look and any(style in words for style in STYLES)), words
+    assert others > 5 and styled > 20
+    assert batch["pixels"].shape == (60, 3, 64, 64) and 0 < batch["free"].sum() < 60
+
+
 def test_sides_and_colours_of_names_are_kept() -> None:
-    concepts = [concept("apple"), concept("left arrow"), concept("hand pointing right")]
-    assert [carefree(Sample((c,), "noto"), concepts) for c in range(3)] == [True, False, False]
+    names = ("apple", "copyright", "left-facing fist", "hand pointing right", "leftwards hand", "Red apple")
+    concepts = [concept(name) for name in names]
+    free = [carefree(Sample((c,), "noto"), concepts) for c in range(6)]
+    assert free == [True, True, False, False, False, False]
     assert not carefree(Sample((0,), "fluent", hue="red"), concepts)

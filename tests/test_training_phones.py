@@ -1,5 +1,7 @@
 """Sounds of speech on the way: which state answers for which phone, and what learns by it."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ FRAMES = 12
 @pytest.fixture
 def pair() -> tuple[Decoder, Phones]:
     torch.manual_seed(0)
-    decoder = Decoder(DECODER)
+    decoder = Decoder(dataclasses.replace(DECODER, n_layer=6))
     return decoder, Phones(decoder, (["_", "b", "a"], ["a", "_", "p"]))
 
 
@@ -60,9 +62,9 @@ def test_each_state_answers_for_its_phone(pair: tuple[Decoder, Phones]) -> None:
         scores = phones.heads[head](states[layer][row, places])
         return F.cross_entropy(scores, labels[row, [t + shift for t in places]], reduction="none")
 
-    torch.testing.assert_close(losses["heard"], expected("heard", 0, 0, -LATE))
-    torch.testing.assert_close(losses["now"], expected("now", 0, 1, 1))
-    torch.testing.assert_close(losses["soon"], expected("soon", 0, 1, 1 + SOON))
+    torch.testing.assert_close(losses["heard"], expected("heard", 2, 0, -LATE))
+    torch.testing.assert_close(losses["now"], expected("now", 3, 1, 1))
+    torch.testing.assert_close(losses["soon"], expected("soon", 3, 1, 1 + SOON))
     assert [len(losses[k]) for k in ("heard", "now", "soon")] == [FRAMES - LATE, FRAMES, FRAMES - SOON]
 
 
@@ -78,6 +80,14 @@ def test_words_before_do_not_say_when(pair: tuple[Decoder, Phones]) -> None:
     assert len(losses["now"]) == FRAMES - 5 and len(losses["soon"]) == FRAMES - 5 - SOON
 
 
+def test_words_after_a_sound_do_not_answer_for_it(pair: tuple[Decoder, Phones]) -> None:
+    decoder, phones = pair
+    run(decoder, 1)
+    labels = torch.full((1, FRAMES + 1), NONE)
+    labels[0, 1:8] = 1
+    assert len(phones(labels, labels > 9)["heard"]) == 7 - LATE
+
+
 def test_rows_without_speech_have_no_loss(pair: tuple[Decoder, Phones]) -> None:
     decoder, phones = pair
     run(decoder, 2)
@@ -91,4 +101,4 @@ def test_layers_below_learn_and_those_above_do_not(pair: tuple[Decoder, Phones])
     labels = torch.zeros(1, FRAMES + 1, dtype=torch.int64)
     phones(labels, labels == 0)["soon"].sum().backward()
     grads = [any(p.grad is not None and p.grad.any() for p in layer.parameters()) for layer in decoder.layers]
-    assert grads == [True, False]
+    assert grads == [True] * 4 + [False] * 2

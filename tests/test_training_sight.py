@@ -101,6 +101,16 @@ def test_turning_keeps_the_middle_and_moves_the_rest() -> None:
     assert places.std() > 0.5 and weights.sum((1, 2)).std() > 5
 
 
+def test_half_of_the_free_are_mirrored_and_no_others() -> None:
+    torch.manual_seed(0)
+    pixels = torch.full((64, 3, 32, 32), -1.0)
+    pixels[..., :16] = 1
+    for free, least, most in ((True, 20, 44), (False, 0, 0)):
+        seen = varied(pixels, torch.full((64,), free))
+        mirrored = seen[..., 20:].mean((1, 2, 3)) > seen[..., :12].mean((1, 2, 3))
+        assert least <= mirrored.sum() <= most
+
+
 def test_pictures_that_speak_of_colours_keep_theirs(objective: VisionObjective) -> None:
     torch.manual_seed(0)
     pixels = torch.ones(2, 3, 64, 64)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import VisionConfig
+from janus_cli.errors import ModelError
 
 
 class PatchEmbed(nn.Module):
@@ -87,7 +88,11 @@ class VisionTower(nn.Module):
     """Normalised pixels [B, 3, S, S] -> features [B, n_token, D]; n_token = (S / (patch * pool))^2."""
 
     def __init__(self, cfg: VisionConfig) -> None:
+        """Raises ModelError for squares of patches that don't fill the picture."""
         super().__init__()
+        if cfg.pool < 1 or cfg.image_size % (cfg.patch * cfg.pool):
+            raise ModelError(f"vision: {cfg.pool} x {cfg.pool} patches of {cfg.patch} px do not fill a "
+                             f"picture of {cfg.image_size} px")
         self.cfg = cfg
         self.patch_embed = PatchEmbed(cfg)
         self.pos_embed = nn.Parameter(torch.zeros(1, (cfg.image_size // cfg.patch) ** 2, cfg.dim))

@@ -1,7 +1,7 @@
 """Captions for samples: names, keywords, styles, colours and a small scene grammar.
 
-Knows words only. Unstyled captions always mean the default style, so that no caption has three
-equally good pictures; all other styles are named.
+Knows words only. Of what is to be drawn, captions without a style always mean the default one, so that no
+caption has three equally good pictures; all other styles are named. What is only looked at may have none.
 """
 
 from collections.abc import Sequence

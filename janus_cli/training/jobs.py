@@ -176,7 +176,8 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     weights.save(module, path, dtype)
     config = shop.model / "config.json"
     before = read_config(config) if config.exists() else shop.recipe.model
-    present = {c: getattr(before if c != component else shop.recipe.model, c) for c in COMPONENTS}
+    new = {component, "vision"} if isinstance(objective, JointObjective) else {component}
+    present = {c: getattr(shop.recipe.model if c in new else before, c) for c in COMPONENTS}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
     write_config(dataclasses.replace(shop.recipe.model, **present), config)
 

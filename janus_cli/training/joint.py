@@ -71,9 +71,10 @@ class JointObjective(nn.Module):
     """A batch has `mix[direction]` sequences of each direction.
 
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
-    `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. The vision
-    encoder stays as it is. In the middle of the decoder, what is heard is also spelled and the sounds of
-    speech are told; that is thrown away afterwards (spelling.py, phones.py).
+    `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. Half of the
+    single drawings that are seen are other sets'; the vision encoder stays as it is. In the middle of the
+    decoder, what is heard is also spelled and the sounds of speech are told; that is thrown away afterwards
+    (spelling.py, phones.py).
     """
 
     def __init__(
@@ -92,8 +93,9 @@ class JointObjective(nn.Module):
         self.audio = self.decoder.adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
         self.phones = Phones(self.decoder, (materials.heard.alphabet, materials.said.alphabet))
+        self.heard_phones, self.said_phones = self.phones.numbers
         self._pictures: list[Scene] = []  # what the batch being made looks at
-        self._free: list[bool] = []  # and whether in any colours
+        self._free: list[bool] = []  # and whether in any colours, and mirrored
 
     def initialise(self, codec: Codec, image_codebook: Tensor | None) -> None:
         """Embeddings of codes from their codebooks; the image's stay as they are where none is given."""
@@ -128,7 +130,8 @@ class JointObjective(nn.Module):
 
     def _sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Part:
         clean = self._frames(source.frames(number))
-        phones = self.phones.numbers[source is self.m.said][source.pronounced(number)]
+        numbers = self.heard_phones if source is self.m.heard else self.said_phones
+        phones = numbers[source.pronounced(number)]
         if role == READ:
             pace = hurried(len(clean), rng)
             clean, phones = clean[pace], phones[pace]
@@ -188,7 +191,10 @@ class JointObjective(nn.Module):
                 self._sound(self.m.said, number, WRITTEN, rng)]
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Columns of each group of rows as `<group>.ids` ..., [B, T]; pictures looked at, [N, 3, S, S]."""
+        """Columns of each group of rows as `<group>.ids` ..., [B, T]; pictures looked at, and which are free.
+
+        pixels: [N, 3, S, S]; free: bool [N], those that may be dyed and mirrored.
+        """
         self._pictures, self._free = [], []
         makers = (self._draw, self._see, self._hear, self._speak, self._hear_draw, self._see_speak)
         make = dict(zip(DIRECTIONS, makers, strict=True))
@@ -214,10 +220,11 @@ class JointObjective(nn.Module):
         for i in range(sum(name.endswith(".ids") for name in batch)):
             ids, types, rows, cols, target, role, phones = (batch[f"{i}.{name}"] for name in COLUMNS)
             out = self.decoder(ids, types, rows, cols, features=features)
-            heard = (types == self.decoder.type_ids["audio"]) & (role == READ) & (ids != DELIMITER)
+            speech = types == self.decoder.type_ids["audio"]
+            heard = speech & (role == READ) & (ids != DELIMITER)
             words = (types == self.decoder.type_ids["text"]) & (role == WRITTEN) & (target > END)
             spelled += self.spelling(heard, torch.where(words, target, NONE))
-            told.append(self.phones(phones, (types == self.decoder.type_ids["audio"]) & (role == WRITTEN)))
+            told.append(self.phones(phones, speech & (role == WRITTEN)))
             learned = target != NONE
             hidden.append(out[learned])
             targets.append(target[learned])

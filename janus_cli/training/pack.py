@@ -1,7 +1,7 @@
 """The data pack: emoji drawings and their names in several languages, in one small file.
 
 Knows the npm packages that the pictures come from and how their names fit together. The pack
-(about 10 MB) is all that a training machine needs; it is built once and never committed.
+(about 7 MB) is all that a training machine needs; it is built once and never committed.
 """
 
 import json
@@ -21,7 +21,7 @@ STYLES = {
     "twemoji": "@iconify-json/twemoji@1.2.5",
 }
 # sets that are looked at and never drawn -> npm package, the style by the same hands (licences: Apache-2.0,
-# MIT, CC-BY-4.0)
+# MIT, CC-BY-4.0, Apache-2.0)
 LOOKS = {
     "noto-v1": ("@iconify-json/noto-v1@1.2.5", "noto"),
     "fluent-emoji": ("@iconify-json/fluent-emoji@1.2.7", "fluent"),
@@ -58,7 +58,7 @@ def _key(hexcode: str) -> str:
 
 
 def _icons(folder: Path) -> dict[str, str]:
-    """Name -> SVG of one iconify set, under its aliases, too."""
+    """Name -> SVG of one iconify set."""
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
     whole = {"left": 0, "top": 0, "width": icons.get("width", 16), "height": icons.get("height", 16)}
     drawings: dict[str, str] = {}
@@ -66,22 +66,23 @@ def _icons(folder: Path) -> dict[str, str]:
         box = " ".join(str(icon.get(edge, default)) for edge, default in whole.items())
         head = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
         drawings[name] = f'{head} viewBox="{box}">{icon["body"]}</svg>'
-    for name, alias in icons.get("aliases", {}).items():
-        if alias.get("parent") in drawings:
-            drawings.setdefault(name, drawings[alias["parent"]])
     return drawings
 
 
 def _names(folder: Path) -> dict[str, str]:
-    """Hexcode key -> name of one iconify set."""
+    """Hexcode key -> name of one iconify set's icon, an alias followed to it."""
+    aliases = json.loads((folder / "icons.json").read_text("utf-8")).get("aliases", {})
     names: dict[str, str] = {}
     for code, name in json.loads((folder / "chars.json").read_text("utf-8")).items():
-        names.setdefault(_key(code), name)
+        names.setdefault(_key(code), aliases.get(name, {}).get("parent", name))
     return names
 
 
 def _looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
-    """Set -> drawing under one of `names`; some sets write names without hyphens, none has hexcodes."""
+    """Set -> drawing under one of `names`; some sets write names without hyphens, none has hexcodes.
+
+    Aliases are not followed: some are mirrored, and some are another thing (a cricket is a bat).
+    """
     spellings = sorted(names) + sorted(name.replace("-", "") for name in names)
     found = {look: next((drawn[n] for n in spellings if n in drawn), None) for look, drawn in sets.items()}
     return {look: svg for look, svg in found.items() if svg is not None}

@@ -7,7 +7,7 @@ which only the words can tell it. What is heard is told as in 1704.01631. It is 
 
 from collections.abc import Sequence
 
-import torch
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,7 +33,7 @@ class Phones(nn.Module):
         """One alphabet for each source of speech; they are made one."""
         super().__init__()
         self.alphabet = sorted(set().union(*alphabets))
-        self.numbers = [torch.tensor([self.alphabet.index(p) for p in own]).numpy() for own in alphabets]
+        self.numbers = [np.array([self.alphabet.index(p) for p in own], np.int64) for own in alphabets]
         dim = decoder.cfg.dim
         self.heads = nn.ModuleDict({
             name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(self.alphabet)))
@@ -49,7 +49,7 @@ class Phones(nn.Module):
         output. A state tells of the next token, so `now` is one place ahead.
         """
         labels = {
-            "heard": moved(phones.masked_fill(said, NONE), -LATE),
+            "heard": moved(phones, -LATE).masked_fill(said | (phones == NONE), NONE),
             "now": moved(phones, 1).masked_fill(~said, NONE),  # the words before it don't say when
             "soon": moved(phones, 1 + SOON).masked_fill(~said, NONE),
         }

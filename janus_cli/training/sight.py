@@ -4,6 +4,7 @@ The text side is a bag of the caption's tokens; it and the pooling are thrown aw
 captions of its batch, every single drawing is told from the names of all concepts.
 """
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from janus_cli.config import VisionConfig
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.captions import caption
+from janus_cli.training.captions import COLOUR_WORDS, caption
 from janus_cli.training.generator import Corpus
 from janus_cli.training.judging import soil, warp
 from janus_cli.training.pack import Concept
@@ -26,6 +27,7 @@ WIDTH = 256  # of the space in which pictures and captions meet
 SLOTS = 16  # tokens of a caption that count
 THROUGH = 0.3  # share of pictures seen through the image tokenizer, as those of a pipe are
 PAD = -1
+SIDES = {"left", "right", "leftwards", "rightwards"}
 WARMEST = 4.6  # log of the highest inverse temperature, 100
 
 
@@ -55,15 +57,15 @@ def dye(pixels: Tensor, angle: float = 0.6, gain: float = 0.25) -> Tensor:
 
 
 def varied(pixels: Tensor, free: Tensor) -> Tensor:
-    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also in other colours, turned, stretched."""
+    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also dyed, turned, stretched, mirrored."""
     seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
     return soil(seen.clamp(-1, 1), 0.04)
 
 
 def carefree(sample: Sample, concepts: Sequence[Concept]) -> bool:
     """Whether the caption stays true in other colours and mirrored."""
-    name = concepts[sample.concepts[0]].name
-    return sample.kind == "plain" and "left" not in name and "right" not in name
+    name = set(re.findall(r"[a-z]+", concepts[sample.concepts[0]].name.lower()))
+    return sample.kind == "plain" and not name & (COLOUR_WORDS | SIDES)
 
 
 class Bag(nn.Module):

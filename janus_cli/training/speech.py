@@ -4,7 +4,6 @@ Knows one library in this process; texts and what they mean are others' business
 """
 
 import ctypes
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,9 +90,11 @@ class Speaker:
         """Keep a stretch of samples and the phones that it tells of; 0 tells espeak-ng to go on."""
         if count:
             self._stretches.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        for event in itertools.takewhile(lambda e: e.type != _LAST, (events[i] for i in itertools.count())):
-            if event.type == _PHONE:
-                self._phones.append((event.id.string.decode("ascii", "replace"), event.sample))
+        i = 0
+        while events and events[i].type != _LAST:
+            if events[i].type == _PHONE:
+                self._phones.append((events[i].id.string.decode("ascii", "replace"), events[i].sample))
+            i += 1
         return 0
 
     def say(self, utterance: Utterance) -> np.ndarray:

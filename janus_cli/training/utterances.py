@@ -46,7 +46,7 @@ class Utterances:
 
 
 def description(sample: Sample, concepts: Sequence[Concept]) -> str:
-    """What a picture shows, always in the same words: things, number and places, background, style."""
+    """What a picture shows, always in the same words: things, number and places, background, style if any."""
     names = [concepts[c].name for c in sample.concepts]
     phrase = scene_phrase(sample, names) if sample.layout else names[0]
     phrase = recoloured(phrase, sample.hue) if sample.hue else phrase
@@ -113,8 +113,8 @@ def heard(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[C
 def said(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept],
          rng: np.random.Generator) -> list[Utterance]:
     """Captions of the chosen samples in the model's own voice; half without a style, in the fewest words."""
-    bare = [replace(samples[i], style="") if rng.random() < 0.5 else samples[i] for i in chosen]
-    return [Utterance(wording(s, concepts, rng) if s.style else description(s, concepts)) for s in bare]
+    return [Utterance(description(replace(samples[i], style=""), concepts)) if rng.random() < 0.5
+            else Utterance(wording(samples[i], concepts, rng)) for i in chosen]
 
 
 def save(utterances: Utterances, path: Path, key: str) -> None:

@@ -100,14 +100,14 @@ class Workshop:
     def utterances(self, own: bool, count: int, corpus: Corpus) -> Utterances:
         """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""
         path = self.data / ("said.npz" if own else "heard.npz")
-        book = float(self.codec.codebooks.double().abs().sum())
-        key = f"phones {count} {self.recipe.seed} {book} {len(self.samples)} {len(self.concepts)}"
-        if (found := utterances.load(path, key)) is not None:
-            return found
         rng = np.random.default_rng([self.recipe.seed, own])
         chosen = [int(i) for i in corpus.draw(rng, count)]
         speak = utterances.said if own else utterances.heard
         spoken = speak(self.samples, chosen, self.concepts, rng)
+        book = float(self.codec.codebooks.double().abs().sum())
+        key = f"phones {hashlib.sha256(f'{spoken}{chosen}'.encode()).hexdigest()} {book}"
+        if (found := utterances.load(path, key)) is not None:
+            return found
         made = utterances.synthesise(spoken, chosen, self.codec, self.track, "speaking")
         utterances.save(made, path, key)
         return made

@@ -139,7 +139,7 @@ def check_writes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to write."""
     if not (is_published(model) or sees(model) or hears(model) or _reads_more(model)):
         raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears: "
-                         "name one that does, or a Janus-Pro checkpoint, with --model")
+                         f"name one that does ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model")
 
 
 def check_describes(model: zoo.Model) -> None:
@@ -147,7 +147,7 @@ def check_describes(model: zoo.Model) -> None:
     check_writes(model)
     if not (is_published(model) or sees(model)):
         raise UsageError(f"model {model.name} describes no pictures: its decoder has no sight: name one that "
-                         "has, or a Janus-Pro checkpoint, with --model")
+                         f"has ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model")
 
 
 def check_asked(model: zoo.Model) -> None:
@@ -162,7 +162,7 @@ def check_speaks(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to make sounds and to take them."""
     if not hears(model):
         raise UsageError(f"model {model.name} neither speaks nor hears: its decoder knows no audio: name one "
-                         "that does with --model")
+                         f"that does ({zoo.SENSES}) with --model")
 
 
 def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -> None:

@@ -50,7 +50,7 @@ def describe(
 ) -> None:
     """Put pictures into words.
 
-    janus describe cat.png
+    janus describe cat.png -m pocket-any
     """
     if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")

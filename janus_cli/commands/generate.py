@@ -62,7 +62,7 @@ def generate(
 ) -> None:
     """Prompts of words, pictures and sounds to tokens of a picture, words or a sound.
 
-    janus tokenize audio say-a-red-apple.wav | janus generate --to image | janus decode -o apple.png
+    janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
     if to is not Target.text and max_tokens is not None:
         raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")

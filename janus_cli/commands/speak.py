@@ -44,7 +44,7 @@ def speak(
 ) -> None:
     """Say words aloud.
 
-    janus speak "a red apple" -o apple.wav
+    janus speak "rocket" -m pocket-any -o rocket.wav
     """
     if any(not text.strip() for text in texts or []):
         raise UsageError("an empty text: say what to say")

@@ -38,7 +38,7 @@ def transcribe(
 ) -> None:
     """Put speech into words.
 
-    janus transcribe say.wav
+    janus transcribe say.wav -m pocket-any
     """
     pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
     check_speaks(pipeline.model)

@@ -142,6 +142,7 @@ class VisionConfig:
     image_size: int = 384  # pixels per side; pictures are resized and padded to it
     stem: int = 0  # channels of the first of the convolutions that embed a patch; 0 = one linear map
     pool: int = 1  # sides of the squares of patches whose features are averaged into one token
+    summary: bool = False  # the mean of all features follows as a last token
     norm_eps: float = 1e-6
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # of pixels on [0, 1], red green blue
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -149,7 +150,7 @@ class VisionConfig:
     @property
     def n_token(self) -> int:
         """Tokens of one picture."""
-        return (self.image_size // (self.patch * self.pool)) ** 2
+        return (self.image_size // (self.patch * self.pool)) ** 2 + self.summary
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,34 @@ def test_fewer_tokens_are_the_same_eyes() -> None:
     torch.testing.assert_close(some.mean(1), every.mean(1))
 
 
+def test_the_mean_of_all_comes_last() -> None:
+    torch.manual_seed(0)
+    tower = VisionTower(dataclasses.replace(CONFIG, pool=2))
+    more = VisionTower(dataclasses.replace(CONFIG, pool=2, summary=True))
+    more.load_state_dict(tower.state_dict())
+    pixels = torch.rand(2, 3, 64, 64)
+    features = more(pixels)
+    assert features.shape == (2, more.cfg.n_token, 32) and more.cfg.n_token == 17
+    torch.testing.assert_close(features[:, :-1], tower(pixels))
+    torch.testing.assert_close(features[:, -1], tower(pixels).mean(1))
+
+
+def test_patches_that_are_not_looked_at_count_for_nothing() -> None:
+    torch.manual_seed(0)
+    tower = VisionTower(dataclasses.replace(CONFIG, stem=0, pool=2, summary=True))
+    torch.nn.init.normal_(tower.pos_embed)
+    pixels, kept = torch.rand(2, 3, 64, 64), torch.tensor([[0, 9, 63], [7, 8, 20]])
+    features = tower(pixels, kept)
+    assert features.shape == (2, 3, 32)
+    pixels[0, :, :8, 8:], pixels[1, :, 40:] = 0, 1
+    torch.testing.assert_close(tower(pixels, kept), features)
+    pixels[0, :, 8:16, 8:16] = 0  # patch 9
+    changed = (tower(pixels, kept) - features).abs().amax((1, 2))
+    assert changed[0] > 1e-3 and changed[1] < 1e-5
+    every = torch.arange(64).expand(2, -1)
+    torch.testing.assert_close(pooled(tower(pixels, every), 2), tower(pixels)[:, :-1])
+
+
 @pytest.mark.parametrize("pool", [0, 3, 9, 16])
 def test_squares_that_do_not_fill_the_picture_are_one_line(pool: int) -> None:
     complaint = f"^vision: {pool} x {pool} patches of 8 px do not fill a picture of 64 px$"

@@ -14,6 +14,7 @@ from janus_cli.config import DVAEConfig
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training import heldout
 from janus_cli.training.captions import caption
+from janus_cli.training.generator import END
 from janus_cli.training.joint import JointObjective
 from janus_cli.training.pack import LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
 from janus_cli.training.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
@@ -21,7 +22,8 @@ from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other
 from janus_cli.training.sight import PAD, VisionObjective, carefree
 from janus_cli.training.utterances import description
 
-COLOUR = {"noto-v1": "#0a0", "fluent-emoji": "#00a", "emojione": "#0aa", "fxemoji": "#aa0"}
+COLOUR = {"noto-v1": "#0a0", "fluent-emoji": "#00a", "emojione": "#0aa", "fxemoji": "#aa0",
+          "streamline": "#a0a", "fluent-black": "#000", "emojione-black": "#111"}  # fmt: skip
 
 
 def look(name: str, height: int = 4) -> str:
@@ -63,6 +65,9 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
     iconify(tmp_path, LOOKS["fluent-emoji"][0], ["clock", "alarm-clock"])
     iconify(tmp_path, LOOKS["emojione"][0], ["clock"], {"alarm-clock": "clock"})  # maybe mirrored
     iconify(tmp_path, LOOKS["fxemoji"][0], ["alarmclock"])
+    iconify(tmp_path, LOOKS["streamline"][0], ["alarm-clock-2", "alarm-clock-1"])
+    iconify(tmp_path, LOOKS["fluent-black"][0], ["alarm-clock-1", "wecker"])
+    iconify(tmp_path, LOOKS["emojione-black"][0], ["clock"])
     for language in LANGUAGES:
         folder = tmp_path / NAMES.partition("@")[0] / language
         folder.mkdir(parents=True)
@@ -70,7 +75,8 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
         (folder / "data.json").write_text(json.dumps([row]))
     (clock,) = read_packages(tmp_path)
     found = {name: drawing.split("<g>")[1].split("<")[0].split()[1] for name, drawing in clock.looks.items()}
-    assert found == {"noto-v1": "wecker", "fluent-emoji": "alarm-clock", "fxemoji": "alarmclock"}
+    assert found == {"noto-v1": "wecker", "fluent-emoji": "alarm-clock", "fxemoji": "alarmclock",
+                     "streamline": "alarm-clock-1", "fluent-black": "wecker"}  # fmt: skip
 
 
 def test_a_pack_keeps_its_looks_and_an_older_one_has_none(tmp_path: Path) -> None:
@@ -84,7 +90,8 @@ def test_a_pack_keeps_its_looks_and_an_older_one_has_none(tmp_path: Path) -> Non
 
 def test_looks_are_rendered_after_the_drawings_of_the_styles(painted: Sprites, tmp_path: Path) -> None:
     plain = render_all(four_concepts(), tmp_path / "plain.npy")
-    assert len(painted) == len(plain) + 9 and np.array_equal(painted.full[: len(plain)], plain)
+    assert len(painted) == len(plain) + 2 * len(LOOKS) + 1
+    assert np.array_equal(painted.full[: len(plain)], plain)
     first = len(plain) + looks_index(with_looks()).index((1, "emojione"))
     assert (painted.full[first, 128, 128] == (0x00, 0xAA, 0xAA, 255)).all()
 
@@ -99,7 +106,8 @@ def test_hands_of_a_held_out_style_are_held_out_too() -> None:
     assert heldout.looks(concepts[0], held) == list(LOOKS)
     assert heldout.looks(concepts[1], held) == list(LOOKS), "twemoji's hands drew no other set"
     assert heldout.looks(concepts[2], held) == [], "noto-v1 is by noto's"
-    assert heldout.looks(concepts[1], {("bear", "fluent")}) == ["noto-v1", "emojione", "fxemoji"]
+    assert heldout.looks(concepts[1], {("bear", "fluent")}) == [
+        "noto-v1", "emojione", "fxemoji", "streamline", "emojione-black"]  # fmt: skip
     newer = replace(concepts[0], looks={"a set to come": look("emojione")})
     assert heldout.looks(newer, held) == []
     assert {style for _, style in LOOKS.values()} <= {*STYLES, ""}
@@ -142,7 +150,7 @@ def test_what_has_no_style_is_told_without_one() -> None:
 
 def test_the_eyes_are_shown_them(painted: Sprites, tmp_path: Path) -> None:
     dvae = DVAE(DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=1))
-    made = VisionObjective(VISION, corpus(), with_looks(), painted, tokenizer(tmp_path), dvae, batch_size=200)
+    made = VisionObjective(VISION, corpus(), with_looks(), painted, tokenizer(tmp_path), dvae, batch_size=600)
     batch = made.batch(np.random.default_rng(0), 0)
     shown = {picture.numpy().tobytes() for picture in ((batch["pixels"] + 1) * 127.5).round().byte()}
     seen = set()
@@ -168,6 +176,7 @@ def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: P
         others += look
         styled += any(style in words for style in STYLES)
         assert not (look and any(style in words for style in STYLES)), words
+        assert said.end is None if look else said.end == END or len(said.ids) == made.text_slots
     assert others > 5 and styled > 20
     assert batch["pixels"].shape == (60, 3, 64, 64) and 0 < batch["free"].sum() < 60
 

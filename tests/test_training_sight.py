@@ -9,11 +9,12 @@ from materials import CONCEPTS, VISION, WEIGHTS, corpus, sprites, tokenizer
 
 from janus_cli.config import DVAEConfig
 from janus_cli.nets.dvae import DVAE
+from janus_cli.training import sight
 from janus_cli.training.generator import Corpus
 from janus_cli.training.optim import muon
 from janus_cli.training.pictures import compose
 from janus_cli.training.samples import scene_of
-from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, turn, varied
+from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, mixed, turn, varied
 
 
 @pytest.fixture
@@ -99,6 +100,41 @@ def test_turning_keeps_the_middle_and_moves_the_rest() -> None:
     weights = (turned + 1).mean(1)
     places = (weights * torch.arange(32.0)).sum((1, 2)) / weights.sum((1, 2))
     assert places.std() > 0.5 and weights.sum((1, 2)).std() > 5
+
+
+def test_another_picture_is_mixed_in_all_over_or_in_a_rectangle() -> None:
+    torch.manual_seed(0)
+    ours, others = torch.ones(400, 3, 32, 32), -torch.ones(400, 3, 32, 32)
+    blend, share = mixed(ours, others)
+    assert blend.shape == ours.shape and share.shape == (400,)
+    assert share.min() >= 0.45 and share.max() <= 1 and 0.7 < share.mean() < 0.8
+    torch.testing.assert_close((blend.mean((1, 2, 3)) + 1) / 2, share)
+    sharp = blend.abs().amin((1, 2, 3)) == 1
+    assert 150 < sharp.sum() < 250, "the others are even"
+    assert (blend[~sharp].amax((1, 2, 3)) - blend[~sharp].amin((1, 2, 3)) < 1e-6).all()
+    corner = (blend[sharp][:, 0] < 0).flatten(1).float().argmax(1)
+    assert len(corner.unique()) > 50, "rectangles are anywhere"
+
+
+def test_what_is_mixed_goes_by_both_names(
+    objective: VisionObjective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a share of a half, the loss is the mean of those with either name alone."""
+    objective.batch_size = 40
+    batch = objective.batch(np.random.default_rng(0), 0)
+    single = (batch["concept"] != PAD).nonzero()[:, 0]
+    first = single[: len(single) // 2]
+    others = {**batch, "concept": batch["concept"].index_copy(0, first, batch["concept"][first.roll(1)])}
+    objective._seen = lambda pixels, free: pixels  # type: ignore[method-assign]
+    losses = {}
+    for share in (0.5, 1.0):
+        monkeypatch.setattr(sight, "mixed", lambda a, b, s=share: (a, torch.full((len(a),), s)))
+        for name, rows in (("first", batch), ("second", others)):
+            torch.manual_seed(0)
+            losses[share, name] = objective(rows)[1]["names"].item()
+    assert losses[1.0, "first"] != pytest.approx(losses[1.0, "second"], rel=1e-6)
+    means = (losses[1.0, "first"] + losses[1.0, "second"]) / 2
+    assert losses[0.5, "first"] == pytest.approx(means, rel=1e-5)
 
 
 def test_half_of_the_free_are_mirrored_and_no_others() -> None:

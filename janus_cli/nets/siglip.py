@@ -1,7 +1,7 @@
 """Janus-Pro's eyes as published: the SigLIP-L/16-384 vision transformer (2303.15343), without its pooling.
 
 No class token: every patch gives one feature; ours averages squares of them, so that a picture is a short
-prompt. Part names are those of the published weights (timm's).
+prompt, and adds the mean of all. Part names are those of the published weights (timm's).
 Facts: github deepseek-ai/Janus at 1daa72f, janus/models/siglip_vit.py.
 """
 
@@ -85,7 +85,10 @@ class Block(nn.Module):
 
 
 class VisionTower(nn.Module):
-    """Normalised pixels [B, 3, S, S] -> features [B, n_token, D]; n_token = (S / (patch * pool))^2."""
+    """Normalised pixels [B, 3, S, S] -> features [B, n_token, D]: (S / (patch * pool))^2 in raster scan.
+
+    With `cfg.summary` their mean comes last: what a thing is, where the others tell where it is.
+    """
 
     def __init__(self, cfg: VisionConfig) -> None:
         """Raises ModelError for squares of patches that don't fill the picture."""
@@ -99,12 +102,18 @@ class VisionTower(nn.Module):
         self.blocks = nn.ModuleList(Block(cfg) for _ in range(cfg.n_layer))
         self.norm = nn.LayerNorm(cfg.dim, cfg.norm_eps)
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
+        """With `kept` [B, K], numbers of patches, only these are looked at; their features are [B, K, D]."""
         x = self.patch_embed(pixels.to(self.pos_embed.dtype)) + self.pos_embed
+        if kept is not None:
+            x = x.take_along_dim(kept[..., None], 1)
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.norm(x)
-        return pooled(out, self.cfg.pool) if self.cfg.pool > 1 else out
+        if kept is not None:
+            return out
+        out = pooled(out, self.cfg.pool) if self.cfg.pool > 1 else out
+        return torch.cat([out, out.mean(1, keepdim=True)], 1) if self.cfg.summary else out
 
 
 def pooled(features: Tensor, side: int) -> Tensor:

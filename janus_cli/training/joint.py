@@ -72,7 +72,8 @@ class JointObjective(nn.Module):
 
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. Half of the
-    single drawings that are seen are other sets'; the vision encoder stays as it is. In the middle of the
+    single drawings that are seen are other sets', and whether a style is said after their name is not
+    learned from these; the vision encoder stays as it is. In the middle of the
     decoder, what is heard is also spelled and the sounds of speech are told; that is thrown away afterwards
     (spelling.py, phones.py).
     """
@@ -108,10 +109,11 @@ class JointObjective(nn.Module):
 
     # ---- parts of a sequence
 
-    def _words(self, text: str, role: int) -> Part:
+    def _words(self, text: str, role: int, whole: bool = True) -> Part:
+        """What is said; unless it is `whole`, more might follow."""
         ids = np.array(self.m.tokenizer.encode(text).ids, np.int64)  # type: ignore[attr-defined]
         kept = ids[: self.text_slots]
-        return Part("text", kept, kept, END if len(kept) == len(ids) else None, role)
+        return Part("text", kept, kept, END if whole and len(kept) == len(ids) else None, role)
 
     def _image(self, sample: int, rng: np.random.Generator) -> Part:
         codes = self.m.corpus.codes[sample].astype(np.int64)
@@ -166,7 +168,8 @@ class JointObjective(nn.Module):
     def _see(self, rng: np.random.Generator) -> list[Part]:
         sample = self.m.corpus.samples[int(self.m.corpus.draw(rng, 1)[0])]
         shown, scene = looked_at(sample, self.numbers, self.looks, rng)
-        return [self._sight(shown, scene), self._words(description(shown, self.m.concepts), WRITTEN)]
+        words = self._words(description(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
+        return [self._sight(shown, scene), words]
 
     def _hear(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.heard)))

@@ -21,12 +21,15 @@ STYLES = {
     "twemoji": "@iconify-json/twemoji@1.2.5",
 }
 # sets that are looked at and never drawn -> npm package, the style by the same hands (licences: Apache-2.0,
-# MIT, CC-BY-4.0, Apache-2.0)
+# MIT, CC-BY-4.0, Apache-2.0, CC-BY-4.0, MIT, CC-BY-4.0)
 LOOKS = {
     "noto-v1": ("@iconify-json/noto-v1@1.2.5", "noto"),
     "fluent-emoji": ("@iconify-json/fluent-emoji@1.2.7", "fluent"),
     "emojione": ("@iconify-json/emojione@1.2.3", ""),
     "fxemoji": ("@iconify-json/fxemoji@1.2.2", ""),
+    "streamline": ("@iconify-json/streamline-emojis@1.2.4", ""),
+    "fluent-black": ("@iconify-json/fluent-emoji-high-contrast@1.2.6", "fluent"),
+    "emojione-black": ("@iconify-json/emojione-monotone@1.2.1", ""),
 }
 NAMES = "emojibase-data@17.0.0"  # MIT
 LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
@@ -79,11 +82,12 @@ def _names(folder: Path) -> dict[str, str]:
 
 
 def _looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
-    """Set -> drawing under one of `names`; some sets write names without hyphens, none has hexcodes.
+    """Set -> drawing under one of `names`; some sets leave out hyphens or count drawings, none has hexcodes.
 
     Aliases are not followed: some are mirrored, and some are another thing (a cricket is a bat).
     """
     spellings = sorted(names) + sorted(name.replace("-", "") for name in names)
+    spellings += sorted(f"{name}-1" for name in names)
     found = {look: next((drawn[n] for n in spellings if n in drawn), None) for look, drawn in sets.items()}
     return {look: svg for look, svg in found.items() if svg is not None}
 

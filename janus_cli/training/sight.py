@@ -1,11 +1,14 @@
 """Training objective of the vision encoder: pictures and their captions side by side (CLIP, 2103.00020).
 
 The text side is a bag of the caption's tokens; it and the pooling are thrown away afterwards. Besides the
-captions of its batch, every single drawing is told from the names of all concepts.
+captions of its batch, every single drawing is told from the names of all concepts, half of them while a
+second one is mixed in (mixup, 1710.09412; CutMix, 1905.04899); a part of the patches is not looked at
+(FLIP, 2212.00794).
 """
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,6 +29,8 @@ from janus_cli.training.tokenizer import to_tensor
 WIDTH = 256  # of the space in which pictures and captions meet
 SLOTS = 16  # tokens of a caption that count
 THROUGH = 0.3  # share of pictures seen through the image tokenizer, as those of a pipe are
+MIXED = 0.5  # share of single drawings with another mixed in
+LOOKED = 0.75  # share of the patches that are looked at
 PAD = -1
 SIDES = {"left", "right", "leftwards", "rightwards"}
 WARMEST = 4.6  # log of the highest inverse temperature, 100
@@ -60,6 +65,22 @@ def varied(pixels: Tensor, free: Tensor) -> Tensor:
     """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also dyed, turned, stretched, mirrored."""
     seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
     return soil(seen.clamp(-1, 1), 0.04)
+
+
+def mixed(pixels: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures [B, 3, S, S] with `other` mixed in: half of them all over, half in a rectangle.
+
+    Second, the share of the first in each [B], over a half.
+    """
+    count, side = len(pixels), pixels.shape[-1]
+    draw = torch.rand(4, count, 1, 1, device=pixels.device)
+    share = 1 - draw[0] / 2
+    height = width = (1 - share).sqrt()  # of the rectangle, in sides
+    at = (torch.arange(side, device=pixels.device) + 0.5) / side
+    top, left = draw[1] * (1 - height), draw[2] * (1 - width)
+    across = ((at >= left) & (at < left + width)) & ((at >= top) & (at < top + height)).transpose(1, 2)
+    weight = torch.where(draw[3] < 0.5, share, 1 - across.to(share))
+    return torch.lerp(other, pixels, weight[:, None].to(pixels)), weight.mean((1, 2))
 
 
 def carefree(sample: Sample, concepts: Sequence[Concept]) -> bool:
@@ -133,23 +154,38 @@ class VisionObjective(nn.Module):
         through = self.dvae.decode(self.dvae.encode(pixels[:count])).float().clamp(-1, 1)
         return varied(torch.cat([through, pixels[count:]]), free)
 
-    def embed(self, pixels: Tensor) -> Tensor:
-        """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S]."""
-        return F.normalize(self.pool(self.vision(pixels).mean(1)).float(), dim=-1)
+    def embed(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S], or of the patches `kept` [B, K]."""
+        return F.normalize(self.pool(self.vision(pixels, kept).mean(1)).float(), dim=-1)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the shares of captions and names that were found."""
-        picture, text = self.embed(self._seen(batch["pixels"], batch["free"])), self.bag(batch["text"])
+        """Loss, and the shares of captions and names that were found where nothing was mixed in."""
+        seen, concept = self._seen(batch["pixels"], batch["free"]), batch["concept"]
+        single = (concept != PAD).nonzero()[:, 0]
+        first, clear = single.tensor_split([int(MIXED * len(single))])
+        second = first.roll(1)
+        blend, share = mixed(seen[first], seen[second])
+        picture = self.embed(seen.index_copy(0, first, blend), self._glimpse(len(seen)))
         heat = self.scale.clamp(max=WARMEST).exp()
-        scores = heat * picture @ text.T
-        own = torch.arange(len(scores), device=scores.device)
-        together = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-        single = batch["concept"] != PAD
-        named = heat * picture[single] @ self.bag(self.names).T
-        told = F.cross_entropy(named, batch["concept"][single])
-        right = (named.argmax(1) == batch["concept"][single]).float().mean()
-        pairs = (scores.argmax(1) == own).float().mean()
+        whole = torch.ones_like(concept, dtype=torch.bool).index_fill(0, first, False)
+        together, pairs = self._together(heat * picture[whole] @ self.bag(batch["text"][whole]).T)
+        named, miss = heat * picture @ self.bag(self.names).T, partial(F.cross_entropy, reduction="none")
+        blended = torch.lerp(miss(named[first], concept[second]), miss(named[first], concept[first]), share)
+        told = torch.cat([blended, miss(named[clear], concept[clear])]).mean()
+        right = (named[clear].argmax(1) == concept[clear]).float().mean()
         return together + told, {"captions": together, "names": told, "top1": right, "matched": pairs}
+
+    def _glimpse(self, count: int) -> Tensor:
+        """Numbers of a random part of the patches of each picture, [count, K]."""
+        patches = self.vision.pos_embed.shape[1]
+        return torch.rand(count, patches, device=self.scale.device).argsort(1)[:, : int(LOOKED * patches)]
+
+    @staticmethod
+    def _together(scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of pictures and captions finding each other by scores [B, B]; the share that is found."""
+        own = torch.arange(len(scores), device=scores.device)
+        loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+        return loss, (scores.argmax(1) == own).float().mean()
 
     def after_step(self, step: int) -> None:
         """Nothing follows a step."""

@@ -1,6 +1,6 @@
-"""What Mix-In adapters and the 2-D relative bias are worth: the decoder with and without, at equal steps.
+"""What Mix-In adapters, the 2-D relative bias and the mix of rows are worth, at equal steps.
 
-    python -m bench.ablate --steps 300            # four trainings from nothing, one after another
+    python -m bench.ablate --steps 300            # five trainings from nothing, one after another
 
 Prints the loss of each modality, in nats a token, on rows that no training draws (the same for all).
 """
@@ -34,23 +34,31 @@ def with_rows(recipe: Recipe, share: float) -> Recipe:
     return dataclasses.replace(recipe, decoder=dataclasses.replace(recipe.decoder, mix=mix))
 
 
-def variants(cfg: DecoderConfig) -> dict[str, DecoderConfig]:
-    """The decoder as it is, and with one thing less each."""
+def balanced(rows: int) -> dict[str, int]:
+    """Rows whose answer is words : a picture : a sound, or words and more = 2 : 2 : 1."""
+    shares = {"draw": 0.4, "see": 0.2, "hear": 0.2, "speak": 0.1, "hear-draw": 0.05, "see-speak": 0.05}
+    return {direction: max(1, round(share * rows)) for direction, share in shares.items()}
+
+
+def variants(cfg: DecoderConfig, mix: dict[str, int]) -> dict[str, tuple[DecoderConfig, dict[str, int]]]:
+    """The decoder and its rows as they are, and with one thing less or other each."""
     flat = {name: dataclasses.replace(m, two_d=False) for name, m in cfg.modalities.items()}
     return {
-        "all of it": cfg,
-        "without Mix-In adapters": dataclasses.replace(cfg, mixin=None),
-        "without 2-D bias (1-D between image tokens)": dataclasses.replace(cfg, modalities=flat),
-        "without relative bias": dataclasses.replace(cfg, relative=None),
+        "all of it": (cfg, mix),
+        "without Mix-In adapters": (dataclasses.replace(cfg, mixin=None), mix),
+        "without 2-D bias (1-D between image tokens)": (dataclasses.replace(cfg, modalities=flat), mix),
+        "without relative bias": (dataclasses.replace(cfg, relative=None), mix),
+        "rows for text : image : others = 2 : 2 : 1": (cfg, balanced(sum(mix.values()))),
     }
 
 
-def objective(cfg: DecoderConfig, recipe: Recipe, shop: Workshop, materials: Materials) -> JointObjective:
+def objective(cfg: DecoderConfig, mix: dict[str, int], recipe: Recipe, shop: Workshop,
+              materials: Materials) -> JointObjective:
     """The training of one variant, at its start."""
     fit = recipe.decoder
     assert fit is not None
     torch.manual_seed(recipe.seed)
-    made = JointObjective(cfg, materials, fit.mix, text_slots=fit.text_slots, drop=fit.drop,
+    made = JointObjective(cfg, materials, mix, text_slots=fit.text_slots, drop=fit.drop,
                           corrupt=fit.corrupt, negatives=fit.negatives, blind=fit.blind)
     made.initialise(shop.codec, shop.dvae.quantize.codebook)
     return made
@@ -77,8 +85,10 @@ def train(made: JointObjective, recipe: Recipe, steps: int, bf16: bool) -> float
 
 @torch.no_grad()
 def measure(made: JointObjective, recipe: Recipe) -> dict[str, float]:
-    """Mean losses by modality on clean inputs, all classes counted."""
+    """Mean losses by modality on clean inputs in the recipe's mix, all classes counted."""
+    assert recipe.decoder is not None
     made.eval()
+    made.mix = dict(recipe.decoder.mix)
     made.corrupt = made.blind = made.drop = 0.0
     made.negatives = 0
     rows = []
@@ -109,8 +119,8 @@ def main() -> None:
     print(f"| decoder, {args.steps} steps of {rows} rows from nothing | {' | '.join(names)} | parameters "
           "| seconds |")
     print("|---" * (len(names) + 3) + "|", flush=True)
-    for label, variant in variants(cfg).items():
-        made = objective(variant, recipe, shop, materials)
+    for label, (variant, mix) in variants(cfg, fit.mix).items():
+        made = objective(variant, mix, recipe, shop, materials)
         seconds = train(made, recipe, args.steps, args.bf16)
         found = measure(made, recipe)
         size = sum(p.numel() for p in made.decoder.parameters()) / 1e6

@@ -5,12 +5,12 @@ out=${1:-senses}
 mkdir -p "$out"
 
 # Words to sound, and back to words.
-janus speak "rocket" --seed 1 -m pocket-any -o "$out/rocket.wav"
-janus transcribe "$out/rocket.wav" -m pocket-any
+janus speak "rocket" --seed 1 -o "$out/rocket.wav"
+janus transcribe "$out/rocket.wav"
 
 # A picture to words, and to sound.
 janus draw "a red apple" --seed 7 -o "$out/apple.png"
-janus describe "$out/apple.png" -m pocket-any
+janus describe "$out/apple.png"
 janus tokenize image "$out/apple.png" | janus generate --to audio -m pocket-any --seed 1 | janus decode -m pocket-any -o "$out/told.wav"
 
 # A sound to a picture: what is heard is put into words, and the same cache goes on with the picture.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 DEFAULT = "pocket"  # the model that ships inside the package
-SENSES = "pocket-any"  # the other one, which sees, hears and speaks
+SENSES = "pocket-any"  # the other one: it sees, hears and speaks
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format

@@ -168,9 +168,10 @@ def _write_tokenizer(path: Path) -> int:
 
 @pytest.fixture(scope="session")
 def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models whose `pocket` is tiny, for JANUS_MODELS."""
+    """A folder of models whose `pocket` is tiny, for JANUS_MODELS; it is `pocket-any`, too."""
     folder = tmp_path_factory.mktemp("zoo")
     build_tiny_model(folder / "pocket")
+    (folder / "pocket-any").symlink_to("pocket")
     return folder
 
 
@@ -191,13 +192,15 @@ def environment(zoo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="session")
 def tiny_any(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a tiny model that also sees, hears and speaks."""
-    return build_tiny_model(tmp_path_factory.mktemp("any") / "pocket", senses=True)
+    """The folder of a tiny model that also sees, hears and speaks; `pocket-any` lies beside it."""
+    folder = build_tiny_model(tmp_path_factory.mktemp("any") / "pocket", senses=True)
+    (folder.parent / "pocket-any").symlink_to("pocket")
+    return folder
 
 
 @pytest.fixture
 def senses(environment: Path, tiny_any: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """As `environment`, with that model as `pocket`."""
+    """As `environment`, with that model as `pocket` and as `pocket-any`."""
     monkeypatch.setenv("JANUS_MODELS", str(tiny_any.parent))
     return environment
 

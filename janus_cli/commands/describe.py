@@ -30,7 +30,7 @@ def describe(
         metavar="IMAGE|-", show_default=False,
         help="Pictures, each described in a line; a Janus-Pro model is asked about all of them at once. "
              "- for standard input.")],
-    model: opt.NewModelName = zoo.DEFAULT,
+    model: opt.NewModelName = zoo.SENSES,
     prompt: Annotated[str | None, typer.Option(
         "--prompt", "-p", metavar="TEXT", show_default=False,
         help="A question, for a Janus-Pro model.")] = None,
@@ -50,7 +50,7 @@ def describe(
 ) -> None:
     """Put pictures into words.
 
-    janus describe cat.png -m pocket-any
+    janus describe cat.png
     """
     if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")

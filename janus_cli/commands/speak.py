@@ -36,7 +36,7 @@ def speak(
     stdin: Annotated[bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")]
     = False,
     batch_size: opt.BatchSize = 8,
-    model: opt.NewModelName = zoo.DEFAULT,
+    model: opt.NewModelName = zoo.SENSES,
     device: opt.DeviceChoice = Device.auto,
     as_json: opt.Json = False,
     force: opt.Force = False,
@@ -44,7 +44,7 @@ def speak(
 ) -> None:
     """Say words aloud.
 
-    janus speak "rocket" -m pocket-any -o rocket.wav
+    janus speak "rocket" -o rocket.wav
     """
     if any(not text.strip() for text in texts or []):
         raise UsageError("an empty text: say what to say")

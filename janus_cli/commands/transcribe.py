@@ -26,7 +26,7 @@ def transcribe(
     inputs: Annotated[list[str] | None, typer.Argument(
         metavar="AUDIO|-", show_default=False,
         help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input; a line each.")] = None,
-    model: opt.NewModelName = zoo.DEFAULT,
+    model: opt.NewModelName = zoo.SENSES,
     max_tokens: Annotated[int | None, typer.Option(
         "--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text.")] = None,
     temperature: Annotated[float, typer.Option(
@@ -38,7 +38,7 @@ def transcribe(
 ) -> None:
     """Put speech into words.
 
-    janus transcribe say.wav -m pocket-any
+    janus transcribe say.wav
     """
     pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
     check_speaks(pipeline.model)

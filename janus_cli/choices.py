@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 512  # of a published model's answer, where nothing is said
 MAX_WORDS = 64  # of our own model's text
+BEAMS = 4  # tries at it, where it is not drawn
 MAX_SECONDS = 10.0  # of speech
 MAX_SIDE = 1024  # pixels of a page
 
@@ -50,6 +51,7 @@ class DrawOptions:
     scale: int | None = None  # 1, 2 or 4
     batch_size: int = 8  # outputs generated together; changes none of them
     through_words: bool = True  # sounds are put into words before they are drawn
+    beams: int | None = None  # tries at the likeliest words
     size: Size | None = None  # of the final picture, instead of `scale`
 
     def __post_init__(self) -> None:
@@ -65,13 +67,14 @@ def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
     words = ("cfg_scale", "temperature", "top_k", "top_p")
     chosen = {w: getattr(ours, w) if values[w] is None else values[w] for w in words}
     return GenerateOptions(to="image", n=given.n, seed=given.seed, grid=ours.grid,
-                           batch_size=given.batch_size, through_words=given.through_words, **chosen)
+                           batch_size=given.batch_size, through_words=given.through_words,
+                           beams=_beams(model, given), **chosen)
 
 
 def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None) -> "GenerateOptions":
-    """The sampling options of `given` for words: greedy where nothing is said, as published.
+    """The sampling options of `given` for words: the likeliest where nothing is said, greedily as published.
 
-    Raises UsageError for a model that writes none, or not as many.
+    Raises UsageError for a model that writes none, or not as many, and for beams where words are drawn.
     """
     from janus_cli.stages.generate import GenerateOptions
 
@@ -82,6 +85,7 @@ def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None
     return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
                            top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
                            cfg_scale=1.0, batch_size=given.batch_size,
+                           beams=1 if given.temperature and given.beams is None else _beams(model, given),
                            max_tokens=usual if max_tokens is None else max_tokens)
 
 
@@ -99,7 +103,17 @@ def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = Non
         raise UsageError(f"{seconds:g} s are too long: model {model.name} says {most:.1f} s at most")
     return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
                            top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
-                           batch_size=given.batch_size, through_words=given.through_words, max_tokens=frames)
+                           batch_size=given.batch_size, through_words=given.through_words,
+                           beams=_beams(model, given), max_tokens=frames)
+
+
+def _beams(model: zoo.Model, given: DrawOptions) -> int:
+    """How many tries at the likeliest words there are. Raises UsageError for several of a published model."""
+    if is_published(model):
+        if given.beams not in (None, 1):
+            raise UsageError(f"model {model.name} writes word by word: leave --beams away")
+        return 1
+    return BEAMS if given.beams is None else given.beams
 
 
 def _room(model: zoo.Model) -> float:

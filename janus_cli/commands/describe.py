@@ -38,10 +38,11 @@ def describe(
         "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model",
         help="At most.")] = None,
     temperature: Annotated[float, typer.Option(
-        "--temperature", min=0.0, help="0 = always the likeliest word.")] = 0.0,
+        "--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")] = 0.0,
     top_p: Annotated[float, typer.Option(
         "--top-p", min=0.0, max=1.0,
         help="Draw among the likeliest tokens that hold this share of the probability.")] = 1.0,
+    beams: opt.Beams = None,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same answer.")] = 0,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
@@ -56,7 +57,7 @@ def describe(
         raise UsageError("an empty prompt: ask something, or leave --prompt away")
     pipeline = Loader(model, device, Talk(quiet), dtype).named()
     (check_describes if prompt is None else check_asked)(pipeline.model)
-    given = DrawOptions(seed=seed, temperature=temperature, top_p=top_p)
+    given = DrawOptions(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
     options = for_text(pipeline.model, given, max_tokens)
     names = expand(images, PICTURES)
     if is_published(pipeline.model):

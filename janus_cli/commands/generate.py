@@ -50,6 +50,7 @@ def generate(
     through_words: Annotated[bool, typer.Option(
         "--through-words/--direct", help="Whether a prompt without text is put into words first, which "
         "then stay in the record.")] = True,
+    beams: opt.Beams = None,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
     stream: opt.Stream = False,
@@ -76,7 +77,7 @@ def generate(
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
     check_parts(stream, output)
     given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size,
-                        through_words=through_words, size=size)
+                        through_words=through_words, size=size, beams=beams)
 
     talk, failures = Talk(quiet), Failures()
 

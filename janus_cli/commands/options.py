@@ -43,6 +43,10 @@ TopP = Annotated[float | None, typer.Option(
     "--top-p", min=0.0, max=1.0, show_default="the model's",
     help="Draw among the likeliest tokens that hold this share of the probability.")]
 
+Beams = Annotated[int | None, typer.Option(
+    "--beams", min=1, metavar="N", show_default="4",
+    help="How many tries at the likeliest words are kept (beam search); 1 = always the next likeliest.")]
+
 
 def _some_seconds(seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds <= DAY:

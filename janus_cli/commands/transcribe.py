@@ -30,7 +30,8 @@ def transcribe(
     max_tokens: Annotated[int | None, typer.Option(
         "--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text.")] = None,
     temperature: Annotated[float, typer.Option(
-        "--temperature", min=0.0, help="0 = always the likeliest word.")] = 0.0,
+        "--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")] = 0.0,
+    beams: opt.Beams = None,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same words.")] = 0,
     device: opt.DeviceChoice = Device.auto,
     as_json: opt.Json = False,
@@ -42,7 +43,8 @@ def transcribe(
     """
     pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
     check_speaks(pipeline.model)
-    options = for_text(pipeline.model, DrawOptions(seed=seed, temperature=temperature), max_tokens)
+    given = DrawOptions(seed=seed, temperature=temperature, beams=beams)
+    options = for_text(pipeline.model, given, max_tokens)
     names = expand(inputs or ["-"], SOUNDS)
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the nets are loaded

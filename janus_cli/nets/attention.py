@@ -56,6 +56,11 @@ class KVCache:
         self.max_len = max_len
         self.length = 0
 
+    def take(self, rows: Tensor) -> None:
+        """Make the batch these rows of it, int64 [N]; a row may be there several times."""
+        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
+        self.places = self.places[:, rows]
+
     def next_positions(self) -> Tensor:
         """Position index of the next token of each row, [B, 1]."""
         return (self.places[0, :, : self.length] >= 0).sum(dim=1, keepdim=True)

@@ -42,13 +42,16 @@ class GenerateOptions:
     batch_size: int = 8  # outputs generated together; changes no token
     through_words: bool = True  # a prompt that holds no text is put into words first, the likeliest ones
     max_words: int = 64  # tokens of those
+    beams: int = 1  # tries at the likeliest words at a time; 1 = always the next likeliest
 
     def __post_init__(self) -> None:
         if self.to not in TARGETS:
             raise UsageError(f"cannot generate {self.to!r}: choose {', '.join(TARGETS)}")
-        for word in ("n", "max_tokens", "max_words", "batch_size"):
+        for word in ("n", "max_tokens", "max_words", "batch_size", "beams"):
             if getattr(self, word) < 1:
                 raise UsageError(f"{word} is {getattr(self, word)}: give at least 1")
+        if self.to == "text" and self.beams > 1 and self.temperature:
+            raise UsageError(f"{self.beams} beams find the likeliest words: no temperature then")
         for word in ("seed", "top_k", "temperature", "cfg_scale"):
             if not 0 <= getattr(self, word) < math.inf:
                 raise UsageError(f"{word} is {getattr(self, word)}: give 0 or more")
@@ -65,9 +68,10 @@ class GenerateOptions:
     @property
     def note(self) -> dict[str, Any]:
         """What made_by says of them, beside model, seed and index."""
-        size = {"grid": list(self.grid)} if self.to == "image" else {"max_tokens": self.max_tokens}
         words = ("to", "cfg_scale", "temperature", "top_k", "top_p")
-        return {word: getattr(self, word) for word in words} | size
+        own = {"image": ("grid",), "text": ("max_tokens", "beams"), "audio": ("max_tokens",)}[self.to]
+        note = {word: getattr(self, word) for word in (*words, *own)}
+        return note | {"grid": list(self.grid)} if "grid" in note else note
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,12 @@ class PromptBuilder:
     def result(self, record: Record, row: Row, made: Made, i: int) -> Record:
         """`record` with what a batch has made for its item `i`."""
         options, vocab_size = self.options, self.decoder.cfg.modalities[self.options.to].vocab_size
-        segments, said = [new_segment(made.codes[i], options, vocab_size, self.identity)], {}
+        segments = [new_segment(made.codes[i], options, vocab_size, self.identity)]
+        said: dict[str, Any] = {}
         if row.words_first and made.words is not None:
             ids = until_end(made.words[i])
             segments.insert(0, text_segment(ids, self.decoder, self.identity))
-            said = {"words": self.spell(ids.tolist())} if self.spell else {}
+            said = {"beams": options.beams, **({"words": self.spell(ids.tolist())} if self.spell else {})}
         return record.with_step("generate", segments, model=self.identity.name, seed=options.seed,
                                 index=row.index, **options.note, **said)
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.stages.beams import END, Beams
 from janus_cli.stages.continuous import Features, Net, together
 from janus_cli.stages.sampling import Noise, filters, guide, sample
 
 if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions
 
-END = 0  # the text token <|end|>
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
 Progress = Callable[[int], None]
@@ -108,29 +108,53 @@ class Loop:
         return hidden[:, -1]
 
     def _words(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest words [B, T] of the rows that ask for them; hidden states after the next delimiter.
-
-        Rows that do not ask, have ended, or are there for guidance take padding meanwhile.
-        """
-        text, made = self.decoder.type_ids["text"], []
-        ended = torch.tensor([not row.words_first for row in self.rows], device=self.device)
-        idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
-        for step in range(self.options.max_words):
-            new = self.decoder.logits(hidden[: self.count], "text").argmax(dim=-1)
-            new = torch.where(ended, END, new)
-            made.append(new)
-            ended = ended | (new == END)
-            if self._all_ended(ended, step):
-                break
-            self._tell()
-            types = torch.cat([torch.where(ended, PADDING, text), idle])
-            hidden = self._advance(new.repeat(self.copies), types)
+        """The likeliest words [B, T] of the rows that ask for them; the states after the next delimiter."""
+        asked = torch.tensor([row.words_first for row in self.rows], device=self.device)
+        words = self._likeliest(hidden, asked, self.options.max_words)
+        if (words[:, -1] != END).any():  # there was no room for more
+            self._go_on(words[:, -1], words[:, -1] == END)
         kinds = torch.full((self.count * self.copies,), self.decoder.type_ids[self.options.to],
                            device=self.device)
-        return torch.stack(made, dim=1), self._advance(torch.full_like(kinds, DELIMITER), kinds)
+        return words, self._advance(torch.full_like(kinds, DELIMITER), kinds)
+
+    def _likeliest(self, hidden: Tensor, asked: Tensor, most: int) -> Tensor:
+        """The likeliest `most` words [B, T] of the rows `asked`, bool [B]; the cache lacks the last of them.
+
+        For the search the cache has `beams` rows for each. Rows that are not asked, have ended, or are there
+        for guidance take padding.
+        """
+        width, every = self.options.beams, torch.arange(self.count * self.copies, device=self.device)
+        self._take(every.repeat_interleave(width))
+        own = self.count * width  # rows of tries; then come those for guidance
+        tries, hidden = Beams(asked, width), hidden[: self.count].repeat_interleave(width, 0)
+        for step in range(most):
+            if step:
+                hidden = self._go_on(tries.last, tries.ended.flatten())[:own]
+            parents = tries.choose(self.decoder.logits(hidden, "text"))
+            self._take(torch.cat([parents, torch.arange(own, own * self.copies, device=self.device)]))
+            if self._all_ended(tries.settled, step):
+                break
+            self._tell()
+        self._take(every * width)
+        return tries.words
+
+    def _take(self, rows: Tensor) -> None:
+        """Reorder the cache, where there is anything to reorder."""
+        if self.options.beams > 1:
+            self.cache.take(rows)
+
+    def _go_on(self, words: Tensor, ended: Tensor) -> Tensor:
+        """Hidden states [rows, D] after another word, or padding where a row `ended` or is for guidance."""
+        kinds = torch.where(ended, PADDING, self.decoder.type_ids["text"])
+        idle = torch.full((len(words) * (self.copies - 1),), PADDING, device=self.device)
+        return self._advance(words.repeat(self.copies), torch.cat([kinds, idle]))
 
     def _output(self, hidden: Tensor) -> Iterator[Tensor]:
-        """Codes [B, Q] of the output's tokens, each as soon as it is drawn."""
+        """Codes [B, Q] of the output's tokens, each as soon as it is drawn; of a search, after it."""
+        if self.options.to == "text" and self.options.beams > 1:
+            asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
+            yield from self._likeliest(hidden, asked, self.options.length)[..., None].unbind(1)
+            return
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)

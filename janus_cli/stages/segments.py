@@ -10,8 +10,8 @@ import numpy as np
 
 from janus_cli.config import CodecConfig
 from janus_cli.records import Segment, to_ids
+from janus_cli.stages.beams import END
 from janus_cli.stages.continuous import Net
-from janus_cli.stages.loop import END
 
 if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions

@@ -37,7 +37,8 @@ def with_rows(recipe: Recipe, share: float) -> Recipe:
 def balanced(rows: int) -> dict[str, int]:
     """Rows whose answer is words : a picture : a sound, or words and more = 2 : 2 : 1."""
     shares = {"draw": 0.4, "see": 0.2, "hear": 0.2, "speak": 0.1, "hear-draw": 0.05, "see-speak": 0.05}
-    return {direction: max(1, round(share * rows)) for direction, share in shares.items()}
+    mix = {direction: max(1, round(share * rows)) for direction, share in shares.items()}
+    return mix | {"draw": mix["draw"] + rows - sum(mix.values())}
 
 
 def variants(cfg: DecoderConfig, mix: dict[str, int]) -> dict[str, tuple[DecoderConfig, dict[str, int]]]:

@@ -132,8 +132,7 @@ def test_what_follows_goes_on_from_the_best_try(to: str, segments: list[Segment]
         decoder = uncertain(seed)
         words, after = made(decoder, segments, to=to, beams=3, max_words=most).segments
         assert words.data.tolist() == slow_search(decoder, segments, 3, most)
-        told = dataclasses.replace(words, data=words.data)
-        again = made(decoder, [*segments, told], to=to, through_words=False).segments[-1]
+        again = made(decoder, [*segments, words], to=to, through_words=False).segments[-1]
         np.testing.assert_array_equal(after.data, again.data)
 
 
@@ -148,6 +147,18 @@ def test_a_batch_of_unlike_prompts_equals_single_ones(to: str, scale: float) -> 
         (alone,) = generate([record], decoder, options, IDENTITY, eyes=EYES)
         mine, theirs = ([s.data.tolist() for s in r.segments] for r in (together, alone))
         assert mine == theirs, record.id
+
+
+@pytest.mark.parametrize("to", ["text", "image"])
+def test_progress_counts_as_many_words_as_without_a_search(to: str) -> None:
+    decoder, counts = lively(), {}
+    decoder.adapter("text").head_bias[END] += 30  # every text ends at once, whatever is tried
+    for beams in (1, 3):
+        told: list[int] = []
+        options = dataclasses.replace(OPTIONS, to=to, beams=beams)
+        list(generate([Record((SOUND,))], decoder, options, IDENTITY, told.append, eyes=EYES))
+        counts[beams] = sum(told)
+    assert counts[1] == counts[3] > 0
 
 
 # ---- options
@@ -165,4 +176,6 @@ def test_tries_of_the_likeliest_and_a_temperature_exclude_each_other() -> None:
         GenerateOptions(to="text", beams=2, temperature=0.5)
     with pytest.raises(UsageError, match="^beams is 0: give at least 1$"):
         GenerateOptions(beams=0)
+    with pytest.raises(UsageError, match="^beams is 65: give at most 64$"):
+        GenerateOptions(beams=65)
     assert GenerateOptions(to="image", beams=2, temperature=0.5).beams == 2

@@ -284,17 +284,16 @@ def test_the_pipe_of_the_manual(shell, media):
 
 def test_tries_can_be_fewer_and_drawn_words_have_none(janus, media):
     for command, file in (("describe", "cat.png"), ("transcribe", "say.wav")):
-        usual, four, greedy, drawn = (
-            janus(command, file, *flags).text
-            for flags in ([], ["--beams", "4"], ["--beams", "1"], ["--temperature", "2"])
+        usual, four, drawn = (
+            janus(command, file, *flags).text for flags in ([], ["--beams", "4"], ["--temperature", "2"])
         )
         assert usual == four and drawn not in ("", four)
-        assert greedy.count("\n") == 1
         done = janus(command, file, "--beams", "2", "--temperature", "2")
         assert (done.code, done.out) == (2, b"") and no_traceback(done)
         assert "janus: 2 beams find the likeliest words: no temperature then" in done.err
     tokens = janus("tokenize", "audio", "say.wav").out
-    for flags, beams in (([], 4), (["--beams", "2"], 2), (["--temperature", "1"], 1)):
+    for flags, beams in (([], 4), (["--beams", "1"], 1), (["--beams", "2"], 2), (["--temperature", "1"], 1)):
         record = one(janus("generate", "--to", "text", *flags, stdin=tokens).out)
         assert record.made_by[-1]["beams"] == beams
-    assert janus("transcribe", "say.wav", "--beams", "0").code == 2
+    for beams in ("0", "65"):
+        assert janus("transcribe", "say.wav", "--beams", beams).code == 2

@@ -16,7 +16,7 @@ from janus_cli.training import heldout
 from janus_cli.training.captions import caption
 from janus_cli.training.generator import END
 from janus_cli.training.joint import JointObjective
-from janus_cli.training.pack import LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
+from janus_cli.training.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
 from janus_cli.training.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
 from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
 from janus_cli.training.sight import PAD, VisionObjective, carefree
@@ -111,6 +111,18 @@ def test_hands_of_a_held_out_style_are_held_out_too() -> None:
     newer = replace(concepts[0], looks={"a set to come": look("emojione")})
     assert heldout.looks(newer, held) == []
     assert {style for _, style in LOOKS.values()} <= {*STYLES, ""}
+
+
+def test_looks_that_are_no_help_are_left_out() -> None:
+    apple, bear, cherry, kite = with_looks()
+    red = replace(apple, name="Red apple")
+    twin = replace(kite, looks={"emojione": bear.looks["emojione"], "fxemoji": look("fxemoji", 2)})
+    concepts = [red, bear, cherry, twin]
+    numbers = dict(enumerate(looks_index(concepts), len(index(concepts))))
+    shown = {concept: [numbers[n][1] for n in found] for concept, found in other_looks(concepts).items()}
+    assert shown[0] == [name for name in LOOKS if not name.endswith("-black")], "they are not red"
+    assert shown[1] == [name for name in LOOKS if name != "emojione"] and shown[3] == ["fxemoji"], "twins"
+    assert {name for name in LOOKS if name.endswith("-black")} == set(BLACK)
 
 
 def test_what_is_looked_at_is_never_held_out() -> None:

@@ -126,6 +126,7 @@ def test_what_is_mixed_goes_by_both_names(
     first = single[: len(single) // 2]
     others = {**batch, "concept": batch["concept"].index_copy(0, first, batch["concept"][first.roll(1)])}
     objective._seen = lambda pixels, free: pixels  # type: ignore[method-assign]
+    monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.arange(count))
     losses = {}
     for share in (0.5, 1.0):
         monkeypatch.setattr(sight, "mixed", lambda a, b, s=share: (a, torch.full((len(a),), s)))
@@ -135,6 +136,24 @@ def test_what_is_mixed_goes_by_both_names(
     assert losses[1.0, "first"] != pytest.approx(losses[1.0, "second"], rel=1e-6)
     means = (losses[1.0, "first"] + losses[1.0, "second"]) / 2
     assert losses[0.5, "first"] == pytest.approx(means, rel=1e-5)
+
+
+def test_mixing_does_not_depend_on_the_place_in_a_batch(
+    objective: VisionObjective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures through the image tokenizer stand first: half of these, too, are seen alone."""
+    objective.batch_size, shown = 60, []
+    batch = objective.batch(np.random.default_rng(0), 0)
+    monkeypatch.setattr(sight, "mixed", lambda a, b: (torch.full_like(a, 5.0), torch.ones(len(a))))
+    real = objective.embed
+    objective.embed = lambda pixels, kept: shown.append(pixels) or real(pixels, kept)  # type: ignore
+    torch.manual_seed(0)
+    objective(batch)
+    blended = (shown[0] == 5).flatten(1).all(1)
+    single = batch["concept"] != PAD
+    assert not blended[~single].any() and blended.sum() == single.sum() // 2
+    through = blended[: int(0.3 * 60)]
+    assert 0 < through.sum() < single[: len(through)].sum()
 
 
 def test_half_of_the_free_are_mirrored_and_no_others() -> None:

@@ -58,8 +58,15 @@ class KVCache:
 
     def take(self, rows: Tensor) -> None:
         """Make the batch these rows of it, int64 [N]; a row may be there several times."""
-        self.keys, self.values = self.keys[:, rows], self.values[:, rows]
-        self.places = self.places[:, rows]
+        self.keys, self.values = self.keys.index_select(1, rows), self.values.index_select(1, rows)
+        self.places = self.places.index_select(1, rows)
+
+    def reorder(self, rows: Tensor, start: int) -> None:
+        """The same for as many rows, int64 [B], which have the slots before `start` in common."""
+        own = slice(start, self.length)
+        for each in (self.keys, self.values):
+            each[:, :, :, own] = each[:, :, :, own].index_select(1, rows)
+        self.places[:, :, own] = self.places[:, :, own].index_select(1, rows)
 
     def next_positions(self) -> Tensor:
         """Position index of the next token of each row, [B, 1]."""

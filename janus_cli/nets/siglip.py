@@ -103,7 +103,7 @@ class VisionTower(nn.Module):
         self.norm = nn.LayerNorm(cfg.dim, cfg.norm_eps)
 
     def forward(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-        """With `kept` [B, K], numbers of patches, only these are looked at; their features are [B, K, D]."""
+        """With `kept` [B, K], numbers of patches, the blocks see these alone: features [B, K, D]."""
         x = self.patch_embed(pixels.to(self.pos_embed.dtype)) + self.pos_embed
         if kept is not None:
             x = x.take_along_dim(kept[..., None], 1)

@@ -22,6 +22,7 @@ from janus_cli.stages.loop import Loop, Made, Progress, Row
 from janus_cli.stages.segments import Identity, new_segment, text_segment, until_end
 
 TARGETS = ("image", "text", "audio")
+MOST_BEAMS = 64
 Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
 Spell = Callable[[list[int]], str]  # text ids -> what they say
 
@@ -50,6 +51,8 @@ class GenerateOptions:
         for word in ("n", "max_tokens", "max_words", "batch_size", "beams"):
             if getattr(self, word) < 1:
                 raise UsageError(f"{word} is {getattr(self, word)}: give at least 1")
+        if self.beams > MOST_BEAMS:
+            raise UsageError(f"beams is {self.beams}: give at most {MOST_BEAMS}")
         if self.to == "text" and self.beams > 1 and self.temperature:
             raise UsageError(f"{self.beams} beams find the likeliest words: no temperature then")
         for word in ("seed", "top_k", "temperature", "cfg_scale"):

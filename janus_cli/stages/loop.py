@@ -123,31 +123,30 @@ class Loop:
         For the search the cache has `beams` rows for each. Rows that are not asked, have ended, or are there
         for guidance take padding.
         """
-        width, every = self.options.beams, torch.arange(self.count * self.copies, device=self.device)
-        self._take(every.repeat_interleave(width))
-        own = self.count * width  # rows of tries; then come those for guidance
-        tries, hidden = Beams(asked, width), hidden[: self.count].repeat_interleave(width, 0)
+        width, start = self.options.beams, self.cache.length
+        rows = torch.arange(self.count * self.copies, device=self.device)
+        own, guiding = rows[: self.count].repeat_interleave(width), rows[self.count :]
+        tries, hidden = Beams(asked, width), hidden[own]
+        if width > 1:
+            self.cache.take(torch.cat([own, guiding]))
         for step in range(most):
             if step:
-                hidden = self._go_on(tries.last, tries.ended.flatten())[:own]
+                hidden = self._go_on(tries.last, tries.ended.flatten())[: len(own)]
             parents = tries.choose(self.decoder.logits(hidden, "text"))
-            self._take(torch.cat([parents, torch.arange(own, own * self.copies, device=self.device)]))
+            if width > 1:
+                self.cache.reorder(torch.cat([parents, len(own) + guiding - self.count]), start)
+            self._tell()
             if self._all_ended(tries.settled, step):
                 break
-            self._tell()
-        self._take(every * width)
+        if width > 1:
+            self.cache.take(torch.cat([rows[: self.count] * width, len(own) + guiding - self.count]))
         return tries.words
-
-    def _take(self, rows: Tensor) -> None:
-        """Reorder the cache, where there is anything to reorder."""
-        if self.options.beams > 1:
-            self.cache.take(rows)
 
     def _go_on(self, words: Tensor, ended: Tensor) -> Tensor:
         """Hidden states [rows, D] after another word, or padding where a row `ended` or is for guidance."""
         kinds = torch.where(ended, PADDING, self.decoder.type_ids["text"])
-        idle = torch.full((len(words) * (self.copies - 1),), PADDING, device=self.device)
-        return self._advance(words.repeat(self.copies), torch.cat([kinds, idle]))
+        idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
+        return self._advance(torch.cat([words, idle.clamp(min=0)]), torch.cat([kinds, idle]))
 
     def _output(self, hidden: Tensor) -> Iterator[Tensor]:
         """Codes [B, Q] of the output's tokens, each as soon as it is drawn; of a search, after it."""

@@ -9,13 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from janus_cli.training.pack import LANGUAGES, Concept
-from janus_cli.training.samples import Sample
+from janus_cli.training.samples import COLOUR_WORDS, Sample
 
 DEFAULT_STYLE = "fluent"
 NUMBERS = {2: "two", 3: "three", 4: "four"}
-COLOUR_WORDS = {
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "gray",
-}  # fmt: skip
 # how a language says "X on a blue background"
 ON_BACKGROUND = {
     "en": ("{x} on a {c} background", "{x} on {c}"),

@@ -31,6 +31,7 @@ LOOKS = {
     "fluent-black": ("@iconify-json/fluent-emoji-high-contrast@1.2.6", "fluent"),
     "emojione-black": ("@iconify-json/emojione-monotone@1.2.1", ""),
 }
+BLACK = ("fluent-black", "emojione-black")
 NAMES = "emojibase-data@17.0.0"  # MIT
 LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
 # emojibase's groups that are no things to draw: components, symbols (arrows, buttons, signs), flags

@@ -4,6 +4,8 @@ Every sample can be painted (pictures.py) and described (captions.py). Single dr
 styles; recolouring, backgrounds and layouts in the default style, so that a small model sees each often.
 """
 
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,9 +13,12 @@ import numpy as np
 
 from janus_cli.errors import JanusError
 from janus_cli.training import heldout
-from janus_cli.training.pack import STYLES, Concept
+from janus_cli.training.pack import BLACK, STYLES, Concept
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index, looks_index
 
+COLOUR_WORDS = {
+    "red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "gray",
+}  # fmt: skip
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
     "2": ((16, 0), (16, 32)),
@@ -66,11 +71,19 @@ def drawing_numbers(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
 
 
 def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
-    """Concept -> numbers of its sprites by other sets, as far as they may be looked at (heldout.looks)."""
+    """Concept -> numbers of its sprites by other sets, as far as they may be looked at (heldout.looks).
+
+    Without those that would teach what is not so: a set's black drawings of what is named after a colour, and
+    drawings that it has under several names.
+    """
     held, first = heldout.pairs(list(concepts)), len(index(list(concepts)))
+    drawings = Counter((look, svg) for c in concepts for look, svg in c.looks.items())
     looks: dict[int, list[int]] = {}
     for number, (concept, look) in enumerate(looks_index(list(concepts)), first):
-        if look in heldout.looks(concepts[concept], held):
+        its = concepts[concept]
+        colourless = look in BLACK and COLOUR_WORDS & set(re.findall("[a-z]+", its.name.lower()))
+        unlike = drawings[look, its.looks[look]] == 1
+        if look in heldout.looks(its, held) and unlike and not colourless:
             looks.setdefault(concept, []).append(number)
     return looks
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from janus_cli.config import VisionConfig
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.captions import COLOUR_WORDS, caption
+from janus_cli.training.captions import caption
 from janus_cli.training.generator import Corpus
 from janus_cli.training.judging import soil, warp
 from janus_cli.training.pack import Concept
 from janus_cli.training.pictures import Sprites, compose
-from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks
+from janus_cli.training.samples import COLOUR_WORDS, Sample, drawing_numbers, looked_at, other_looks
 from janus_cli.training.tokenizer import to_tensor
 
 WIDTH = 256  # of the space in which pictures and captions meet
@@ -68,17 +68,17 @@ def varied(pixels: Tensor, free: Tensor) -> Tensor:
 
 
 def mixed(pixels: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures [B, 3, S, S] with `other` mixed in: half of them all over, half in a rectangle.
+    """Pictures [B, 3, S, S] with `other` mixed in: half of them all over, half in a square.
 
-    Second, the share of the first in each [B], over a half.
+    Second, the share of the first in each [B], about a half or more.
     """
     count, side = len(pixels), pixels.shape[-1]
     draw = torch.rand(4, count, 1, 1, device=pixels.device)
     share = 1 - draw[0] / 2
-    height = width = (1 - share).sqrt()  # of the rectangle, in sides
+    edge = (1 - share).sqrt()  # the square, in sides of the picture
     at = (torch.arange(side, device=pixels.device) + 0.5) / side
-    top, left = draw[1] * (1 - height), draw[2] * (1 - width)
-    across = ((at >= left) & (at < left + width)) & ((at >= top) & (at < top + height)).transpose(1, 2)
+    top, left = draw[1] * (1 - edge), draw[2] * (1 - edge)
+    across = ((at >= left) & (at < left + edge)) & ((at >= top) & (at < top + edge)).transpose(1, 2)
     weight = torch.where(draw[3] < 0.5, share, 1 - across.to(share))
     return torch.lerp(other, pixels, weight[:, None].to(pixels)), weight.mean((1, 2))
 
@@ -162,6 +162,7 @@ class VisionObjective(nn.Module):
         """Loss, and the shares of captions and names that were found where nothing was mixed in."""
         seen, concept = self._seen(batch["pixels"], batch["free"]), batch["concept"]
         single = (concept != PAD).nonzero()[:, 0]
+        single = single[torch.randperm(len(single), device=single.device)]  # `_seen` chose the first ones
         first, clear = single.tensor_split([int(MIXED * len(single))])
         second = first.roll(1)
         blend, share = mixed(seen[first], seen[second])

@@ -44,7 +44,7 @@ TopP = Annotated[float | None, typer.Option(
     help="Draw among the likeliest tokens that hold this share of the probability.")]
 
 Beams = Annotated[int | None, typer.Option(
-    "--beams", min=1, max=64, metavar="N", show_default="4; 1 where words are drawn, or of a Janus-Pro model",
+    "--beams", min=1, metavar="N", show_default="4; 1 where words are drawn, or of a Janus-Pro model",
     help="Of texts, and of prompts put into words: how many tries at the likeliest words are kept (beam "
          "search); 1 = always the next likeliest.")]
 

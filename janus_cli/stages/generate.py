@@ -22,7 +22,7 @@ from janus_cli.stages.loop import Loop, Made, Progress, Row
 from janus_cli.stages.segments import Identity, new_segment, text_segment, until_end
 
 TARGETS = ("image", "text", "audio")
-MOST_BEAMS = 64
+MOST_BEAMS = 64  # a batch has so many rows for each prompt
 Prompts = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
 Spell = Callable[[list[int]], str]  # text ids -> what they say
 

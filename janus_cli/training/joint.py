@@ -73,9 +73,8 @@ class JointObjective(nn.Module):
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. Half of the
     single drawings that are seen are other sets', and whether a style is said after their name is not
-    learned from these; the vision encoder stays as it is. In the middle of the
-    decoder, what is heard is also spelled and the sounds of speech are told; that is thrown away afterwards
-    (spelling.py, phones.py).
+    learned from these; the vision encoder stays as it is. In the middle of the decoder, what is heard is also
+    spelled and the sounds of speech are told; that is thrown away afterwards (spelling.py, phones.py).
     """
 
     def __init__(

@@ -126,6 +126,7 @@ class Loop:
         width, start = self.options.beams, self.cache.length
         rows = torch.arange(self.count * self.copies, device=self.device)
         own, guiding = rows[: self.count].repeat_interleave(width), rows[self.count :]
+        aside = guiding + len(own) - self.count  # where those for guidance are meanwhile
         tries, hidden = Beams(asked, width), hidden[own]
         if width > 1:
             self.cache.take(torch.cat([own, guiding]))
@@ -134,12 +135,12 @@ class Loop:
                 hidden = self._go_on(tries.last, tries.ended.flatten())[: len(own)]
             parents = tries.choose(self.decoder.logits(hidden, "text"))
             if width > 1:
-                self.cache.reorder(torch.cat([parents, len(own) + guiding - self.count]), start)
+                self.cache.reorder(torch.cat([parents, aside]), start)
             self._tell()
             if self._all_ended(tries.settled, step):
                 break
         if width > 1:
-            self.cache.take(torch.cat([rows[: self.count] * width, len(own) + guiding - self.count]))
+            self.cache.take(torch.cat([rows[: self.count] * width, aside]))
         return tries.words
 
     def _go_on(self, words: Tensor, ended: Tensor) -> Tensor:

@@ -70,6 +70,11 @@ def drawing_numbers(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
     return {pair: i for i, pair in enumerate(index(list(concepts)))}
 
 
+def words_of(concept: Concept) -> set[str]:
+    """The words of its name."""
+    return set(re.findall("[a-z]+", concept.name.lower()))
+
+
 def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
     """Concept -> numbers of its sprites by other sets, as far as they may be looked at (heldout.looks).
 
@@ -81,7 +86,7 @@ def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
     looks: dict[int, list[int]] = {}
     for number, (concept, look) in enumerate(looks_index(list(concepts)), first):
         its = concepts[concept]
-        colourless = look in BLACK and COLOUR_WORDS & set(re.findall("[a-z]+", its.name.lower()))
+        colourless = look in BLACK and COLOUR_WORDS & words_of(its)
         unlike = drawings[look, its.looks[look]] == 1
         if look in heldout.looks(its, held) and unlike and not colourless:
             looks.setdefault(concept, []).append(number)

@@ -6,7 +6,6 @@ second one is mixed in (mixup, 1710.09412; CutMix, 1905.04899); a part of the pa
 (FLIP, 2212.00794).
 """
 
-import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -23,7 +22,7 @@ from janus_cli.training.generator import Corpus
 from janus_cli.training.judging import soil, warp
 from janus_cli.training.pack import Concept
 from janus_cli.training.pictures import Sprites, compose
-from janus_cli.training.samples import COLOUR_WORDS, Sample, drawing_numbers, looked_at, other_looks
+from janus_cli.training.samples import COLOUR_WORDS, Sample, drawing_numbers, looked_at, other_looks, words_of
 from janus_cli.training.tokenizer import to_tensor
 
 WIDTH = 256  # of the space in which pictures and captions meet
@@ -85,8 +84,7 @@ def mixed(pixels: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 def carefree(sample: Sample, concepts: Sequence[Concept]) -> bool:
     """Whether the caption stays true in other colours and mirrored."""
-    name = set(re.findall(r"[a-z]+", concepts[sample.concepts[0]].name.lower()))
-    return sample.kind == "plain" and not name & (COLOUR_WORDS | SIDES)
+    return sample.kind == "plain" and not words_of(concepts[sample.concepts[0]]) & (COLOUR_WORDS | SIDES)
 
 
 class Bag(nn.Module):

@@ -1,5 +1,6 @@
 """Sequences of every direction: what they hold, what is learned of them."""
 
+import dataclasses
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import torch
 from materials import CODES, CONCEPTS, DECODER, materials
 from torch import Tensor
 
+from janus_cli.nets.siglip import VisionTower
 from janus_cli.training import joint
 from janus_cli.training.generator import END
 from janus_cli.training.joint import READ, WRITTEN, JointObjective, Materials
@@ -115,6 +117,24 @@ def test_see_is_a_picture_and_its_description(make: Make, shared: Materials) -> 
         assert any(np.array_equal(painted, p) for p in paintings), text
         assert words[2] == [*words[1], END]
     assert starts == {0, 16, 32, 48, 64}, "a picture for each"
+
+
+def test_places_of_single_drawings_are_left_out_the_mean_and_those_of_scenes_never(
+        make: Make, shared: Materials) -> None:
+    eyes = VisionTower(dataclasses.replace(shared.vision.cfg, summary=True))
+    objective = make({"see": 200}, text_slots=40)
+    objective.m = dataclasses.replace(shared, vision=eyes)
+    objective.vision = eyes
+    single, scenes = [], []
+    for sight, words in segments(batch_of(objective)):
+        picture, places = sight[1][-1] // 17, [i % 17 for i in sight[1]]
+        assert places[-1] == 16 and places == sorted(set(places)) and sight[1][0] // 17 == picture
+        plain = any(s.kind == "plain" for s in shared.corpus.samples
+                    if description(s, CONCEPTS).startswith(said_in(objective, words[1])))
+        (single if plain else scenes).append(len(places))
+    assert set(scenes) == {17}
+    assert 0.35 < np.mean(np.array(single) == 17) < 0.65
+    assert min(single) < 4 and 11 < np.mean(single) < 15
 
 
 def test_hear_is_a_sound_and_its_words(make: Make, shared: Materials,

@@ -40,6 +40,7 @@ CHUNKS = 5  # groups of like lengths that a batch is cut into
 LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
 HURRY = 0.12  # highest rate of heard frames said twice or not at all
+OPEN = 2.0  # highest rate of a single drawing's places that are looked at, so half the time all of them
 SPELLING = 0.5  # weight of the letters that are heard on the way
 PHONES = 0.3  # and of the sounds that are heard, said, and to be said
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
@@ -72,9 +73,11 @@ class JointObjective(nn.Module):
 
     Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. Half of the
-    single drawings that are seen are other sets', and whether a style is said after their name is not
-    learned from these; the vision encoder stays as it is. In the middle of the decoder, what is heard is also
-    spelled and the sounds of speech are told; that is thrown away afterwards (spelling.py, phones.py).
+    single drawings that are seen are other sets', and whether a style is said after their name is not learned
+    from these. Of half of the single drawings some places, or all, are left out where the mean of them
+    follows: what a thing is must be read there, as single places are what drawings are known by heart from.
+    The vision encoder stays as it is. In the middle of the decoder, what is heard is also spelled and the
+    sounds of speech are told; that is thrown away afterwards (spelling.py, phones.py).
     """
 
     def __init__(
@@ -144,12 +147,15 @@ class JointObjective(nn.Module):
         targets = np.where(rng.random(clean.shape) < LISTEN, clean, NONE)
         return Part("audio", ids, targets, None, role, phones=phones)
 
-    def _sight(self, sample: Sample, scene: Scene) -> Part:
+    def _sight(self, sample: Sample, scene: Scene, rng: np.random.Generator) -> Part:
         count = self.vision.cfg.n_token
         start = count * len(self._pictures)
         self._pictures.append(scene)
         self._free.append(carefree(sample, self.m.concepts))
-        return Part("sight", np.arange(start, start + count))
+        kept = np.ones(count, bool)
+        if sample.kind == "plain" and self.vision.cfg.summary:
+            kept[:-1] = rng.random(count - 1) < OPEN * rng.random()  # the mean, last, is there always
+        return Part("sight", start + kept.nonzero()[0])
 
     # ---- sequences
 
@@ -168,7 +174,7 @@ class JointObjective(nn.Module):
         sample = self.m.corpus.samples[int(self.m.corpus.draw(rng, 1)[0])]
         shown, scene = looked_at(sample, self.numbers, self.looks, rng)
         words = self._words(description(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
-        return [self._sight(shown, scene), words]
+        return [self._sight(shown, scene, rng), words]
 
     def _hear(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.heard)))
@@ -189,7 +195,7 @@ class JointObjective(nn.Module):
         number = int(rng.integers(len(self.m.said)))
         words = self._words(self.m.said.texts[number], WRITTEN)
         sample = self.m.corpus.samples[int(self.m.said.samples[number])]
-        return [self._sight(sample, scene_of(sample, self.numbers)), words,
+        return [self._sight(sample, scene_of(sample, self.numbers), rng), words,
                 self._sound(self.m.said, number, WRITTEN, rng)]
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:

@@ -40,7 +40,9 @@ def generate(
     seed: opt.Seed = 0,
     size: opt.Size = None,
     cfg_scale: opt.CfgScale = None,
-    temperature: opt.Temperature = None,
+    temperature: Annotated[float | None, typer.Option(
+        "--temperature", min=0.0, show_default="the model's; 0 for a text",
+        help="0 = always the likeliest token, or the likeliest text that --beams find.")] = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     max_tokens: Annotated[int | None, typer.Option(

@@ -5,7 +5,7 @@ out=${1:-senses}
 mkdir -p "$out"
 
 # Words to sound, and back to words.
-janus speak "rocket" --seed 1 -o "$out/rocket.wav"
+janus speak "rocket" -o "$out/rocket.wav"
 janus transcribe "$out/rocket.wav"
 
 # A picture to words, and to sound.

@@ -42,7 +42,7 @@ def generate(
     cfg_scale: opt.CfgScale = None,
     temperature: Annotated[float | None, typer.Option(
         "--temperature", min=0.0, show_default="the model's; 0 for a text",
-        help="0 = always the likeliest token, or the likeliest text that --beams find.")] = None,
+        help="0 = always the likeliest token, or the likeliest text of --beams tries.")] = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     max_tokens: Annotated[int | None, typer.Option(

@@ -165,6 +165,7 @@ def test_speak_writes_a_wav_that_says_how_it_was_made(janus, senses):
     assert "janus: wrote a-red-apple.wav" in done.err and "1 sound, seed 7" in done.err
     about = soundfile.info("a-red-apple.wav")
     assert about.samplerate == 16000 and 0 < about.frames <= 6400 and about.frames % 320 == 0
+    assert ("a-red-apple.wav: cut off" in done.err) == (about.frames == 6400)
     facts = json.loads(janus("info", "--json", "a-red-apple.wav").text)
     assert (facts["prompt"], facts["seed"], facts["model"]) == ("a red apple", 7, "pocket-any")
     assert [s["stage"] for s in facts["made_by"]] == ["tokenize", "generate"]

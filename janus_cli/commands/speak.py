@@ -67,6 +67,8 @@ def speak(
                 name = outputs.write(record, pipeline.decode(record))
                 done += 1
                 report(record, name, pipeline, rate, as_json, talk)
+                if record.segments[-1].data.shape[1] == options.max_tokens:
+                    talk(f"{name}: cut off before its end: give more --seconds")
     if done:
         talk(f"{done} sound{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
     elif not failures.count:

@@ -40,7 +40,7 @@ CHUNKS = 5  # groups of like lengths that a batch is cut into
 LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
 HURRY = 0.12  # highest rate of heard frames said twice or not at all
-OPEN = 2.0  # highest rate of a single drawing's places that are looked at, so half the time all of them
+KEPT_PLACES = 2.0  # highest rate of a single drawing's places that are read, so half the time all of them
 SPELLING = 0.5  # weight of the letters that are heard on the way
 PHONES = 0.3  # and of the sounds that are heard, said, and to be said
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
@@ -154,7 +154,7 @@ class JointObjective(nn.Module):
         self._free.append(carefree(sample, self.m.concepts))
         kept = np.ones(count, bool)
         if sample.kind == "plain" and self.vision.cfg.summary:
-            kept[:-1] = rng.random(count - 1) < OPEN * rng.random()  # the mean, last, is there always
+            kept[:-1] = rng.random(count - 1) < KEPT_PLACES * rng.random()  # the mean, last, is there always
         return Part("sight", start + kept.nonzero()[0])
 
     # ---- sequences

@@ -43,8 +43,11 @@ def startup(model: str) -> list[tuple[str, float]]:
     """Seconds of whole processes."""
     draw = ("draw", PROMPT, "-o", "-", "--model", model)
     text = ("tokenize", "text", PROMPT, "--model", model)
-    return [("`janus --help`", process("--help")), ("`janus tokenize text`", process(*text)),
-            ("`janus draw`, one picture", process(*draw))]
+    return [
+        ("`janus --help`", process("--help")),
+        ("`janus tokenize text`", process(*text)),
+        ("`janus draw`, one picture", process(*draw)),
+    ]
 
 
 def stages(pipeline: Pipeline, batch: int) -> list[tuple[str, float]]:

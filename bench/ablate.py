@@ -53,14 +53,23 @@ def variants(cfg: DecoderConfig, mix: dict[str, int]) -> dict[str, tuple[Decoder
     }
 
 
-def objective(cfg: DecoderConfig, mix: dict[str, int], recipe: Recipe, shop: Workshop,
-              materials: Materials) -> JointObjective:
+def objective(
+    cfg: DecoderConfig, mix: dict[str, int], recipe: Recipe, shop: Workshop, materials: Materials
+) -> JointObjective:
     """The training of one variant, at its start."""
     fit = recipe.decoder
     assert fit is not None
     torch.manual_seed(recipe.seed)
-    made = JointObjective(cfg, materials, mix, text_slots=fit.text_slots, drop=fit.drop,
-                          corrupt=fit.corrupt, negatives=fit.negatives, blind=fit.blind)
+    made = JointObjective(
+        cfg,
+        materials,
+        mix,
+        text_slots=fit.text_slots,
+        drop=fit.drop,
+        corrupt=fit.corrupt,
+        negatives=fit.negatives,
+        blind=fit.blind,
+    )
     made.initialise(shop.codec, shop.dvae.quantize.codebook)
     return made
 
@@ -113,20 +122,31 @@ def main() -> None:
     fit, cfg = recipe.decoder, recipe.model.decoder
     assert fit is not None and cfg is not None
     corpus = Corpus(shop.samples, shop.codes, recipe.data.weights)
-    materials = Materials(corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
-                          shop.utterances(False, fit.heard, corpus), shop.utterances(True, fit.said, corpus))
+    materials = Materials(
+        corpus,
+        shop.concepts,
+        shop.sprites,
+        shop.tokenizer,
+        shop.vision,
+        shop.utterances(False, fit.heard, corpus),
+        shop.utterances(True, fit.said, corpus),
+    )
     names = list(joint.WEIGHTS)
     rows = sum(fit.mix.values())
-    print(f"| decoder, {args.steps} steps of {rows} rows from nothing | {' | '.join(names)} | parameters "
-          "| seconds |")
+    print(
+        f"| decoder, {args.steps} steps of {rows} rows from nothing | {' | '.join(names)} | parameters "
+        "| seconds |"
+    )
     print("|---" * (len(names) + 3) + "|", flush=True)
     for label, (variant, mix) in variants(cfg, fit.mix).items():
         made = objective(variant, mix, recipe, shop, materials)
         seconds = train(made, recipe, args.steps, args.bf16)
         found = measure(made, recipe)
         size = sum(p.numel() for p in made.decoder.parameters()) / 1e6
-        print(f"| {label} | {' | '.join(f'{found[n]:.3f}' for n in names)} | {size:.2f} M | {seconds:.0f} |",
-              flush=True)
+        print(
+            f"| {label} | {' | '.join(f'{found[n]:.3f}' for n in names)} | {size:.2f} M | {seconds:.0f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

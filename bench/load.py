@@ -18,8 +18,11 @@ from typing import Any
 
 from bench.peers import stand_in
 
-CASES = (("janus", "original", ("all", "draw", "describe")), ("janus", "transformers", ("all",)),
-         ("transformers", "transformers", ("all",)))
+CASES = (
+    ("janus", "original", ("all", "draw", "describe")),
+    ("janus", "transformers", ("all",)),
+    ("transformers", "transformers", ("all",)),
+)
 DTYPES = ("bf16", "fp32")
 PAGE = 4096  # bytes
 
@@ -60,8 +63,13 @@ def measure(who: str, folder: Path, what: str, word: str) -> dict[str, float]:
     weights = [p for p in net.parameters() if not p.is_meta]
     for weight in weights:
         weight.data.view(-1).view(torch.uint8)[::PAGE].sum()
-    return {"seconds": loaded[0], "cpu": loaded[1], "peak": held, "peak_read": peak(),
-            "weights": sum(w.nbytes for w in weights)}
+    return {
+        "seconds": loaded[0],
+        "cpu": loaded[1],
+        "peak": held,
+        "peak_read": peak(),
+        "weights": sum(w.nbytes for w in weights),
+    }
 
 
 def main() -> None:

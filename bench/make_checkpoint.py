@@ -23,12 +23,24 @@ from torch import Tensor
 from janus_cli import published, remap
 from janus_cli.nets.janus_pro import JanusPro
 
-SPECIAL = ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>", "<|User|>", "<|Assistant|>",
-           "<image_placeholder>", "<begin_of_image>", "<end_of_image>")
-SENTENCES = ("You are a helpful language and vision assistant. You are able to understand the visual content "
-             "that the user provides, and assist the user with a variety of tasks using natural language.",
-             "a red apple on a table", "What is in this picture? Describe it.", "ein roter Apfel",
-             "un chat noir dort")
+SPECIAL = (
+    "<｜begin▁of▁sentence｜>",
+    "<｜end▁of▁sentence｜>",
+    "<｜▁pad▁｜>",
+    "<|User|>",
+    "<|Assistant|>",
+    "<image_placeholder>",
+    "<begin_of_image>",
+    "<end_of_image>",
+)
+SENTENCES = (
+    "You are a helpful language and vision assistant. You are able to understand the visual content "
+    "that the user provides, and assist the user with a variety of tasks using natural language.",
+    "a red apple on a table",
+    "What is in this picture? Describe it.",
+    "ein roter Apfel",
+    "un chat noir dort",
+)
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -51,33 +63,67 @@ class Shape:
 SHAPES = {
     "1b": Shape(2048, 24, 16, 5632, 102400, 10 << 30, {}, {}),
     "7b": Shape(4096, 30, 32, 11008, 102400, 10 << 30, {}, {}),
-    "tiny": Shape(64, 2, 4, 96, 0, 10 << 30, {"width": 32, "layers": 2, "heads": 2},
-                  {"image_token_size": 64, "ch": 32, "num_res_blocks": 1, "z_channels": 32}, 64, 512),
+    "tiny": Shape(
+        64,
+        2,
+        4,
+        96,
+        0,
+        10 << 30,
+        {"width": 32, "layers": 2, "heads": 2},
+        {"image_token_size": 64, "ch": 32, "num_res_blocks": 1, "z_channels": 32},
+        64,
+        512,
+    ),
 }
 
 
 def original_config(shape: Shape, vocab_size: int, dtype: str) -> dict[str, Any]:
     """config.json as DeepSeek writes it; the small shape says in `params` what theirs only name."""
     book = {"image_token_size": 16384, "n_embed": 8} | shape.book
-    eyes = {"image_size": shape.image_size, "model_name": "siglip_large_patch16_384",
-            "select_feature": "same", "select_layer": -1} | shape.eyes
+    eyes = {
+        "image_size": shape.image_size,
+        "model_name": "siglip_large_patch16_384",
+        "select_feature": "same",
+        "select_layer": -1,
+    } | shape.eyes
     align = {"depth": 2, "n_embed": shape.dim, "projector_type": "mlp_gelu"}
     return {
-        "architectures": ["MultiModalityCausalLM"], "model_type": "multi_modality", "torch_dtype": dtype,
+        "architectures": ["MultiModalityCausalLM"],
+        "model_type": "multi_modality",
+        "torch_dtype": dtype,
         "language_config": {
-            "model_type": "llama", "hidden_size": shape.dim, "intermediate_size": shape.ff_dim,
-            "num_hidden_layers": shape.n_layer, "num_attention_heads": shape.n_head,
-            "num_key_value_heads": shape.n_head, "max_position_embeddings": shape.max_seq_len,
-            "vocab_size": vocab_size, "torch_dtype": dtype},
+            "model_type": "llama",
+            "hidden_size": shape.dim,
+            "intermediate_size": shape.ff_dim,
+            "num_hidden_layers": shape.n_layer,
+            "num_attention_heads": shape.n_head,
+            "num_key_value_heads": shape.n_head,
+            "max_position_embeddings": shape.max_seq_len,
+            "vocab_size": vocab_size,
+            "torch_dtype": dtype,
+        },
         "vision_config": {"cls": "CLIPVisionTower", "model_type": "vision", "params": eyes},
-        "aligner_config": {"cls": "MlpProjector", "model_type": "aligner",
-                           "params": {**align, "input_dim": eyes.get("width", 1024)}},
+        "aligner_config": {
+            "cls": "MlpProjector",
+            "model_type": "aligner",
+            "params": {**align, "input_dim": eyes.get("width", 1024)},
+        },
         "gen_vision_config": {"cls": "VQ-16", "model_type": "gen_vision", "params": book},
-        "gen_aligner_config": {"cls": "MlpProjector", "model_type": "gen_aligner",
-                               "params": {**align, "input_dim": book["n_embed"]}},
-        "gen_head_config": {"cls": "vision_head", "model_type": "gen_head", "params": {
-            "image_token_embed": shape.dim, "image_token_size": book["image_token_size"],
-            "n_embed": shape.dim}},
+        "gen_aligner_config": {
+            "cls": "MlpProjector",
+            "model_type": "gen_aligner",
+            "params": {**align, "input_dim": book["n_embed"]},
+        },
+        "gen_head_config": {
+            "cls": "vision_head",
+            "model_type": "gen_head",
+            "params": {
+                "image_token_embed": shape.dim,
+                "image_token_size": book["image_token_size"],
+                "n_embed": shape.dim,
+            },
+        },
     }
 
 
@@ -85,23 +131,47 @@ def transformers_config(shape: Shape, vocab_size: int, dtype: str) -> dict[str, 
     """config.json in transformers' words."""
     size, eyes, book = shape.image_size, shape.eyes, shape.book
     return {
-        "architectures": ["JanusForConditionalGeneration"], "model_type": "janus", "dtype": dtype,
-        "image_token_id": SPECIAL.index("<image_placeholder>"), "tie_word_embeddings": False,
+        "architectures": ["JanusForConditionalGeneration"],
+        "model_type": "janus",
+        "dtype": dtype,
+        "image_token_id": SPECIAL.index("<image_placeholder>"),
+        "tie_word_embeddings": False,
         "text_config": {
-            "model_type": "llama", "hidden_size": shape.dim, "intermediate_size": shape.ff_dim,
-            "num_hidden_layers": shape.n_layer, "num_attention_heads": shape.n_head,
-            "num_key_value_heads": shape.n_head, "max_position_embeddings": shape.max_seq_len,
-            "vocab_size": vocab_size, "rms_norm_eps": 1e-6, "tie_word_embeddings": False},
+            "model_type": "llama",
+            "hidden_size": shape.dim,
+            "intermediate_size": shape.ff_dim,
+            "num_hidden_layers": shape.n_layer,
+            "num_attention_heads": shape.n_head,
+            "num_key_value_heads": shape.n_head,
+            "max_position_embeddings": shape.max_seq_len,
+            "vocab_size": vocab_size,
+            "rms_norm_eps": 1e-6,
+            "tie_word_embeddings": False,
+        },
         "vision_config": {
-            "model_type": "janus_vision_model", "hidden_size": eyes.get("width", 1024),
-            "num_hidden_layers": eyes.get("layers", 24), "num_attention_heads": eyes.get("heads", 16),
-            "image_size": size, "patch_size": 16, "num_image_tokens": (size // 16) ** 2,
-            "projection_dim": shape.dim, "hidden_act": "gelu", "mlp_ratio": 4.0, "depth": 2},
+            "model_type": "janus_vision_model",
+            "hidden_size": eyes.get("width", 1024),
+            "num_hidden_layers": eyes.get("layers", 24),
+            "num_attention_heads": eyes.get("heads", 16),
+            "image_size": size,
+            "patch_size": 16,
+            "num_image_tokens": (size // 16) ** 2,
+            "projection_dim": shape.dim,
+            "hidden_act": "gelu",
+            "mlp_ratio": 4.0,
+            "depth": 2,
+        },
         "vq_config": {
-            "model_type": "janus_vqgan", "embed_dim": 8,
-            "num_embeddings": book.get("image_token_size", 16384), "base_channels": book.get("ch", 128),
-            "num_res_blocks": book.get("num_res_blocks", 2), "latent_channels": book.get("z_channels", 256),
-            "projection_dim": shape.dim, "image_token_embed_dim": shape.dim, "num_patches": size // 16},
+            "model_type": "janus_vqgan",
+            "embed_dim": 8,
+            "num_embeddings": book.get("image_token_size", 16384),
+            "base_channels": book.get("ch", 128),
+            "num_res_blocks": book.get("num_res_blocks", 2),
+            "latent_channels": book.get("z_channels", 256),
+            "projection_dim": shape.dim,
+            "image_token_embed_dim": shape.dim,
+            "num_patches": size // 16,
+        },
     }
 
 
@@ -112,8 +182,12 @@ def write_tokenizer(folder: Path) -> int:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIAL), show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(SPECIAL),
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     tokenizer.train_from_iterator(SENTENCES * 4, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     words = dict(zip(("bos_token", "eos_token", "pad_token"), SPECIAL, strict=False))
@@ -158,8 +232,10 @@ def write_weights(folder: Path, layout: str, made: Iterator[tuple[str, Tensor]],
 
     def flush() -> None:
         path = folder / f"{stem}-{len(files)}.part"
-        ready = {name: tensor.contiguous().clone() if tensor.storage_offset() else tensor.contiguous()
-                 for name, tensor in held.items()}
+        ready = {
+            name: tensor.contiguous().clone() if tensor.storage_offset() else tensor.contiguous()
+            for name, tensor in held.items()
+        }
         if suffix == "bin":
             torch.save(ready, path)
         else:
@@ -180,8 +256,9 @@ def write_weights(folder: Path, layout: str, made: Iterator[tuple[str, Tensor]],
         names = [f"{stem}.{suffix}"]
     else:
         where = {name: file for file, inside in zip(names, files, strict=True) for name in inside}
-        _write(folder / f"{stem}.{suffix}.index.json",
-               {"metadata": {"total_size": total}, "weight_map": where})
+        _write(
+            folder / f"{stem}.{suffix}.index.json", {"metadata": {"total_size": total}, "weight_map": where}
+        )
     for i, name in enumerate(names):
         (folder / f"{stem}-{i}.part").replace(folder / name)
 
@@ -190,17 +267,32 @@ def _write(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def make(folder: Path, shape: str = "tiny", layout: str = "original", dtype: str = "fp32", seed: int = 0,
-         shard: int = 0) -> Path:
+def make(
+    folder: Path,
+    shape: str = "tiny",
+    layout: str = "original",
+    dtype: str = "fp32",
+    seed: int = 0,
+    shard: int = 0,
+) -> Path:
     """Write the checkpoint to `folder` and return it; `shard`: most bytes of a file, 0 = the shape's."""
     folder.mkdir(parents=True, exist_ok=True)
     sizes, word = SHAPES[shape], {"bf16": "bfloat16", "fp32": "float32"}[dtype]
     vocab_size = max(write_tokenizer(folder), sizes.vocab_size)
     build = original_config if layout == "original" else transformers_config
     _write(folder / "config.json", build(sizes, vocab_size, word))
-    _write(folder / "preprocessor_config.json", {
-        "image_processor_type": "VLMImageProcessor", "image_size": sizes.image_size, "min_size": 14,
-        "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 1 / 255, "do_normalize": True})
+    _write(
+        folder / "preprocessor_config.json",
+        {
+            "image_processor_type": "VLMImageProcessor",
+            "image_size": sizes.image_size,
+            "min_size": 14,
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+        },
+    )
     config = getattr(published.read(folder), "janus_pro", None)
     write_weights(folder, layout, tensors(config, layout, seed, DTYPES[dtype]), shard or sizes.shard)
     return folder

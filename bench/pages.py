@@ -1,6 +1,6 @@
 """The sheet of docs/sizes.md, and how steep a larger page's edges are beside a bicubic enlargement's.
 
-    python -m bench.pages docs/sizes.png
+python -m bench.pages docs/sizes.png
 """
 
 import argparse
@@ -24,8 +24,16 @@ PAGES = (  # prompt, width, height, what to say of it, where it stands on the sh
     ("two cats", 64, 96, "", (796, 8)),
 )
 CROP = 180  # pixels of the pictures that are shown as they are
-STEEP = ("rocket, twemoji", "owl, noto", "a red apple", "a penguin", "pool 8 ball, twemoji", "jar, noto",
-         "two cats", "a seal above a crab")
+STEEP = (
+    "rocket, twemoji",
+    "owl, noto",
+    "a red apple",
+    "a penguin",
+    "pool 8 ball, twemoji",
+    "jar, noto",
+    "two cats",
+    "a seal above a crab",
+)
 
 
 def drawn(pipeline: Pipeline, prompt: str, size: Size | None) -> np.ndarray:
@@ -78,7 +86,7 @@ def main() -> None:
     paste(bicubic(rocket, 512)[crop], "bicubic instead", (196, 346))
     paste(at_once(pipeline, "a red apple"), "16 x 16 tokens drawn at once", (384, 346), 0.5)
     large = drawn(pipeline, "owl, noto", Size(1024, 1024))
-    paste(large[320:320 + CROP, 380:380 + CROP], "1024, part of it, as it is", (572, 346))
+    paste(large[320 : 320 + CROP, 380 : 380 + CROP], "1024, part of it, as it is", (572, 346))
     sheet.quantize(256, dither=Image.Dither.NONE).save(output, optimize=True)
 
     for side in (512, 1024):

@@ -115,8 +115,9 @@ class Ways:
     def _record(self, codes: np.ndarray) -> Record:
         return Record((Segment("image", to_ids(codes, self.artist.dvae.cfg.codebook_size)),))
 
-    def _refined(self, codes: np.ndarray, steps: int, scale: int, noise: float = 0.0,
-                 up_steps: int | None = None) -> np.ndarray:
+    def _refined(
+        self, codes: np.ndarray, steps: int, scale: int, noise: float = 0.0, up_steps: int | None = None
+    ) -> np.ndarray:
         options = DenoiseOptions(steps=steps, noise=noise)
         done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
         if scale > 1:

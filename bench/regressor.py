@@ -80,9 +80,7 @@ def main() -> None:
     fit("regressor", objective, optimizers, schedule, Run(options.out, recipe.seed), True, print)
     weights.save(objective.eval().refiner, options.out / "refiner.safetensors", torch.float16)
     weights.save(shop.dvae, options.out / "dvae.safetensors")
-    write_config(
-        dataclasses.replace(recipe.model, refiner=cfg, decoder=None), options.out / "config.json"
-    )
+    write_config(dataclasses.replace(recipe.model, refiner=cfg, decoder=None), options.out / "config.json")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The denoiser's schedule as a picture: every patch's time at one evaluation after another.
 
-    python -m bench.schedule docs/patch-schedule.png
+python -m bench.schedule docs/patch-schedule.png
 """
 
 import argparse

@@ -75,11 +75,16 @@ def sharing(refiner: Refiner, rows: int, cols: int) -> None:
         total = [total[0] + shared, total[1] + apart]
         each = [n / rows / cols / 1e6 for n in (shared, apart)]
         print(f"| x{scale} to x{2 * scale} | {each[0]:.2f} | {each[1]:.2f} | {1 - shared / apart:.0%} |")
-    print(f"| both, x1 to x4 | {total[0] / rows / cols / 1e6:.2f} | {total[1] / rows / cols / 1e6:.2f} | "
-          f"{1 - total[0] / total[1]:.0%} |")
+    print(
+        f"| both, x1 to x4 | {total[0] / rows / cols / 1e6:.2f} | {total[1] / rows / cols / 1e6:.2f} | "
+        f"{1 - total[0] / total[1]:.0%} |"
+    )
     size = sum(p.numel() for p in refiner.parameters())
-    heads = sum(p.numel() for part in (refiner.up_hidden, refiner.up_head, refiner.denoise_head)
-                for p in part.parameters())
+    heads = sum(
+        p.numel()
+        for part in (refiner.up_hidden, refiner.up_head, refiner.denoise_head)
+        for p in part.parameters()
+    )
     print(f"\nWeights: {size / 1e6:.2f} M with one trunk, {(2 * size - heads) / 1e6:.2f} M with two.\n")
 
 

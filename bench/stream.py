@@ -45,8 +45,10 @@ def drawn(pipeline: Pipeline, prompt: str, stream: bool) -> Times:
 
 def best(times: list[Times]) -> Times:
     """The least of each number."""
-    parts = {stage: [min(column) for column in zip(*(t.parts[stage] for t in times), strict=True)]
-             for stage in STAGES}
+    parts = {
+        stage: [min(column) for column in zip(*(t.parts[stage] for t in times), strict=True)]
+        for stage in STAGES
+    }
     return Times(parts, min(t.whole for t in times))
 
 

@@ -35,11 +35,14 @@ from janus_cli.commands.upsample import upsample
 from janus_cli.errors import JanusError, OutputError
 
 app = typer.Typer(
-    name="janus", rich_markup_mode=None, add_completion=False, no_args_is_help=True,
+    name="janus",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Multimodal token pipelines: every stage is a filter, janus draw runs them all.",
     epilog='janus tokenize text "a red apple" | janus generate | janus denoise | janus upsample | '
-           "janus decode -o apple.png",
+    "janus decode -o apple.png",
 )
 app.command("draw")(draw)
 app.add_typer(tokenize.app, name="tokenize")
@@ -64,8 +67,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def janus(
-    version: Annotated[bool, typer.Option(
-        "--version", callback=_version, is_eager=True, help="Say the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
 ) -> None:
     """The options of `janus` itself."""
 
@@ -108,6 +112,7 @@ class _Closed(io.TextIOBase):
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """Let SIGTERM leave the block as an error does, so that what is half-written is removed."""
+
     def leave(*_: object) -> NoReturn:
         raise SystemExit(128 + signal.SIGTERM)
 

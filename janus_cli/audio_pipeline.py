@@ -45,9 +45,14 @@ class AudioPipeline(ABC):
             return self.model.codec_fingerprint
         return zoo.fingerprint(self.codec.codebooks.float().cpu().numpy())
 
-    def encode_audio(self, pieces: "Iterable[np.ndarray]", id: str = "", source: str = "",
-                     bandwidth: float | None = None,
-                     progress: Callable[[int], None] | None = None) -> "Record":
+    def encode_audio(
+        self,
+        pieces: "Iterable[np.ndarray]",
+        id: str = "",
+        source: str = "",
+        bandwidth: float | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> "Record":
         """A sound as a record with one audio segment; bandwidth: in kbit/s, None for all codebooks.
 
         The sound comes as float32 pieces [channels, samples] at the codec's rate (`sound.fitted` makes
@@ -56,8 +61,16 @@ class AudioPipeline(ABC):
         from janus_cli.stages.audio import books_for, encode_audio
 
         n_q = books_for(self.codec.cfg, bandwidth)
-        return encode_audio(pieces, self.codec, self.model.name, self.codec_fingerprint, n_q=n_q, id=id,
-                            source=source, progress=progress)
+        return encode_audio(
+            pieces,
+            self.codec,
+            self.model.name,
+            self.codec_fingerprint,
+            n_q=n_q,
+            id=id,
+            source=source,
+            progress=progress,
+        )
 
     def check_bandwidth(self, bandwidth: float | None) -> None:
         """Raise UsageError for a bandwidth that the codec does not have."""
@@ -80,8 +93,9 @@ class AudioPipeline(ABC):
             raise RecordError(f"waveform segment: its sample_rate is {rate!r}: expected Hz")
         length = segment.info.get("num_samples", segment.data.shape[1])
         if type(length) is not int or not 0 <= length <= segment.data.shape[1]:
-            raise RecordError(f"waveform segment: num_samples {length!r} does not fit its "
-                              f"{segment.data.shape[1]} samples")
+            raise RecordError(
+                f"waveform segment: num_samples {length!r} does not fit its {segment.data.shape[1]} samples"
+            )
         return Sound(rate, len(segment.data), length, iter([segment.data[:, :length]]))
 
     def _check_audio(self, segment: "Segment") -> None:

@@ -21,7 +21,11 @@ MAX_BODY = 1 << 31  # bytes of tensors; the pixels of an 8192 x 8192 picture are
 MAX_AXES = 8
 _CHUNK = 1 << 20  # a body is read in pieces of this size, so that a lying header reserves nothing
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "U8": np.dtype("u1"), "U16": np.dtype("<u2"), "U32": np.dtype("<u4"), "F32": np.dtype("<f4")}
+    "U8": np.dtype("u1"),
+    "U16": np.dtype("<u2"),
+    "U32": np.dtype("<u4"),
+    "F32": np.dtype("<f4"),
+}
 _MAGIC = (  # first bytes, what they are, what to do
     (b"\x89PNG", "a PNG picture", 'use "janus tokenize image"'),
     (b"\xff\xd8\xff", "a JPEG picture", 'use "janus tokenize image"'),
@@ -91,7 +95,10 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
         array, start = arrays[name], end
         end += array.nbytes
         tensors[name] = {
-            "dtype": dtype_name(array.dtype), "shape": list(array.shape), "data_offsets": [start, end]}
+            "dtype": dtype_name(array.dtype),
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
     text = canonical({**tensors, "__metadata__": {"janus": canonical(meta)}}).encode("utf-8")
     text += b" " * (-len(text) % 8)  # the body starts at a multiple of 8
     if len(text) > MAX_HEADER:
@@ -133,8 +140,10 @@ def read_body(file: BinaryIO, header: Header) -> dict[str, np.ndarray]:
     """The tensors that follow `header`, writable and C-contiguous. Raises RecordError when cut short."""
     body = _read(file, header.body_bytes)
     if len(body) < header.body_bytes:
-        raise RecordError(f"truncated: {header.header_bytes + len(body):,} of "
-                          f"{header.header_bytes + header.body_bytes:,} bytes of the record")
+        raise RecordError(
+            f"truncated: {header.header_bytes + len(body):,} of "
+            f"{header.header_bytes + header.body_bytes:,} bytes of the record"
+        )
     return {name: _array(body, tensor) for name, tensor in header.tensors.items()}
 
 
@@ -203,8 +212,11 @@ def _tensors(data: dict[str, Any]) -> tuple[dict[str, Tensor], int]:
 
 def _counts(value: Any, most: int) -> bool:
     """Whether `value` is a list of at most `most` sizes that a body may have."""
-    return isinstance(value, list) and len(value) <= most and all(
-        type(n) is int and 0 <= n <= MAX_BODY for n in value)
+    return (
+        isinstance(value, list)
+        and len(value) <= most
+        and all(type(n) is int and 0 <= n <= MAX_BODY for n in value)
+    )
 
 
 def _sniff(head: bytes) -> str | None:
@@ -228,6 +240,8 @@ def _sniff(head: bytes) -> str | None:
 def _wrong_length(head: bytes, size: int) -> str:
     """Why an input cannot be a record whose first 8 bytes say that its header has `size` bytes."""
     if head[8:9] == b"{" and size > MAX_HEADER:
-        return (f"an ordinary safetensors file, not a token record (a header of {size:,} bytes; "
-                f"at most {MAX_HEADER:,} are allowed)")
+        return (
+            f"an ordinary safetensors file, not a token record (a header of {size:,} bytes; "
+            f"at most {MAX_HEADER:,} are allowed)"
+        )
     return _sniff(head) or "not a token record (it starts with no safetensors header)"

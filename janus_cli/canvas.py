@@ -21,8 +21,14 @@ PAPER = 232  # grey level of what has not come
 class Canvas:
     """The picture of one record. Parts may come in any order, and a row more than once."""
 
-    def __init__(self, grid: tuple[int, int], patch: int, scale: int, decode: "Decode",
-                 page: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        grid: tuple[int, int],
+        patch: int,
+        scale: int,
+        decode: "Decode",
+        page: tuple[int, int] | None = None,
+    ) -> None:
         """`grid`: rows and columns of the tokens that are generated, each `patch` pixels per side.
 
         `page`: height and width before the enlargement by `scale`, where the picture is laid out on another
@@ -47,18 +53,21 @@ class Canvas:
         segment, part = record.find(kind), record.part
         if segment is None or part is None:
             raise RecordError(f"record {record.id!r}: a part of {stage} must hold rows of {kind}")
-        layer, side = (self._coarse, self._patch) if stage == "denoise" else \
-            (self._fine, self._patch * self._scale)
+        layer, side = (
+            (self._coarse, self._patch) if stage == "denoise" else (self._fine, self._patch * self._scale)
+        )
         first, end = part.rows
         rows, cols = self._grids[stage]
         fits = (end - first, cols) if stage == "generate" else (end - first, cols, side, side, 3)
         if end > rows or segment.data.shape != fits:
-            raise RecordError(f"record {record.id!r}: rows {first} to {end} of {stage}, "
-                              f"{list(segment.data.shape)}, do not fit a picture of {rows} x {cols} tokens")
+            raise RecordError(
+                f"record {record.id!r}: rows {first} to {end} of {stage}, "
+                f"{list(segment.data.shape)}, do not fit a picture of {rows} x {cols} tokens"
+            )
         if stage == "generate":
             self._tokens[first:end], self._info, self._is_stale = segment.data, dict(segment.info), True
         else:
-            layer[first * side:end * side] = pixels_to_image(segment.data)
+            layer[first * side : end * side] = pixels_to_image(segment.data)
         self._arrived[stage][first:end] = True
 
     def image(self) -> np.ndarray:
@@ -80,8 +89,9 @@ class Canvas:
         count = len(arrived) if arrived.all() else int(arrived.argmin())
         draft = _paper(self._grids["generate"], self._patch)
         if count:
-            draft[:count * self._patch] = self._decode(
-                Segment("image", to_ids(self._tokens[:count], 1 << 32), self._info))
+            draft[: count * self._patch] = self._decode(
+                Segment("image", to_ids(self._tokens[:count], 1 << 32), self._info)
+            )
         under = self._coarse.copy()
         _middle(under, self._page, self._patch, draft)
         self._coarse[blurred] = under[blurred]
@@ -96,6 +106,7 @@ def _middle(sheet: np.ndarray, page: tuple[int, int], patch: int, draft: np.ndar
     """Put `draft` in the middle of `sheet`, between whole tokens, as large as it fits into `page`."""
     share = min(n / m for n, m in zip(page, draft.shape, strict=False))
     height, width = (round(n * share) for n in draft.shape[:2])
-    top, left = ((n // patch - -(-m // patch)) // 2 * patch
-                 for n, m in zip(sheet.shape, (height, width), strict=False))
-    sheet[top:top + height, left:left + width] = resized(draft, height, width)
+    top, left = (
+        (n // patch - -(-m // patch)) // 2 * patch for n, m in zip(sheet.shape, (height, width), strict=False)
+    )
+    sheet[top : top + height, left : left + width] = resized(draft, height, width)

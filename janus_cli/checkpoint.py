@@ -19,9 +19,19 @@ from torch import Tensor
 from janus_cli import layout, zoo
 from janus_cli.errors import ModelError
 
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
-          "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "U16": torch.uint16,
-          "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool}  # safetensors' words
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "U16": torch.uint16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}  # safetensors' words
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 _ZIP_END = 22  # bytes of the record that ends a zip file
@@ -140,8 +150,10 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
             raise ModelError(f"{path}: neither safetensors nor a file of torch.save (1.6 or newer)")
         file.seek(max(0, path.stat().st_size - _ZIP_END))
         if file.read(4) != b"PK\5\6":
-            raise ModelError(f"{path}: not a readable weight file; it may be truncated or padded "
-                             "(its directory does not stand at its end)")
+            raise ModelError(
+                f"{path}: not a readable weight file; it may be truncated or padded "
+                "(its directory does not stand at its end)"
+            )
     state = _load(path, mmap=True)
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:

@@ -66,9 +66,16 @@ def for_pictures(model: zoo.Model, given: DrawOptions) -> "GenerateOptions":
     ours, values = model.config.generation, vars(given)
     words = ("cfg_scale", "temperature", "top_k", "top_p")
     chosen = {w: getattr(ours, w) if values[w] is None else values[w] for w in words}
-    return GenerateOptions(to="image", n=given.n, seed=given.seed, grid=ours.grid,
-                           batch_size=given.batch_size, through_words=given.through_words,
-                           beams=_beams(model, given), **chosen)
+    return GenerateOptions(
+        to="image",
+        n=given.n,
+        seed=given.seed,
+        grid=ours.grid,
+        batch_size=given.batch_size,
+        through_words=given.through_words,
+        beams=_beams(model, given),
+        **chosen,
+    )
 
 
 def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None) -> "GenerateOptions":
@@ -82,11 +89,18 @@ def for_text(model: zoo.Model, given: DrawOptions, max_tokens: int | None = None
     usual = MAX_TOKENS if is_published(model) else MAX_WORDS
     if max_tokens is not None and max_tokens > (most := _room(model)):
         raise UsageError(f"{max_tokens} tokens are too long: model {model.name} writes {most} at most")
-    return GenerateOptions(to="text", n=given.n, seed=given.seed, temperature=given.temperature or 0.0,
-                           top_k=given.top_k or 0, top_p=1.0 if given.top_p is None else given.top_p,
-                           cfg_scale=1.0, batch_size=given.batch_size,
-                           beams=1 if given.temperature and given.beams is None else _beams(model, given),
-                           max_tokens=usual if max_tokens is None else max_tokens)
+    return GenerateOptions(
+        to="text",
+        n=given.n,
+        seed=given.seed,
+        temperature=given.temperature or 0.0,
+        top_k=given.top_k or 0,
+        top_p=1.0 if given.top_p is None else given.top_p,
+        cfg_scale=1.0,
+        batch_size=given.batch_size,
+        beams=1 if given.temperature and given.beams is None else _beams(model, given),
+        max_tokens=usual if max_tokens is None else max_tokens,
+    )
 
 
 def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = None) -> "GenerateOptions":
@@ -101,10 +115,19 @@ def for_speech(model: zoo.Model, given: DrawOptions, seconds: float | None = Non
     if seconds is not None and frames > _room(model):
         most = _room(model) / codec.frame_rate
         raise UsageError(f"{seconds:g} s are too long: model {model.name} says {most:.1f} s at most")
-    return GenerateOptions(to="audio", n=given.n, seed=given.seed, temperature=heat, top_k=given.top_k or 0,
-                           top_p=1.0 if given.top_p is None else given.top_p, cfg_scale=1.0,
-                           batch_size=given.batch_size, through_words=given.through_words,
-                           beams=_beams(model, given), max_tokens=frames)
+    return GenerateOptions(
+        to="audio",
+        n=given.n,
+        seed=given.seed,
+        temperature=heat,
+        top_k=given.top_k or 0,
+        top_p=1.0 if given.top_p is None else given.top_p,
+        cfg_scale=1.0,
+        batch_size=given.batch_size,
+        through_words=given.through_words,
+        beams=_beams(model, given),
+        max_tokens=frames,
+    )
 
 
 def _beams(model: zoo.Model, given: DrawOptions) -> int:
@@ -145,38 +168,49 @@ def hears(model: zoo.Model) -> bool:
 def _reads_more(model: zoo.Model) -> bool:
     """Whether `model` has words in its decoder, and a modality that a plugin brings."""
     decoder = model.config.decoder
-    return decoder is not None and "text" in decoder.modalities and not \
-        set(decoder.modalities) <= {*BUILT_IN, "sight"}
+    return (
+        decoder is not None
+        and "text" in decoder.modalities
+        and not set(decoder.modalities) <= {*BUILT_IN, "sight"}
+    )
 
 
 def check_writes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to write."""
     if not (is_published(model) or sees(model) or hears(model) or _reads_more(model)):
-        raise UsageError(f"model {model.name} writes no text: its decoder neither sees nor hears: "
-                         f"name one that does ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model")
+        raise UsageError(
+            f"model {model.name} writes no text: its decoder neither sees nor hears: "
+            f"name one that does ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model"
+        )
 
 
 def check_describes(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to put pictures into words."""
     check_writes(model)
     if not (is_published(model) or sees(model)):
-        raise UsageError(f"model {model.name} describes no pictures: its decoder has no sight: name one that "
-                         f"has ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model")
+        raise UsageError(
+            f"model {model.name} describes no pictures: its decoder has no sight: name one that "
+            f"has ({zoo.SENSES}), or a Janus-Pro checkpoint, with --model"
+        )
 
 
 def check_asked(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to answer questions."""
     check_describes(model)
     if not is_published(model):
-        raise UsageError(f"model {model.name} answers no questions: it was trained to describe, never on "
-                         "questions: leave --prompt away, or name a Janus-Pro checkpoint with --model")
+        raise UsageError(
+            f"model {model.name} answers no questions: it was trained to describe, never on "
+            "questions: leave --prompt away, or name a Janus-Pro checkpoint with --model"
+        )
 
 
 def check_speaks(model: zoo.Model) -> None:
     """Raise UsageError where `model` was not trained to make sounds and to take them."""
     if not hears(model):
-        raise UsageError(f"model {model.name} neither speaks nor hears: its decoder knows no audio: name one "
-                         f"that does ({zoo.SENSES}) with --model")
+        raise UsageError(
+            f"model {model.name} neither speaks nor hears: its decoder knows no audio: name one "
+            f"that does ({zoo.SENSES}) with --model"
+        )
 
 
 def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -> None:
@@ -192,8 +226,10 @@ def check_length(model: zoo.Model, seconds: float, options: "GenerateOptions") -
         raise MediaError("a sound of no length: there is nothing to hear")
     most = max(decoder.max_seq_len - options.max_tokens - 1, 0) / codec.frame_rate
     if seconds > most + 1 / codec.frame_rate:
-        raise UsageError(f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
-                         f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it")
+        raise UsageError(
+            f"a sound of {seconds:.1f} s is too long: model {model.name} hears at most "
+            f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it"
+        )
 
 
 def page_for(model: zoo.Model, size: Size | None) -> "Page | None":
@@ -222,6 +258,7 @@ def page_for(model: zoo.Model, size: Size | None) -> "Page | None":
 
 def _check_sides(size: Size, patch: int, least: int) -> None:
     """Raise UsageError for sides that are no multiples of `patch` from `least` to MAX_SIDE."""
+
     def near(up: int) -> Size:
         sides = ((side + up * (patch - 1)) // patch * patch for side in (size.width, size.height))
         return Size(*(min(max(side, least), MAX_SIDE) for side in sides))
@@ -239,8 +276,9 @@ def limits_of(model: zoo.Model, page: "Page") -> str:
     rows, cols = model.config.generation.grid
     side, said = min(page.width, page.height), []
     if min(page.grid) > rows or not page.is_whole:
-        said.append(f"{model.name} draws {rows} x {cols} tokens and they are enlarged: sharper edges, "
-                    "no more detail")
+        said.append(
+            f"{model.name} draws {rows} x {cols} tokens and they are enlarged: sharper edges, no more detail"
+        )
     if page.width != page.height:
         said.append(f"the drawing has the middle {side} x {side} pixels, the rest is background")
     return "; ".join(said)

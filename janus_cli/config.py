@@ -98,8 +98,16 @@ def article_7b() -> DecoderConfig:
         "audio": ModalityConfig(4096),
     }
     return DecoderConfig(
-        dim=2560, n_layer=80, n_head=20, n_kv_head=5, head_dim=128, ff_dim=9216, max_seq_len=4096,
-        modalities=modalities, mixin=MixinConfig(), relative=RelativeConfig(),
+        dim=2560,
+        n_layer=80,
+        n_head=20,
+        n_kv_head=5,
+        head_dim=128,
+        ff_dim=9216,
+        max_seq_len=4096,
+        modalities=modalities,
+        mixin=MixinConfig(),
+        relative=RelativeConfig(),
     )
 
 

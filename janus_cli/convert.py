@@ -31,8 +31,9 @@ Progress = Callable[[int], None]  # bytes written since the last call
 Plan = dict[str, tuple[str, tuple[int, ...]]]  # a file's tensors, in order: safetensors' dtype word, shape
 
 
-def convert(source: Path, target: Path, dtype: torch.dtype | None, progress: Progress,
-            shard: int = SHARD) -> list[Path]:
+def convert(
+    source: Path, target: Path, dtype: torch.dtype | None, progress: Progress, shard: int = SHARD
+) -> list[Path]:
     """Write the checkpoint in `source` (a folder, or a weight file in one) to the new folder `target`.
 
     Floating tensors become `dtype`, or stay as they are for None; configuration and tokenizer files are
@@ -47,8 +48,14 @@ def convert(source: Path, target: Path, dtype: torch.dtype | None, progress: Pro
         raise ModelError(f"{folder}: has no config.json beside the weights: copy the whole model folder")
     checkpoint = Checkpoint.open(source)
     plans = plan(checkpoint, dtype, shard)
-    beside = sorted({p for pattern in layout.BESIDE for p in folder.glob(pattern)
-                     if p.is_file() and not p.name.endswith(layout.WEIGHTS)})
+    beside = sorted(
+        {
+            p
+            for pattern in layout.BESIDE
+            for p in folder.glob(pattern)
+            if p.is_file() and not p.name.endswith(layout.WEIGHTS)
+        }
+    )
     needed = sum(map(_total, plans.values())) + sum(p.stat().st_size for p in beside)
     with _appearing(target, needed) as temporary:
         for file, tensors in plans.items():
@@ -95,8 +102,10 @@ def _appearing(target: Path, needed: int) -> Iterator[Path]:
         _make_folder(temporary)
         free = shutil.disk_usage(temporary).free
         if needed > free:
-            raise ModelError(f"{target}: the disk is full: {needed / 1e6:,.1f} MB are needed, "
-                             f"{free / 1e6:,.1f} MB are free")
+            raise ModelError(
+                f"{target}: the disk is full: {needed / 1e6:,.1f} MB are needed, "
+                f"{free / 1e6:,.1f} MB are free"
+            )
         yield temporary
         temporary.rename(target)
     except OSError as error:
@@ -116,17 +125,20 @@ def _make_folder(path: Path) -> None:
     except OSError as error:
         place = next(folder for folder in path.parents if os.path.lexists(folder))
         reason = error.strerror if place.is_dir() else "it is no folder"
-        raise ModelError(f"{place}: no folder can be made in it: {reason}: "
-                         "choose another place with -o") from None
+        raise ModelError(
+            f"{place}: no folder can be made in it: {reason}: choose another place with -o"
+        ) from None
 
 
 def _note_dtype(path: Path, word: str) -> None:
     """Write `word` where the configuration in `path`, or a part of it, says its dtype."""
+
     def noted(value: object) -> object:
         if not isinstance(value, dict):
             return value
-        return {key: word if key in ("torch_dtype", "dtype") else noted(inner)
-                for key, inner in value.items()}
+        return {
+            key: word if key in ("torch_dtype", "dtype") else noted(inner) for key, inner in value.items()
+        }
 
     text = json.dumps(noted(read_object(path)), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", "utf-8")
@@ -148,7 +160,7 @@ def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Pro
 def _write(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:  # a raw file may take less than it is given
-        view = view[file.write(view):]
+        view = view[file.write(view) :]
 
 
 def _header(tensors: Plan) -> bytes:

@@ -52,8 +52,14 @@ class Drawing(Understanding):
         self.model.file("refiner")  # only a model that has one comes here
         return cast("DVAE", self.dvae)
 
-    def denoiser(self, steps: int | None = None, noise: float = 0.0, seed: int = 0,
-                 stream: bool = False, scale: int = 1) -> "Stage":
+    def denoiser(
+        self,
+        steps: int | None = None,
+        noise: float = 0.0,
+        seed: int = 0,
+        stream: bool = False,
+        scale: int = 1,
+    ) -> "Stage":
         """`denoise` of one record or part after the other."""
         from janus_cli.stages.denoise import Denoise, DenoiseOptions
 
@@ -73,8 +79,15 @@ class Drawing(Understanding):
         stage = Upsample(dvae, self.refiner, options, stream)
         return lambda record: stage(self.check(record))
 
-    def denoise(self, records: Iterable["Record"], steps: int | None = None, noise: float = 0.0,
-                seed: int = 0, stream: bool = False, scale: int = 1) -> Iterator["Record"]:
+    def denoise(
+        self,
+        records: Iterable["Record"],
+        steps: int | None = None,
+        noise: float = 0.0,
+        seed: int = 0,
+        stream: bool = False,
+        scale: int = 1,
+    ) -> Iterator["Record"]:
         """Each record with a sharpened `pixels` segment after its image tokens, `scale` times as large.
 
         Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
@@ -84,8 +97,13 @@ class Drawing(Understanding):
 
         return through(self.denoiser(steps, noise, seed, stream, scale), records)
 
-    def upsample(self, records: Iterable["Record"], scale: int | None = None,
-                 stream: bool = False, steps: int | None = None) -> Iterator["Record"]:
+    def upsample(
+        self,
+        records: Iterable["Record"],
+        scale: int | None = None,
+        stream: bool = False,
+        steps: int | None = None,
+    ) -> Iterator["Record"]:
         """Each record with its pixels enlarged `scale` times: 1 (as they are), 2 or 4. `stream`: as above.
 
         None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
@@ -104,8 +122,13 @@ class Drawing(Understanding):
 
         return iter(records) if page is None else lay_out(records, page, self._picture, finish, self.encode)
 
-    def draw(self, prompts: Iterable[str | None], options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
-             progress: Progress | None = None, watch: "Watch | None" = None) -> Iterator["Record"]:
+    def draw(
+        self,
+        prompts: Iterable[str | None],
+        options: DrawOptions = DrawOptions(),  # noqa: B008 (frozen)
+        progress: Progress | None = None,
+        watch: "Watch | None" = None,
+    ) -> Iterator["Record"]:
         """Every stage from prompt to pixels: `options.n` records a prompt, in order; none for a None.
 
         `watch` is called with "generate", "denoise" or "upsample" and every part that it makes, as soon as
@@ -117,8 +140,9 @@ class Drawing(Understanding):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         stream, page = watch is not None, choices.page_for(self.model, options.size)
         records = (p if p is None else self.tokenize(p, str(i)) for i, p in enumerate(prompts))
-        made = _watched("generate", self.generate(records, self.generate_options(options), progress, stream),
-                        watch)
+        made = _watched(
+            "generate", self.generate(records, self.generate_options(options), progress, stream), watch
+        )
         if self.published is None:
             made = self.lay_out(made, page)
             made = _watched("denoise", self.denoise(made, options.steps, stream=stream), watch)

@@ -14,8 +14,14 @@ from janus_cli.plugins import Modality
 from janus_cli.records import Record, Segment
 
 
-def tokenize(plugin: Modality, data: bytes, name: str, options: Mapping[str, Any] | None = None, id: str = "",
-             source: str = "") -> Record:
+def tokenize(
+    plugin: Modality,
+    data: bytes,
+    name: str,
+    options: Mapping[str, Any] | None = None,
+    id: str = "",
+    source: str = "",
+) -> Record:
     """A file's bytes as a record of one segment; `name` is what errors call the file.
 
     An option that is not given has its default. Raises PluginError for a plugin that fails, RecordError for

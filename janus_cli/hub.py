@@ -125,9 +125,15 @@ def pull(name: str, progress: bool) -> Path:
     try:
         info = hf.HfApi(library_name="janus-cli").model_info(repository, revision=revision)
         files = [file.rfilename for file in info.siblings or []]
-        return Path(hf.snapshot_download(
-            repository, revision=revision, cache_dir=cache_folder(), library_name="janus-cli",
-            allow_patterns=_needed(files)))
+        return Path(
+            hf.snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=cache_folder(),
+                library_name="janus-cli",
+                allow_patterns=_needed(files),
+            )
+        )
     except errors.HFValidationError:
         raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
     except errors.OfflineModeIsEnabled:
@@ -160,8 +166,11 @@ def _needed(files: list[str]) -> list[str]:
     top = [Path(name) for name in files if "/" not in name]
     kind = ".safetensors" if any(p.suffix == ".safetensors" for p in top) else ".bin"
     other = {".safetensors": ".bin.index.json", ".bin": ".safetensors.index.json"}[kind]
-    return [p.name for p in top
-            if p.suffix == kind or (any(map(p.match, layout.BESIDE)) and not p.name.endswith(other))]
+    return [
+        p.name
+        for p in top
+        if p.suffix == kind or (any(map(p.match, layout.BESIDE)) and not p.name.endswith(other))
+    ]
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -14,8 +14,12 @@ from janus_cli.errors import ModelError
 H = TypeVar("H")
 
 # What a model folder's weights are called, best first: the names that the hub's libraries write.
-NAMES = ("model.safetensors.index.json", "model.safetensors",
-         "pytorch_model.bin.index.json", "pytorch_model.bin")
+NAMES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
 WEIGHTS = (".safetensors", ".bin", ".index.json")  # how such names end
 # What else a model needs: configuration, tokenizer, chat template, card and licence.
 BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")

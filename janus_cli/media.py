@@ -19,8 +19,19 @@ from janus_cli.files import atomic_write, free_path, read_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["animation_bytes", "atomic_write", "cut_to_size", "free_path", "image_bytes", "image_to_pixels",
-           "pixels_to_image", "read_bytes", "read_image", "read_image_metadata", "resized"]
+__all__ = [
+    "animation_bytes",
+    "atomic_write",
+    "cut_to_size",
+    "free_path",
+    "image_bytes",
+    "image_to_pixels",
+    "pixels_to_image",
+    "read_bytes",
+    "read_image",
+    "read_image_metadata",
+    "resized",
+]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
 MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame
@@ -77,8 +88,9 @@ def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
             warnings.simplefilter("ignore")  # stderr is for us; sizes are checked below, before any decoding
             with Image.open(io.BytesIO(data), formats=[f for f in FORMATS if f in Image.OPEN]) as image:
                 if image.width * image.height > MAX_PIXELS:
-                    raise MediaError(f"{name}: {image.width} x {image.height} pixels; "
-                                     f"at most {MAX_PIXELS:,} are allowed")
+                    raise MediaError(
+                        f"{name}: {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are allowed"
+                    )
                 image.load()
                 yield image
     except MediaError:
@@ -96,8 +108,15 @@ def _upright(image: "Image.Image") -> "Image.Image":
     """The picture turned as its EXIF orientation says; as it is where the EXIF is broken."""
     from PIL.Image import Transpose
 
-    turns = {2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
-             5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90}
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
     turn = None
     with contextlib.suppress(Exception):  # any exception at all: a good picture is worth more than its EXIF
         turn = turns.get(image.getexif().get(_ORIENTATION, 1))
@@ -172,8 +191,15 @@ def animation_bytes(frames: Sequence[np.ndarray], format: str) -> bytes:
     first, *rest = [Image.fromarray(frame) for frame in frames]
     file = io.BytesIO()
     try:
-        first.save(file, "png" if format == "apng" else format, save_all=True, append_images=rest,
-                   duration=durations, loop=0, **options)
+        first.save(
+            file,
+            "png" if format == "apng" else format,
+            save_all=True,
+            append_images=rest,
+            duration=durations,
+            loop=0,
+            **options,
+        )
     except (OSError, ValueError) as error:
         raise MediaError(f"{len(frames)} frames cannot be written as {format} ({error})") from None
     return file.getvalue()
@@ -214,4 +240,4 @@ def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:
     whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int for n in size)
     if not whole or not all(0 < n <= limit for n, limit in zip(size, full, strict=True)):
         raise RecordError(f"size {size!r} does not fit a picture of {list(full)} pixels")
-    return image[:size[0], :size[1]]
+    return image[: size[0], : size[1]]

@@ -100,7 +100,8 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     checkpoint = Checkpoint.open(path)
     layout = published_audio.PACKAGE if path.is_file() else published_audio.TRANSFORMERS
     plan = remap.sources(shapes, checkpoint.shapes(), layout, path)
-    state = {name: source.join(checkpoint.__getitem__).to(device, torch.float32)
-             for name, source in plan.items()}
+    state = {
+        name: source.join(checkpoint.__getitem__).to(device, torch.float32) for name, source in plan.items()
+    }
     net.load_state_dict(state, strict=True, assign=True)
     return net.eval().requires_grad_(False)

@@ -29,7 +29,7 @@ class Rows:
         image = np.empty((self.height, self.width, 3), np.uint8)
         y = 0
         for band in self.bands:
-            image[y:y + len(band)] = band
+            image[y : y + len(band)] = band
             y += len(band)
         return image
 
@@ -64,7 +64,7 @@ def _filtered(rows: Rows) -> Iterator[bytes]:
     for band in rows.bands:
         lines = band.reshape(len(band), -1)
         for start in range(0, len(lines), _AT_ONCE):
-            x = lines[start:start + _AT_ONCE].astype(np.int16)
+            x = lines[start : start + _AT_ONCE].astype(np.int16)
             up = np.concatenate([above, x[:-1]])
             above = x[-1:]
             yield _smallest(x, up)
@@ -75,8 +75,9 @@ def _smallest(x: np.ndarray, up: np.ndarray) -> bytes:
     left, corner = _shifted(x), _shifted(up)
     by_left, by_up = np.abs(up - corner), np.abs(left - corner)
     by_corner = np.abs(left + up - 2 * corner)
-    paeth = np.where((by_left <= by_up) & (by_left <= by_corner), left,
-                     np.where(by_up <= by_corner, up, corner))
+    paeth = np.where(
+        (by_left <= by_up) & (by_left <= by_corner), left, np.where(by_up <= by_corner, up, corner)
+    )
     rests = np.stack([(x - guess).astype(np.uint8) for guess in (left, up, paeth)])
     best = np.abs(rests.view(np.int8).astype(np.int16)).sum(axis=2, dtype=np.int64).argmin(axis=0)
     kinds = np.array([1, 2, 4], np.uint8)[best]

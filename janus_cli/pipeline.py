@@ -38,8 +38,9 @@ Progress = Callable[[int], None]  # called with each number of newly generated t
 class Pipeline(Drawing):
     """One model on one device. Every stage takes records and gives records, lazily."""
 
-    def __init__(self, model: zoo.Model, device: str | Callable[[], str] = "cpu",
-                 dtype: str = "auto") -> None:
+    def __init__(
+        self, model: zoo.Model, device: str | Callable[[], str] = "cpu", dtype: str = "auto"
+    ) -> None:
         """`device`: a torch device's name, or what gives it when the first net is loaded.
 
         `dtype`: fp32, bf16 or auto (bf16 on a GPU where the model is a published one). Raises UsageError
@@ -117,13 +118,21 @@ class Pipeline(Drawing):
 
         if self.published is not None and image.shape[:2] != (side := self.published.vision.image_size, side):
             found = f"{image.shape[1]} x {image.shape[0]}"
-            raise MediaError(f"{source or 'picture'}: {found} pixels, but model {self.model.name} has tokens "
-                             f"for {side} x {side} alone: crop or resize it first")
-        return encode_image(image, self.dvae, self.model.name, self.codebook_fingerprint,
-                            id=id, source=source)
+            raise MediaError(
+                f"{source or 'picture'}: {found} pixels, but model {self.model.name} has tokens "
+                f"for {side} x {side} alone: crop or resize it first"
+            )
+        return encode_image(
+            image, self.dvae, self.model.name, self.codebook_fingerprint, id=id, source=source
+        )
 
-    def generate(self, records: Iterable["Record | None"], options: "GenerateOptions | None" = None,
-                 progress: Progress | None = None, stream: bool = False) -> Iterator["Record"]:
+    def generate(
+        self,
+        records: Iterable["Record | None"],
+        options: "GenerateOptions | None" = None,
+        progress: Progress | None = None,
+        stream: bool = False,
+    ) -> Iterator["Record"]:
         """For each prompt `options.n` records of one new segment, after words where a prompt had none.
 
         None only holds a place. `stream`: pictures come in parts, row by row, before they come whole.
@@ -136,10 +145,20 @@ class Pipeline(Drawing):
             from janus_cli.stages.describe import answers
 
             net = self._filled(parts.UNDERSTAND)
-            return answers(records, net, self._asked, self._picture, prompts.end, chosen, self._identity,
-                           progress)
-        return generate(records, self.decoder, chosen, self._identity, progress, prompts, self._eyes,
-                        lambda ids: self.text.words(ids), stream)
+            return answers(
+                records, net, self._asked, self._picture, prompts.end, chosen, self._identity, progress
+            )
+        return generate(
+            records,
+            self.decoder,
+            chosen,
+            self._identity,
+            progress,
+            prompts,
+            self._eyes,
+            lambda ids: self.text.words(ids),
+            stream,
+        )
 
     def check_prompt(self, record: "Record", options: "GenerateOptions") -> None:
         """Raise what `generate` would say of this prompt: too long, another model's tokens.
@@ -204,8 +223,9 @@ class Pipeline(Drawing):
             return decode_image(segment, self.dvae)
         raise RecordError(f"a {segment.modality} segment is no picture")
 
-    def speak(self, texts: Iterable[str | None], options: "GenerateOptions",
-              progress: Progress | None = None) -> Iterator["Record"]:
+    def speak(
+        self, texts: Iterable[str | None], options: "GenerateOptions", progress: Progress | None = None
+    ) -> Iterator["Record"]:
         """Each text as `options.n` records of audio tokens, for `decode`, in order; none for a None."""
         records = (t if t is None else self.tokenize(t, str(i)) for i, t in enumerate(texts))
         return self.generate(records, options, progress)
@@ -234,15 +254,19 @@ class Pipeline(Drawing):
             self._check_fingerprint(segment, self.codebook_fingerprint)
             check_ids(segment, book.codebook_size)
             if self.published is not None and segment.data.shape != self.published.grid:
-                raise RecordError(f"{list(segment.data.shape)} image tokens: model {self.model.name} has "
-                                  f"pictures of {list(self.published.grid)} alone")
+                raise RecordError(
+                    f"{list(segment.data.shape)} image tokens: model {self.model.name} has "
+                    f"pictures of {list(self.published.grid)} alone"
+                )
 
     def _check_fingerprint(self, segment: "Segment", ours: str) -> None:
         theirs = segment.info.get("fingerprint", ours)
         if theirs != ours:
             whose = segment.info.get("tokenizer", "an unnamed tokenizer")
-            raise ModelError(f"the {segment.modality} tokens are of {whose} ({theirs[:12]}), model "
-                             f"{self.model.name} has {ours[:12]}: choose the right one with --model")
+            raise ModelError(
+                f"the {segment.modality} tokens are of {whose} ({theirs[:12]}), model "
+                f"{self.model.name} has {ours[:12]}: choose the right one with --model"
+            )
 
 
 def load(model: str = zoo.DEFAULT, device: str = "cpu") -> Pipeline:

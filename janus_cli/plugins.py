@@ -102,10 +102,20 @@ def package(point: "EntryPoint") -> str:
 
 def misnamed() -> list[str]:
     """A line for each plugin that cannot be used because of its name."""
-    lines = [f"{package(point)}: its plugin {name!r} is not used: {_wrong_name(name)}"
-             for name, points in installed().items() for point in points if _wrong_name(name)]
-    return [*lines, *(_clash(name, points) for name, points in installed().items()
-                      if len(points) > 1 and not _wrong_name(name))]
+    lines = [
+        f"{package(point)}: its plugin {name!r} is not used: {_wrong_name(name)}"
+        for name, points in installed().items()
+        for point in points
+        if _wrong_name(name)
+    ]
+    return [
+        *lines,
+        *(
+            _clash(name, points)
+            for name, points in installed().items()
+            if len(points) > 1 and not _wrong_name(name)
+        ),
+    ]
 
 
 def _wrong_name(name: str) -> str:
@@ -117,8 +127,10 @@ def _wrong_name(name: str) -> str:
 
 
 def _clash(name: str, points: "tuple[EntryPoint, ...]") -> str:
-    return (f"{len(points)} packages bring the modality {name!r} ({', '.join(map(package, points))}): "
-            "uninstall all but one")
+    return (
+        f"{len(points)} packages bring the modality {name!r} ({', '.join(map(package, points))}): "
+        "uninstall all but one"
+    )
 
 
 def find(name: str) -> Modality:
@@ -126,8 +138,10 @@ def find(name: str) -> Modality:
     points = installed().get(name, ())
     if not points or name not in names():
         known = ", ".join((*BUILT_IN, *names()))
-        raise PluginError(f"unknown modality {_quote(name)} (known: {known}): install the plugin that brings "
-                          f"it, a package with that entry point in {GROUP}")
+        raise PluginError(
+            f"unknown modality {_quote(name)} (known: {known}): install the plugin that brings "
+            f"it, a package with that entry point in {GROUP}"
+        )
     if len(points) > 1:
         raise PluginError(_clash(name, points))
     return _load(points[0])

@@ -48,16 +48,22 @@ class Parts:
             raise RecordError(f"{who} has the rows {first} to {end} where {due} are due")
         for segment in filter(None, map(record.find, GRIDS)):
             if len(segment.data) != end - first:
-                raise RecordError(f"{who} says that it has {end - first} rows, but its {segment.modality} "
-                                  f"segment has {len(segment.data)}")
+                raise RecordError(
+                    f"{who} says that it has {end - first} rows, but its {segment.modality} "
+                    f"segment has {len(segment.data)}"
+                )
         if not part.last:
             self._begun[key] = index + 1, end, record.id
 
     def unfinished(self) -> dict[str, RecordError]:
         """The results, as `result_of` has them, whose last part has not come, with an error for each."""
-        return {result: RecordError(f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, "
-                                    "without the last one; the command that wrote it did not finish")
-                for result, (index, row, id) in self._begun.items()}
+        return {
+            result: RecordError(
+                f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, "
+                "without the last one; the command that wrote it did not finish"
+            )
+            for result, (index, row, id) in self._begun.items()
+        }
 
     def end(self) -> None:
         """Raise RecordError where a last part has not come."""

@@ -18,16 +18,41 @@ _HOME = "https://dl.fbaipublicfiles.com/encodec/v0/"
 _FILES = {"encodec_24khz": "encodec_24khz-d7cc33bc.th", "encodec_48khz": "encodec_48khz-7e698e3e.th"}
 _CODECS = {
     "encodec_24khz": CodecConfig(sample_rate=24000, dim=128, n_filter=32, n_lstm=2, n_q=32),
-    "encodec_48khz": CodecConfig(sample_rate=48000, channels=2, dim=128, n_filter=32, n_lstm=2, n_q=16,
-                                 causal=False, norm="time_group_norm", normalize=True, segment=48000),
+    "encodec_48khz": CodecConfig(
+        sample_rate=48000,
+        channels=2,
+        dim=128,
+        n_filter=32,
+        n_lstm=2,
+        n_q=16,
+        causal=False,
+        norm="time_group_norm",
+        normalize=True,
+        segment=48000,
+    ),
 }
 NAMES = tuple(_CODECS)
 # What transformers' EncodecConfig takes where a config.json says nothing.
-_DEFAULTS = {"sampling_rate": 24000, "audio_channels": 1, "hidden_size": 128, "num_filters": 32,
-             "upsampling_ratios": [8, 5, 4, 2], "num_lstm_layers": 2, "codebook_size": 1024,
-             "target_bandwidths": [1.5, 3.0, 6.0, 12.0, 24.0]}
-_FIXED = {"num_residual_layers": 1, "kernel_size": 7, "last_kernel_size": 7, "residual_kernel_size": 3,
-          "dilation_growth_rate": 2, "compress": 2, "pad_mode": "reflect", "trim_right_ratio": 1.0}
+_DEFAULTS = {
+    "sampling_rate": 24000,
+    "audio_channels": 1,
+    "hidden_size": 128,
+    "num_filters": 32,
+    "upsampling_ratios": [8, 5, 4, 2],
+    "num_lstm_layers": 2,
+    "codebook_size": 1024,
+    "target_bandwidths": [1.5, 3.0, 6.0, 12.0, 24.0],
+}
+_FIXED = {
+    "num_residual_layers": 1,
+    "kernel_size": 7,
+    "last_kernel_size": 7,
+    "residual_kernel_size": 3,
+    "dilation_growth_rate": 2,
+    "compress": 2,
+    "pad_mode": "reflect",
+    "trim_right_ratio": 1.0,
+}
 
 _SWITCHES = {"use_causal_conv": True, "use_conv_shortcut": True, "normalize": False}
 
@@ -55,8 +80,9 @@ def cached(name: str) -> Path:
     """The file of a model of NAMES. Raises ModelError that says what to fetch if it is not there."""
     path = _place(name)
     if not path.is_file():
-        raise ModelError(f"{name} is not here: fetch {_HOME}{path.name} into {path.parent}, "
-                         "or name the file with --model")
+        raise ModelError(
+            f"{name} is not here: fetch {_HOME}{path.name} into {path.parent}, or name the file with --model"
+        )
     return path
 
 
@@ -92,8 +118,11 @@ def _codec(words: Section) -> CodecConfig:
     if size & (size - 1) or size < 2:
         raise words.fault("codebook_size", "expected a power of two")
     bandwidths = words.get("target_bandwidths")
-    if not isinstance(bandwidths, list) or not bandwidths or not all(
-            type(b) in (int, float) and 0 < b < math.inf for b in bandwidths):
+    if (
+        not isinstance(bandwidths, list)
+        or not bandwidths
+        or not all(type(b) in (int, float) and 0 < b < math.inf for b in bandwidths)
+    ):
         raise words.fault("target_bandwidths", "expected a list of numbers above 0")
     frame_rate = math.ceil(rate / math.prod(ratios))
     n_q = int(1000 * bandwidths[-1] // (frame_rate * (size.bit_length() - 1)))
@@ -109,8 +138,18 @@ def _codec(words: Section) -> CodecConfig:
     if causal and norm == "time_group_norm":
         raise words.fault("norm_type", "a group norm over time is not causal")
     return CodecConfig(
-        sample_rate=rate, channels=words.whole("audio_channels", 2), ratios=(*ratios[:3], ratios[3]), dim=dim,
-        n_filter=words.whole("num_filters"), n_lstm=words.whole("num_lstm_layers", 16), codebook_size=size,
-        n_q=n_q, causal=causal, norm="none" if norm == "weight_norm" else norm,
-        conv_shortcut=shortcut, normalize=normalize, segment=int(seconds * rate),
-        overlap=float(overlap))
+        sample_rate=rate,
+        channels=words.whole("audio_channels", 2),
+        ratios=(*ratios[:3], ratios[3]),
+        dim=dim,
+        n_filter=words.whole("num_filters"),
+        n_lstm=words.whole("num_lstm_layers", 16),
+        codebook_size=size,
+        n_q=n_q,
+        causal=causal,
+        norm="none" if norm == "weight_norm" else norm,
+        conv_shortcut=shortcut,
+        normalize=normalize,
+        segment=int(seconds * rate),
+        overlap=float(overlap),
+    )

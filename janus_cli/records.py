@@ -82,8 +82,9 @@ class Record:
     @property
     def prompt(self) -> str:
         """The text that `tokenize text` read (several joined by a space), and words that `generate` heard."""
-        texts = (step.get(word) for step in self.made_by
-                 for stage, word in _TOLD if step.get("stage") == stage)
+        texts = (
+            step.get(word) for step in self.made_by for stage, word in _TOLD if step.get("stage") == stage
+        )
         return " ".join(text for text in texts if isinstance(text, str))
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
@@ -114,8 +115,9 @@ def check_ids(segment: Segment, codebook_size: int) -> None:
     """Raise RecordError unless every id of `segment` is below `codebook_size`."""
     top = int(segment.data.max()) if segment.data.size else 0
     if top >= codebook_size:
-        raise RecordError(f"{segment.modality} segment: id {top} is out of range: "
-                          f"the codebook has {codebook_size} entries")
+        raise RecordError(
+            f"{segment.modality} segment: id {top} is out of range: the codebook has {codebook_size} entries"
+        )
 
 
 def check_shape(modality: str, dtype: str, shape: Sequence[int]) -> None:
@@ -127,8 +129,9 @@ def check_shape(modality: str, dtype: str, shape: Sequence[int]) -> None:
     axes, dtypes = _SHAPES[modality] if plugin is None else (plugin.axes, plugin.dtypes)
     if dtype not in dtypes:
         raise RecordError(f"{modality} segment: dtype {dtype}, expected {' or '.join(dtypes)}")
-    fits = len(shape) == len(axes) and all(n >= (plugin is not None or axis not in _MAY_BE_EMPTY)
-                                           for n, axis in zip(shape, axes, strict=True))
+    fits = len(shape) == len(axes) and all(
+        n >= (plugin is not None or axis not in _MAY_BE_EMPTY) for n, axis in zip(shape, axes, strict=True)
+    )
     if not fits or (modality == "pixels" and (shape[4] != 3 or shape[2] != shape[3])):
         found = blob.quote(list(shape))
         raise RecordError(f"{modality} segment: shape {found}, expected [{', '.join(axes)}]")
@@ -140,8 +143,12 @@ def dumps(record: Record, seq: int | None = None) -> bytes:
     The same record gives the same bytes. Raises RecordError for metadata that JSON cannot hold and for
     records over blob.MAX_HEADER or blob.MAX_BODY.
     """
-    meta: dict[str, Any] = {"format": FORMAT, "id": record.id, "made_by": list(record.made_by),
-                            "segments": [dict(s.info) for s in record.segments]}
+    meta: dict[str, Any] = {
+        "format": FORMAT,
+        "id": record.id,
+        "made_by": list(record.made_by),
+        "segments": [dict(s.info) for s in record.segments],
+    }
     if record.part:
         meta["part"] = {"index": record.part.index, "last": record.part.last, "rows": list(record.part.rows)}
     if seq is not None:
@@ -179,7 +186,7 @@ class StreamWriter:
         view = memoryview(data)
         try:
             while view:  # an unbuffered pipe may take less than it is offered
-                view = view[self._file.write(view):]
+                view = view[self._file.write(view) :]
             self._file.flush()
         except BrokenPipeError:
             raise
@@ -235,8 +242,10 @@ def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
             raise RecordError("a malformed end record")
         return count
     arrays = blob.read_body(file, header)
-    segments = tuple(Segment(name.partition(".")[2], arrays[name], info)
-                     for name, info in zip(names, meta.get("segments", []), strict=True))
+    segments = tuple(
+        Segment(name.partition(".")[2], arrays[name], info)
+        for name, info in zip(names, meta.get("segments", []), strict=True)
+    )
     record = Record(segments, meta.get("id", ""), tuple(meta.get("made_by", [])), _part(meta.get("part")))
     return record, meta.get("seq")
 
@@ -289,8 +298,10 @@ def _check_order(found: tuple[Record, int | None] | int | None, due: int) -> int
             raise RecordError(f"the stream ends with {due} of its {found} records")
         return 0
     if due and not number:  # the file ends, or another stream begins
-        raise RecordError(f"the stream stopped after {due} of its records, without an end record; "
-                          "the command that wrote it did not finish")
+        raise RecordError(
+            f"the stream stopped after {due} of its records, without an end record; "
+            "the command that wrote it did not finish"
+        )
     if number is None:
         return 0
     if number != due:

@@ -19,29 +19,59 @@ from janus_cli.errors import ModelError
 # ours, DeepSeek's, transformers'. `*` is a number, the same in every column; names go on as they are behind
 # the match, and the first row that fits counts. Braces: a tensor that transformers cuts up, or squeezes.
 TABLE = (
-    ("language_model.embed_tokens.", "language_model.model.embed_tokens.",
-     "model.language_model.embed_tokens."),
+    (
+        "language_model.embed_tokens.",
+        "language_model.model.embed_tokens.",
+        "model.language_model.embed_tokens.",
+    ),
     ("language_model.lm_head.", "language_model.lm_head.", "lm_head."),
     ("language_model.norm.", "language_model.model.norm.", "model.language_model.norm."),
-    ("language_model.layers.*.attention.", "language_model.model.layers.*.self_attn.",
-     "model.language_model.layers.*.self_attn."),
+    (
+        "language_model.layers.*.attention.",
+        "language_model.model.layers.*.self_attn.",
+        "model.language_model.layers.*.self_attn.",
+    ),
     ("language_model.layers.*.", "language_model.model.layers.*.", "model.language_model.layers.*."),
-    ("vision_model.vision_tower.pos_embed", "vision_model.vision_tower.pos_embed",
-     "model.vision_model.embeddings.position_embedding.weight{0}"),
-    ("vision_model.vision_tower.patch_embed.proj.", "vision_model.vision_tower.patch_embed.proj.",
-     "model.vision_model.embeddings.patch_embedding."),
-    ("vision_model.vision_tower.norm.", "vision_model.vision_tower.norm.",
-     "model.vision_model.post_layernorm."),
-    ("vision_model.vision_tower.blocks.*.norm1.", "vision_model.vision_tower.blocks.*.norm1.",
-     "model.vision_model.encoder.layers.*.layer_norm1."),
-    ("vision_model.vision_tower.blocks.*.norm2.", "vision_model.vision_tower.blocks.*.norm2.",
-     "model.vision_model.encoder.layers.*.layer_norm2."),
-    ("vision_model.vision_tower.blocks.*.attn.qkv.", "vision_model.vision_tower.blocks.*.attn.qkv.",
-     "model.vision_model.encoder.layers.*.self_attn.{q_proj,k_proj,v_proj}."),
-    ("vision_model.vision_tower.blocks.*.attn.proj.", "vision_model.vision_tower.blocks.*.attn.proj.",
-     "model.vision_model.encoder.layers.*.self_attn.projection_layer."),
-    ("vision_model.vision_tower.blocks.*.mlp.", "vision_model.vision_tower.blocks.*.mlp.",
-     "model.vision_model.encoder.layers.*.mlp."),
+    (
+        "vision_model.vision_tower.pos_embed",
+        "vision_model.vision_tower.pos_embed",
+        "model.vision_model.embeddings.position_embedding.weight{0}",
+    ),
+    (
+        "vision_model.vision_tower.patch_embed.proj.",
+        "vision_model.vision_tower.patch_embed.proj.",
+        "model.vision_model.embeddings.patch_embedding.",
+    ),
+    (
+        "vision_model.vision_tower.norm.",
+        "vision_model.vision_tower.norm.",
+        "model.vision_model.post_layernorm.",
+    ),
+    (
+        "vision_model.vision_tower.blocks.*.norm1.",
+        "vision_model.vision_tower.blocks.*.norm1.",
+        "model.vision_model.encoder.layers.*.layer_norm1.",
+    ),
+    (
+        "vision_model.vision_tower.blocks.*.norm2.",
+        "vision_model.vision_tower.blocks.*.norm2.",
+        "model.vision_model.encoder.layers.*.layer_norm2.",
+    ),
+    (
+        "vision_model.vision_tower.blocks.*.attn.qkv.",
+        "vision_model.vision_tower.blocks.*.attn.qkv.",
+        "model.vision_model.encoder.layers.*.self_attn.{q_proj,k_proj,v_proj}.",
+    ),
+    (
+        "vision_model.vision_tower.blocks.*.attn.proj.",
+        "vision_model.vision_tower.blocks.*.attn.proj.",
+        "model.vision_model.encoder.layers.*.self_attn.projection_layer.",
+    ),
+    (
+        "vision_model.vision_tower.blocks.*.mlp.",
+        "vision_model.vision_tower.blocks.*.mlp.",
+        "model.vision_model.encoder.layers.*.mlp.",
+    ),
     ("aligner.layers.0.", "aligner.layers.0.", "model.aligner.fc1."),
     ("aligner.layers.2.", "aligner.layers.2.", "model.aligner.hidden_layers.0."),
     ("gen_embed.", "gen_embed.", "model.generation_embeddings."),
@@ -49,47 +79,89 @@ TABLE = (
     ("gen_aligner.layers.2.", "gen_aligner.layers.2.", "model.generation_aligner.hidden_layers.0."),
     ("gen_head.output_mlp_projector.", "gen_head.output_mlp_projector.", "model.generation_head.proj_out."),
     ("gen_head.vision_head.", "gen_head.vision_head.", "model.generation_head.vision_head."),
-    ("gen_vision_model.encoder.conv_blocks.*.res.", "gen_vision_model.encoder.conv_blocks.*.res.",
-     "model.vqmodel.encoder.down.*.block."),
-    ("gen_vision_model.encoder.conv_blocks.*.", "gen_vision_model.encoder.conv_blocks.*.",
-     "model.vqmodel.encoder.down.*."),
-    ("gen_vision_model.decoder.conv_blocks.*.res.", "gen_vision_model.decoder.conv_blocks.*.res.",
-     "model.vqmodel.decoder.up.*.block."),
-    ("gen_vision_model.decoder.conv_blocks.*.", "gen_vision_model.decoder.conv_blocks.*.",
-     "model.vqmodel.decoder.up.*."),
-    *((f"gen_vision_model.{side}.mid.{i}.", f"gen_vision_model.{side}.mid.{i}.",
-       f"model.vqmodel.{side}.mid.{name}.")
-      for side in ("encoder", "decoder") for i, name in enumerate(("block_1", "attn_1", "block_2"))),
+    (
+        "gen_vision_model.encoder.conv_blocks.*.res.",
+        "gen_vision_model.encoder.conv_blocks.*.res.",
+        "model.vqmodel.encoder.down.*.block.",
+    ),
+    (
+        "gen_vision_model.encoder.conv_blocks.*.",
+        "gen_vision_model.encoder.conv_blocks.*.",
+        "model.vqmodel.encoder.down.*.",
+    ),
+    (
+        "gen_vision_model.decoder.conv_blocks.*.res.",
+        "gen_vision_model.decoder.conv_blocks.*.res.",
+        "model.vqmodel.decoder.up.*.block.",
+    ),
+    (
+        "gen_vision_model.decoder.conv_blocks.*.",
+        "gen_vision_model.decoder.conv_blocks.*.",
+        "model.vqmodel.decoder.up.*.",
+    ),
+    *(
+        (
+            f"gen_vision_model.{side}.mid.{i}.",
+            f"gen_vision_model.{side}.mid.{i}.",
+            f"model.vqmodel.{side}.mid.{name}.",
+        )
+        for side in ("encoder", "decoder")
+        for i, name in enumerate(("block_1", "attn_1", "block_2"))
+    ),
     ("gen_vision_model.", "gen_vision_model.", "model.vqmodel."),
 )
 # The same for codecs: ours, the `encodec` package's, transformers'. {g,v}: a weight norm's two tensors, where
 # the codec has weight norms.
 CODEC_TABLE = (
     ("quantizers.*.codebook", "quantizer.vq.layers.*._codebook.embed", "quantizer.layers.*.codebook.embed"),
-    *((f"{side}.model.*.{inner}{conv}.{conv}.weight", f"{side}.model.*.{inner}{conv}.{conv}.weight{{g,v}}",
-       f"{side}.layers.*.{inner}conv.weight{{g,v}}")
-      for side in ("encoder", "decoder") for inner in ("block.*.", "shortcut.", "")
-      for conv in ("conv", "convtr")),
-    *((f"{side}.model.*.{inner}{conv}.{part}.", f"{side}.model.*.{inner}{conv}.{part}.",
-       f"{side}.layers.*.{inner}{'norm' if part == 'norm' else 'conv'}.")
-      for side in ("encoder", "decoder") for inner in ("block.*.", "shortcut.", "")
-      for conv in ("conv", "convtr") for part in (conv, "norm")),
-    *((f"{side}.model.*.lstm.", f"{side}.model.*.lstm.", f"{side}.layers.*.lstm.")
-      for side in ("encoder", "decoder")),
+    *(
+        (
+            f"{side}.model.*.{inner}{conv}.{conv}.weight",
+            f"{side}.model.*.{inner}{conv}.{conv}.weight{{g,v}}",
+            f"{side}.layers.*.{inner}conv.weight{{g,v}}",
+        )
+        for side in ("encoder", "decoder")
+        for inner in ("block.*.", "shortcut.", "")
+        for conv in ("conv", "convtr")
+    ),
+    *(
+        (
+            f"{side}.model.*.{inner}{conv}.{part}.",
+            f"{side}.model.*.{inner}{conv}.{part}.",
+            f"{side}.layers.*.{inner}{'norm' if part == 'norm' else 'conv'}.",
+        )
+        for side in ("encoder", "decoder")
+        for inner in ("block.*.", "shortcut.", "")
+        for conv in ("conv", "convtr")
+        for part in (conv, "norm")
+    ),
+    *(
+        (f"{side}.model.*.lstm.", f"{side}.model.*.lstm.", f"{side}.layers.*.lstm.")
+        for side in ("encoder", "decoder")
+    ),
 )
-NORMS = (("weight_g", "weight_v"),  # what a weight norm's tensors are called, in torch's older and newer way
-         ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+NORMS = (
+    ("weight_g", "weight_v"),  # what a weight norm's tensors are called, in torch's older and newer way
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
 _TRAINING = ("inited", "cluster_size", "embed_avg")
 # Tensors of published files that no computation uses.
 LEFTOVERS = {
-    "original": ("vision_model.vision_tower.attn_pool.", "gen_vision_model.quantize.codebook_used",
-                 "language_model.model.layers.*.self_attn.rotary_emb.inv_freq"),
+    "original": (
+        "vision_model.vision_tower.attn_pool.",
+        "gen_vision_model.quantize.codebook_used",
+        "language_model.model.layers.*.self_attn.rotary_emb.inv_freq",
+    ),
     "transformers": ("model.vqmodel.quantize.codebook_used", "model.vision_model.embeddings.position_ids"),
     "encodec": tuple(f"quantizer.vq.layers.*._codebook.{word}" for word in _TRAINING),
     "encodec_transformers": tuple(f"quantizer.layers.*.codebook.{word}" for word in _TRAINING),
 }
-COLUMNS = {"original": (TABLE, 1), "transformers": (TABLE, 2),
-           "encodec": (CODEC_TABLE, 1), "encodec_transformers": (CODEC_TABLE, 2)}
+COLUMNS = {
+    "original": (TABLE, 1),
+    "transformers": (TABLE, 2),
+    "encodec": (CODEC_TABLE, 1),
+    "encodec_transformers": (CODEC_TABLE, 2),
+}
 
 
 @dataclass(frozen=True)
@@ -149,22 +221,27 @@ def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Sourc
     """
     for pattern, theirs in _rules(layout):
         if match := pattern.match(name):
-            full = match.expand(theirs) + name[match.end():]
+            full = match.expand(theirs) + name[match.end() :]
             if full.endswith("{0}"):
                 return Source((full.removesuffix("{0}"),), squeezed=True)
             if full.endswith("weight{g,v}"):
                 base = full.removesuffix("weight{g,v}")
-                return Source((base + "weight",)) if norm is None \
+                return (
+                    Source((base + "weight",))
+                    if norm is None
                     else Source((base + norm[0], base + norm[1]), norm=True)
+                )
             if parts := re.search(r"\{(.+)\}", full):
-                return Source(tuple(full[:parts.start()] + part + full[parts.end():]
-                                    for part in parts[1].split(",")))
+                return Source(
+                    tuple(full[: parts.start()] + part + full[parts.end() :] for part in parts[1].split(","))
+                )
             return Source((full,))
     raise KeyError(name)
 
 
-def sources(ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]],
-            layout: str, where: object) -> dict[str, Source]:
+def sources(
+    ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], layout: str, where: object
+) -> dict[str, Source]:
     """Where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
 
     Raises ModelError, with `where` in front, naming the first published tensor that is missing, unknown or
@@ -172,16 +249,18 @@ def sources(ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, 
     """
     norm = next((words for words in NORMS if any(name.endswith(words[1]) for name in found)), None)
     plan = {name: source(name, layout, norm) for name in ours}
-    wanted = {theirs: shape for name, place in plan.items()
-              for theirs, shape in place.shapes(ours[name]).items()}
+    wanted = {
+        theirs: shape for name, place in plan.items() for theirs, shape in place.shapes(ours[name]).items()
+    }
     if missing := [name for name in wanted if name not in found]:
         raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
     if unknown := sorted(name for name in without_leftovers(found, layout) if name not in wanted):
         raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
     for name, shape in wanted.items():
         if found[name] != shape:
-            raise ModelError(f"{where}: tensor {name} has shape {list(found[name])}, "
-                             f"config.json asks for {list(shape)}")
+            raise ModelError(
+                f"{where}: tensor {name} has shape {list(found[name])}, config.json asks for {list(shape)}"
+            )
     return plan
 
 
@@ -191,8 +270,12 @@ def without_leftovers(names: Iterable[str], layout: str) -> list[str]:
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
 
 
-def publish(state: Mapping[str, Tensor], layout: str,
-            norm: tuple[str, str] | None = None) -> dict[str, Tensor]:
+def publish(
+    state: Mapping[str, Tensor], layout: str, norm: tuple[str, str] | None = None
+) -> dict[str, Tensor]:
     """Our tensors under the names, and in the pieces, of `layout`; `norm` as in `source`."""
-    return {name: tensor for ours, whole in state.items()
-            for name, tensor in source(ours, layout, norm).split(whole).items()}
+    return {
+        name: tensor
+        for ours, whole in state.items()
+        for name, tensor in source(ours, layout, norm).split(whole).items()
+    }

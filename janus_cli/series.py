@@ -41,8 +41,13 @@ def encode(data: bytes, name: str, options: Mapping[str, Any]) -> tuple[np.ndarr
     if options["columns"] is not None:
         chosen = _columns(options["columns"], names, trace.shape[1], name)
         trace, names = trace[:, chosen], [names[i] for i in chosen] if names else []
-    info = {"stride": stride, "channels": trace.shape[1], "num_samples": len(trace),
-            **({"sample_rate": rate} if rate is not None else {}), **({"columns": names} if names else {})}
+    info = {
+        "stride": stride,
+        "channels": trace.shape[1],
+        "num_samples": len(trace),
+        **({"sample_rate": rate} if rate is not None else {}),
+        **({"columns": names} if names else {}),
+    }
     return to_patches(trace, stride), info
 
 
@@ -57,8 +62,10 @@ def to_trace(patches: np.ndarray, info: Info) -> np.ndarray:
     """The trace [T, C] in patches. Raises MediaError where `info` does not fit them."""
     stride, channels, count = (_whole(info.get(word)) for word in ("stride", "channels", "num_samples"))
     if patches.shape[1] != stride * channels or not 0 <= len(patches) * stride - count < stride:
-        raise MediaError(f"series segment: {list(patches.shape)} patches do not hold {count} samples of "
-                         f"{channels} channels at stride {stride}")
+        raise MediaError(
+            f"series segment: {list(patches.shape)} patches do not hold {count} samples of "
+            f"{channels} channels at stride {stride}"
+        )
     return patches.reshape(-1, channels)[:count]
 
 
@@ -93,8 +100,9 @@ def read_npy(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
     if found != expected:
         raise MediaError(f"{name}: {found:,} bytes of numbers where its header says {expected:,}")
     if len(shape) not in (1, 2) or not math.prod(shape):
-        raise MediaError(f"{name}: an array of shape {list(shape)}: give samples [T] or [T, channels], "
-                         "at least one")
+        raise MediaError(
+            f"{name}: an array of shape {list(shape)}: give samples [T] or [T, channels], at least one"
+        )
     values = np.frombuffer(data, dtype, offset=file.tell()).reshape(shape, order="F" if by_column else "C")
     trace = values.reshape(len(values), -1)
     _check_channels(trace.shape[1], name)
@@ -102,8 +110,9 @@ def read_npy(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
         small = trace.astype(np.float32)
     if not np.isfinite(small).all():
         row, column = np.argwhere(~np.isfinite(small))[0]
-        raise MediaError(f"{name}: sample {row + 1}, column {column + 1}: {trace[row, column]} is no finite "
-                         "float32 number")
+        raise MediaError(
+            f"{name}: sample {row + 1}, column {column + 1}: {trace[row, column]} is no finite float32 number"
+        )
     return small, []
 
 
@@ -181,16 +190,19 @@ def _numbers(cells: Sequence[str], name: str, line: int) -> list[float]:
         good = False
     if good:
         return found
-    column, cell = next((i, cell) for i, cell in enumerate(cells, 1)
-                        if not _is_number(cell) or not abs(float(cell)) < _BEYOND)
+    column, cell = next(
+        (i, cell) for i, cell in enumerate(cells, 1) if not _is_number(cell) or not abs(float(cell)) < _BEYOND
+    )
     what = "is blank" if not cell.strip() else f"{cell[:40]!r} is no finite float32 number"
     raise MediaError(f"{name}: line {line}, column {column}: {what}")
 
 
 def _check_channels(count: int, name: str) -> None:
     if count > MAX_CHANNELS:
-        raise MediaError(f"{name}: {count:,} columns; at most {MAX_CHANNELS:,} are read: samples go "
-                         "downwards, channels to the right")
+        raise MediaError(
+            f"{name}: {count:,} columns; at most {MAX_CHANNELS:,} are read: samples go "
+            "downwards, channels to the right"
+        )
 
 
 def _columns(wanted: str, names: Sequence[str], width: int, name: str) -> list[int]:
@@ -227,7 +239,7 @@ def to_csv(patches: np.ndarray, info: Info) -> bytes:
     texts = _shortest(trace.ravel())
     width = trace.shape[1]
     for start in range(0, len(texts), width):
-        out.write(",".join(texts[start:start + width]) + "\n")
+        out.write(",".join(texts[start : start + width]) + "\n")
     return out.getvalue().encode("utf-8")
 
 

@@ -20,8 +20,9 @@ from janus_cli.errors import MediaError
 PIECE = 1 << 16  # samples read at a time
 _UNKNOWN = 1 << 62  # libsndfile says at least so many frames where a file does not say how many
 _STREAMED = 0x7FFF0000  # a WAV header that was written before the length was known says at least this
-_FIVE_ONE = np.array([[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]],
-                     np.float32) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
+_FIVE_ONE = np.array(
+    [[1, 0], [0, 1], [0.7071, 0.7071], [0, 0], [0.7071, 0], [0, 0.7071]], np.float32
+) / np.float32(2.4142)  # left, right, centre, low, two behind -> left, right
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,8 @@ def _refuse_cut_ogg(file: BinaryIO, name: str) -> None:
     if is_ogg:
         file.seek(max(0, file.seek(0, io.SEEK_END) - (1 << 17)))  # a page has at most 65,307 bytes
         end = file.read()
-        head = end[end.rfind(b"OggS"):]
-        sizes = head[27:27 + head[26]] if len(head) > 26 else b""
+        head = end[end.rfind(b"OggS") :]
+        sizes = head[27 : 27 + head[26]] if len(head) > 26 else b""
         if not sizes or not head[5] & 4 or len(head) < 27 + len(sizes) + sum(sizes):
             raise MediaError(f"{name}: truncated: its last page is missing")
     file.seek(0)
@@ -216,5 +217,8 @@ def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
     except (ValueError, RecursionError):
         found = {}
     texts = found if isinstance(found, dict) else {}
-    return Sound(sound.sample_rate, sound.channels, sound.num_samples, ()), kind, \
-        {word: text for word, text in texts.items() if isinstance(text, str)}
+    return (
+        Sound(sound.sample_rate, sound.channels, sound.num_samples, ()),
+        kind,
+        {word: text for word, text in texts.items() if isinstance(text, str)},
+    )

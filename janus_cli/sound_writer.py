@@ -29,8 +29,15 @@ class Writer:
     hold; OSError passes.
     """
 
-    def __init__(self, file: BinaryIO, format: str, sample_rate: int, channels: int,
-                 num_samples: int | None = None, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        format: str,
+        sample_rate: int,
+        channels: int,
+        num_samples: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
         """num_samples: per channel, None where that is not known yet (wav alone).
 
         metadata goes as JSON into the comment (of a wav, LIST INFO ICMT).

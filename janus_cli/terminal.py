@@ -59,5 +59,7 @@ class Room:
         """Columns and lines that a picture of that shape fills, as large as it fits."""
         across, down = self.cell
         scale = min(self.columns * across / width, self.lines * down / height)
-        return (min(self.columns, max(1, round(width * scale / across))),
-                min(self.lines, max(1, round(height * scale / down))))
+        return (
+            min(self.columns, max(1, round(width * scale / across))),
+            min(self.lines, max(1, round(height * scale / down))),
+        )

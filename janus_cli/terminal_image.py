@@ -29,7 +29,7 @@ def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
     sheet = np.zeros((down * (height + gap) - gap, across * (width + gap) - gap, 4), np.uint8)
     for i, picture in enumerate(pictures):
         top, left = i // across * (height + gap), i % across * (width + gap)
-        sheet[top:top + height, left:left + width] = np.dstack([picture, np.full((height, width), 255)])
+        sheet[top : top + height, left : left + width] = np.dstack([picture, np.full((height, width), 255)])
     return sheet
 
 
@@ -39,11 +39,12 @@ def kitty(picture: np.ndarray, lines: int, id: int) -> str:
     The cursor stays (C=1) and the terminal answers nothing (q=2).
     """
     data = base64.standard_b64encode(_png(picture)).decode("ascii")
-    chunks = [data[i:i + _CHUNK] for i in range(0, len(data), _CHUNK)]
+    chunks = [data[i : i + _CHUNK] for i in range(0, len(data), _CHUNK)]
     keys = f"a=T,f=100,i={id},p=1,r={lines},C=1,q=2,"
     last = len(chunks) - 1
-    return "".join(f"\x1b_G{keys if i == 0 else 'q=2,'}m={int(i < last)};{chunk}\x1b\\"
-                   for i, chunk in enumerate(chunks))
+    return "".join(
+        f"\x1b_G{keys if i == 0 else 'q=2,'}m={int(i < last)};{chunk}\x1b\\" for i, chunk in enumerate(chunks)
+    )
 
 
 def iterm2(picture: np.ndarray, lines: int) -> str:
@@ -67,14 +68,18 @@ def sixel(picture: np.ndarray) -> str:
     colours[picture[..., 3] < 128] = -1
     colours = np.pad(colours, ((0, -height % _BAND), (0, 0)), constant_values=-1)
     out = [f'\x1bP0;1;0q"1;1;{width};{height}']
-    out += [f"#{i};2;{';'.join(str(round(c * 100 / 255)) for c in palette[i])}"
-            for i in np.unique(colours) if i >= 0]
+    out += [
+        f"#{i};2;{';'.join(str(round(c * 100 / 255)) for c in palette[i])}"
+        for i in np.unique(colours)
+        if i >= 0
+    ]
     bands = []
     for top in range(0, len(colours), _BAND):
-        band = colours[top:top + _BAND]
+        band = colours[top : top + _BAND]
         weights = 1 << np.arange(_BAND)[:, None]
-        bands.append("$".join(f"#{i}{_run_lengths(((band == i) * weights).sum(0))}"
-                              for i in np.unique(band) if i >= 0))
+        bands.append(
+            "$".join(f"#{i}{_run_lengths(((band == i) * weights).sum(0))}" for i in np.unique(band) if i >= 0)
+        )
     return "".join([*out, "-".join(bands), "\x1b\\"])
 
 
@@ -82,8 +87,10 @@ def _run_lengths(sixels: np.ndarray) -> str:
     """One colour's sixels [W] as text: runs counted, blanks at the end cut. The top pixel is bit 0."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(sixels)) + 1])
     counts = np.diff(np.append(starts, len(sixels)))
-    runs = [(chr(63 + value), count)
-            for value, count in zip(sixels[starts].tolist(), counts.tolist(), strict=True)]
+    runs = [
+        (chr(63 + value), count)
+        for value, count in zip(sixels[starts].tolist(), counts.tolist(), strict=True)
+    ]
     if runs[-1][0] == "?":
         runs.pop()
     return "".join(f"!{count}{char}" if count > 3 else char * count for char, count in runs)

@@ -60,8 +60,10 @@ class Understanding(AudioPipeline):
         if not choices.sees(self.model) or vision is None or decoder is None:
             return None
         if vision.dim != (taken := decoder.modalities[SIGHT].feature_dim):
-            raise ModelError(f"model {self.model.name}: its vision encoder gives features of {vision.dim} "
-                             f"numbers, its decoder takes {taken}: mend its config.json")
+            raise ModelError(
+                f"model {self.model.name}: its vision encoder gives features of {vision.dim} "
+                f"numbers, its decoder takes {taken}: mend its config.json"
+            )
         return Eyes(vision.n_token, self._see)
 
     def _see(self, segment: "Segment") -> "Tensor":
@@ -104,8 +106,9 @@ class Understanding(AudioPipeline):
             self._check_segment(segment)
         return question
 
-    def describe(self, images: "Sequence[np.ndarray]", question: str,
-                 options: "GenerateOptions") -> Iterator[str]:
+    def describe(
+        self, images: "Sequence[np.ndarray]", question: str, options: "GenerateOptions"
+    ) -> Iterator[str]:
         """The answer to a question about pictures, piece by piece. Raises UsageError for our own models."""
         from janus_cli.stages.describe import answer, check_length, spoken
 

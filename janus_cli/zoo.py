@@ -27,8 +27,19 @@ SENSES = "pocket-any"  # the other one: it sees, hears and speaks
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-WIDTH = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1,
-         "BOOL": 1}  # bytes
+WIDTH = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "U16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}  # bytes
 
 
 @dataclass(frozen=True)
@@ -118,8 +129,11 @@ def read_header(path: Path) -> dict[str, Tensor]:
             if length > min(_MAX_HEADER, size - 8):
                 raise ValueError("header longer than the file")
             entries = json.loads(file.read(length))
-        tensors = {name: _tensor(name, entry, 8 + length, size)
-                   for name, entry in entries.items() if name != "__metadata__"}
+        tensors = {
+            name: _tensor(name, entry, 8 + length, size)
+            for name, entry in entries.items()
+            if name != "__metadata__"
+        }
         end = max((t.start + t.size * WIDTH[t.dtype] for t in tensors.values()), default=8 + length)
         if end != size:
             raise ValueError(f"{size - end:,} bytes stand behind its tensors")

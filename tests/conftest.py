@@ -41,8 +41,11 @@ def write_metadata(site: Path, package: str, entry_points: dict[str, dict[str, s
     folder = site / f"{package.replace('-', '_')}-1.0.dist-info"
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    lines = [line for group, points in entry_points.items()
-             for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))]
+    lines = [
+        line
+        for group, points in entry_points.items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in points.items()))
+    ]
     (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
@@ -128,8 +131,16 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
         codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
         decoder=DecoderConfig(
-            dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, modalities=modalities,
-            max_seq_len=1024 if senses else 64, mixin=MixinConfig(), relative=RelativeConfig(),
+            dim=32,
+            n_layer=2,
+            n_head=2,
+            n_kv_head=1,
+            head_dim=16,
+            ff_dim=48,
+            modalities=modalities,
+            max_seq_len=1024 if senses else 64,
+            mixin=MixinConfig(),
+            relative=RelativeConfig(),
         ),
         vision=VisionConfig(16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32) if senses else None,
         refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
@@ -158,7 +169,9 @@ def _write_tokenizer(path: Path) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=280, special_tokens=["<|end|>"], show_progress=False,
+        vocab_size=280,
+        special_tokens=["<|end|>"],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     tokenizer.train_from_iterator(["a red apple", "a green pear", "two red apples"] * 4, trainer)
@@ -206,8 +219,9 @@ def senses(environment: Path, tiny_any: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def janus(environment: Path, capfdbinary: pytest.CaptureFixture[bytes],
-          monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+def janus(
+    environment: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
     """Run `janus ARGS` in this process, as fast as a function call; `stdin` is what is piped in."""
     from janus_cli.app import main
 
@@ -236,7 +250,11 @@ def shell(environment: Path) -> Callable[..., Done]:
 
     def run(line: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Done:
         done = subprocess.run(
-            ["bash", "-c", wrapper + line], input=stdin, capture_output=True, timeout=TIMEOUT, check=False,
+            ["bash", "-c", wrapper + line],
+            input=stdin,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})},
         )
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))

@@ -25,12 +25,16 @@ SWITCHES = {
     "no cross": dataclasses.replace(FULL, mixin=MixinConfig(cross_residual=False)),
     "full": FULL,
 }
-ANY = dataclasses.replace(FULL, max_seq_len=128, modalities={
-    "text": ModalityConfig(50),
-    "image": ModalityConfig(70, two_d=True),
-    "audio": ModalityConfig(30, n_q=3, ends=True),
-    "sight": ModalityConfig(feature_dim=6),
-})  # what the pocket model has, small
+ANY = dataclasses.replace(
+    FULL,
+    max_seq_len=128,
+    modalities={
+        "text": ModalityConfig(50),
+        "image": ModalityConfig(70, two_d=True),
+        "audio": ModalityConfig(30, n_q=3, ends=True),
+        "sight": ModalityConfig(feature_dim=6),
+    },
+)  # what the pocket model has, small
 
 
 def random_decoder(cfg: DecoderConfig, seed: int = 0) -> Decoder:

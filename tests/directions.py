@@ -31,8 +31,16 @@ SOUND = Segment("audio", np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.uint16))
 LONGER = Segment("audio", (np.arange(20).reshape(4, 5) % 30).astype(np.uint16))
 PICTURE = Segment("image", np.array([[1, 2], [3, 4]], np.uint16))
 PIXELS = Segment("pixels", np.full((1, 2, 8, 8, 3), 9, np.uint8))
-PROMPTS = {"text": [WORDS], "sound": [SOUND], "longer": [LONGER], "picture": [PICTURE], "nothing": [],
-           "sound and text": [SOUND, WORDS], "picture and sound": [PICTURE, SOUND], "pixels": [PIXELS]}
+PROMPTS = {
+    "text": [WORDS],
+    "sound": [SOUND],
+    "longer": [LONGER],
+    "picture": [PICTURE],
+    "nothing": [],
+    "sound and text": [SOUND, WORDS],
+    "picture and sound": [PICTURE, SOUND],
+    "pixels": [PIXELS],
+}
 
 
 def lively(seed: int = 0) -> Decoder:
@@ -50,8 +58,9 @@ def made(decoder: Decoder, segments: list[Segment], **options: object) -> Record
     return record
 
 
-def logits_after(decoder: Decoder, prompt: np.ndarray, segments: list[Segment], modality: str,
-                 before: list[int]) -> torch.Tensor:
+def logits_after(
+    decoder: Decoder, prompt: np.ndarray, segments: list[Segment], modality: str, before: list[int]
+) -> torch.Tensor:
     """Scores after the whole sequence `prompt`, computed at once."""
     pictures = [s for s in segments if s.modality in ("image", "pixels")]
     features = {SIGHT: torch.cat([features_of(s) for s in pictures])} if pictures else None

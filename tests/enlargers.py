@@ -23,9 +23,19 @@ def build(kind: str, **options) -> torch.nn.Module:
         return SPAN.SPAN(**{"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 4, "upscale": 2, **options})
     if kind == "esrgan":
         return ESRGAN.ESRGAN(**{"num_filters": 4, "num_blocks": 1, "scale": 2, **options})
-    net = SwinIR.SwinIR(**{"img_size": 64, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2],
-                           "window_size": 8, "mlp_ratio": 2, "upscale": 2, "upsampler": "pixelshuffledirect",
-                           **options})
+    net = SwinIR.SwinIR(
+        **{
+            "img_size": 64,
+            "embed_dim": 8,
+            "depths": [2, 2],
+            "num_heads": [2, 2],
+            "window_size": 8,
+            "mlp_ratio": 2,
+            "upscale": 2,
+            "upsampler": "pixelshuffledirect",
+            **options,
+        }
+    )
     with torch.no_grad():  # as initialised, attention hardly tells one pixel from another
         for name, weight in net.named_parameters():
             if "qkv" in name or "relative_position_bias_table" in name:

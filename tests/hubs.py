@@ -33,7 +33,8 @@ def write_cache(cache: Path, files: dict[str, bytes], ref: str = "main") -> Path
         (repository / "blobs" / hex).write_bytes(data)
         (folder / name).symlink_to(f"../../blobs/{hex}")
         entries[name] = {"size": len(data), "blob_id": "0" * 40} | (
-            {"lfs_sha256": hex, "lfs_size": len(data)} if is_large(name) else {"blob_id": hex})
+            {"lfs_sha256": hex, "lfs_size": len(data)} if is_large(name) else {"blob_id": hex}
+        )
     (repository / "refs" / ref).write_text(COMMIT)
     (repository / "trees" / f"{COMMIT}.json").write_text(json.dumps({"format_version": 1, "files": entries}))
     return folder
@@ -73,10 +74,19 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
                 siblings = [{"rfilename": name} for name in hub.files]
                 self.send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode())
             elif path == f"/api/models/{NAME}/tree/{COMMIT}":
-                self.send(json.dumps([
-                    {"type": "file", "path": name, "size": len(data), "oid": digest(data, False)}
-                    | ({"lfs": {"oid": digest(data, True), "size": len(data), "pointerSize": 1}}
-                       if is_large(name) else {}) for name, data in hub.files.items()]).encode())
+                self.send(
+                    json.dumps(
+                        [
+                            {"type": "file", "path": name, "size": len(data), "oid": digest(data, False)}
+                            | (
+                                {"lfs": {"oid": digest(data, True), "size": len(data), "pointerSize": 1}}
+                                if is_large(name)
+                                else {}
+                            )
+                            for name, data in hub.files.items()
+                        ]
+                    ).encode()
+                )
             elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
                 self.send_file(path.rpartition("/")[2], body)
             else:
@@ -88,8 +98,11 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
             start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
             if body:
                 hub.asked.append(f"{name}@{start}")
-            headers = {"ETag": f'"{digest(data, is_large(name))}"', "X-Repo-Commit": COMMIT,
-                       "Accept-Ranges": "bytes"}
+            headers = {
+                "ETag": f'"{digest(data, is_large(name))}"',
+                "X-Repo-Commit": COMMIT,
+                "Accept-Ranges": "bytes",
+            }
             if start:
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             cut = None
@@ -97,8 +110,14 @@ def serve(files: dict[str, bytes]) -> Iterator[Hub]:
                 cut, hub.cut = hub.cut, None
             self.send(data[start:], 206 if start else 200, headers, body, cut)
 
-        def send(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None,
-                 body: bool = True, cut: int | None = None) -> None:
+        def send(
+            self,
+            data: bytes,
+            status: int = 200,
+            headers: dict[str, str] | None = None,
+            body: bool = True,
+            cut: int | None = None,
+        ) -> None:
             self.send_response(status)
             for word, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
                 self.send_header(word, value)

@@ -31,13 +31,22 @@ CODEC = CodecConfig(dim=8, n_filter=2, codebook_size=16, n_q=2)
 VISION = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=16, image_size=64)
 CODES, VOCABULARY = 40, 300
 DECODER = DecoderConfig(
-    dim=32, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=128,
+    dim=32,
+    n_layer=2,
+    n_head=2,
+    n_kv_head=1,
+    head_dim=16,
+    ff_dim=48,
+    max_seq_len=128,
     modalities={
-        "text": ModalityConfig(VOCABULARY), "image": ModalityConfig(CODES, two_d=True),
-        "audio": ModalityConfig(16, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=32),
+        "text": ModalityConfig(VOCABULARY),
+        "image": ModalityConfig(CODES, two_d=True),
+        "audio": ModalityConfig(16, n_q=2, ends=True),
+        "sight": ModalityConfig(feature_dim=32),
     },
-    mixin=MixinConfig(), relative=RelativeConfig(),
-)  # fmt: skip
+    mixin=MixinConfig(),
+    relative=RelativeConfig(),
+)
 
 
 class Humming:

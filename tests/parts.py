@@ -12,7 +12,7 @@ def part_of(record: Record, modality: str, index: int, rows: tuple[int, int]) ->
     segment = record.find(modality)
     assert segment is not None
     last = rows[0] == 0 and rows[1] == len(segment.data)
-    kept = Segment(modality, segment.data[rows[0]:rows[1]], segment.info)
+    kept = Segment(modality, segment.data[rows[0] : rows[1]], segment.info)
     return Record((kept,), record.id, record.made_by, Part(index, last, rows))
 
 

@@ -13,10 +13,28 @@ from janus_cli.nets.codec import Codec
 KINDS = {  # every way in which published codecs and ours differ, small
     "pocket": CodecConfig(dim=16, n_filter=4, codebook_size=64),
     "24khz": CodecConfig(sample_rate=24000, dim=16, n_filter=4, n_lstm=2, codebook_size=64),
-    "32khz": CodecConfig(sample_rate=32000, ratios=(8, 5, 4, 4), dim=16, n_filter=4, n_lstm=2, causal=False,
-                         codebook_size=64, conv_shortcut=False),
-    "48khz": CodecConfig(sample_rate=48000, channels=2, dim=16, n_filter=4, n_lstm=2, causal=False,
-                         norm="time_group_norm", normalize=True, segment=48000, codebook_size=64),
+    "32khz": CodecConfig(
+        sample_rate=32000,
+        ratios=(8, 5, 4, 4),
+        dim=16,
+        n_filter=4,
+        n_lstm=2,
+        causal=False,
+        codebook_size=64,
+        conv_shortcut=False,
+    ),
+    "48khz": CodecConfig(
+        sample_rate=48000,
+        channels=2,
+        dim=16,
+        n_filter=4,
+        n_lstm=2,
+        causal=False,
+        norm="time_group_norm",
+        normalize=True,
+        segment=48000,
+        codebook_size=64,
+    ),
     "two-sided": CodecConfig(dim=16, n_filter=4, causal=False, codebook_size=64),
 }
 
@@ -25,8 +43,10 @@ def tone(seconds: float, rate: int, channels: int = 1, seed: int = 0) -> np.ndar
     """Gliding tones and noise, float32 [channels, samples], different in each channel."""
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate)) / rate
-    parts = [0.3 * np.sin(2 * np.pi * (200 + 100 * c + 300 * time) * time) + rng.normal(0, 0.1, len(time))
-             for c in range(channels)]
+    parts = [
+        0.3 * np.sin(2 * np.pi * (200 + 100 * c + 300 * time) * time) + rng.normal(0, 0.1, len(time))
+        for c in range(channels)
+    ]
     return np.stack(parts).astype(np.float32)
 
 
@@ -56,6 +76,6 @@ def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
     """The waveform in pieces of these sizes, over and over."""
     pieces, start, i = [], 0, 0
     while start < waveform.shape[1]:
-        pieces.append(waveform[:, start:start + sizes[i % len(sizes)]])
+        pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
         start, i = start + sizes[i % len(sizes)], i + 1
     return pieces

@@ -63,7 +63,7 @@ def sixel_picture(text: str) -> np.ndarray:
     sheet = np.zeros((height + 6, width, 4), np.uint8)
     palette: dict[int, list[int]] = {}
     colour = x = y = 0
-    for token in re.finditer(SIXEL_TOKEN, body[size.end():]):
+    for token in re.finditer(SIXEL_TOKEN, body[size.end() :]):
         if token[1]:
             colour = int(token[1])
             if token[2]:
@@ -74,7 +74,7 @@ def sixel_picture(text: str) -> np.ndarray:
             bits, count = ord(token[6] or token[7]) - 63, int(token[5] or 1)
             for bit in range(6):
                 if bits >> bit & 1:
-                    sheet[y + bit, x:x + count] = [*palette[colour], 255]
+                    sheet[y + bit, x : x + count] = [*palette[colour], 255]
             x += count
             assert x <= width
     assert not sheet[height:].any()
@@ -92,6 +92,7 @@ def screen(text: str, columns: int = 80, lines: int = 24) -> Any:
 
 def painted(found: Any) -> np.ndarray:
     """The half blocks on a pyte screen as pixels [lines * 2, columns, 4]."""
+
     def rgba(name: str) -> list[int]:
         return [*bytes.fromhex(name), 255] if re.fullmatch("[0-9a-f]{6}", name) else [0, 0, 0, 0]
 

@@ -53,11 +53,18 @@ def fed(chain: Chain, rows: list[Row], cuts: list[int]) -> list[Row]:
 @pytest.mark.parametrize("grid", GRIDS)
 def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
     """Decoded, denoised and enlarged twice: the chain that draws."""
+
     def chain() -> Chain:
-        return Chain([
-            Bands(lambda codes, *_: dvae.decode(codes), 2, 2), Denoiser(refiner, Wave.of(grid[1], 2)),
-            *(Bands(lambda codes, pixels, first: refiner.upsample(pixels, codes, first), 1, 1, trim)
-              for trim in (0, 8))])
+        return Chain(
+            [
+                Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
+                Denoiser(refiner, Wave.of(grid[1], 2)),
+                *(
+                    Bands(lambda codes, pixels, first: refiner.upsample(pixels, codes, first), 1, 1, trim)
+                    for trim in (0, 8)
+                ),
+            ]
+        )
 
     rows = code_rows(*grid)
     at_once = fed(chain(), rows, [])
@@ -180,8 +187,12 @@ def test_the_denoiser_streams_any_wave(dvae, refiner, grid, stride, window):
 @pytest.mark.parametrize("grid", GRIDS)
 def test_what_denoises_and_enlarges_streams(dvae, refiner, grid, steps):
     def chain() -> Chain:
-        return Chain([Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
-                      *(Denoiser(refiner, Wave.of(grid[1], steps), twice=True) for _ in range(2))])
+        return Chain(
+            [
+                Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
+                *(Denoiser(refiner, Wave.of(grid[1], steps), twice=True) for _ in range(2)),
+            ]
+        )
 
     rows = code_rows(*grid)
     whole = drawn(fed(chain(), rows, []))

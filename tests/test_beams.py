@@ -118,8 +118,12 @@ def test_the_cache_follows_the_tries(most: int) -> None:
     for seed in range(3):
         decoder = uncertain(seed)
         for name in ("sound", "longer", "picture", "sound and text"):
-            said, greedy = (made(decoder, PROMPTS[name], to="text", beams=beams, max_tokens=most)
-                            .segments[-1].data.tolist() for beams in (3, 1))
+            said, greedy = (
+                made(decoder, PROMPTS[name], to="text", beams=beams, max_tokens=most)
+                .segments[-1]
+                .data.tolist()
+                for beams in (3, 1)
+            )
             assert said == slow_search(decoder, PROMPTS[name], 3, most), (seed, name)
             other += said != greedy
     assert other or most == 1, "searching changes something"

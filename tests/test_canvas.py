@@ -56,7 +56,7 @@ def test_rows_are_decoded_with_those_above_and_below(canvas, draw, whole):
         canvas.image()
         top = decode_image(Segment("image", tokens.data[:rows], tokens.info), draw.dvae)
         small = np.full((32, 32, 3), PAPER, np.uint8)
-        small[:rows * 8] = top
+        small[: rows * 8] = top
         assert np.array_equal(canvas._coarse, small)
 
 
@@ -91,8 +91,18 @@ def test_every_scale(draw, scale):
     assert np.array_equal(canvas.image(), draw.decode(record))
 
 
-@pytest.mark.parametrize("size", [
-    Size(32, 32), Size(128, 128), Size(256, 256), Size(64, 32), Size(136, 136), Size(136, 264), Size(72, 48)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        Size(32, 32),
+        Size(128, 128),
+        Size(256, 256),
+        Size(64, 32),
+        Size(136, 136),
+        Size(136, 264),
+        Size(72, 48),
+    ],
+)
 def test_every_size_streamed(draw, size):
     options, canvases, states = DrawOptions(size=size, n=2), {}, []
 
@@ -123,16 +133,28 @@ def test_a_published_model_sharpens_by_the_tokenizer_alone(tmp_path):
     assert not np.array_equal(states[0][:patch], states[1][:patch])  # the second row cleared the first
 
 
-@pytest.mark.parametrize(("stage", "part", "says"), [
-    ("generate", Record((), "7", (), Part(0, False, (0, 1))), "must hold rows of image"),
-    ("denoise", Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7", (), Part(0, False, (0, 1))),
-     "must hold rows of pixels"),
-    ("generate", Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7"), "must hold rows"),
-    ("generate", Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7", (), Part(4, False, (4, 5))),
-     "rows 4 to 5"),
-    ("generate", Record((Segment("image", np.zeros((1, 5), np.uint16)),), "7", (), Part(0, False, (0, 1))),
-     "do not fit"),
-])
+@pytest.mark.parametrize(
+    ("stage", "part", "says"),
+    [
+        ("generate", Record((), "7", (), Part(0, False, (0, 1))), "must hold rows of image"),
+        (
+            "denoise",
+            Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7", (), Part(0, False, (0, 1))),
+            "must hold rows of pixels",
+        ),
+        ("generate", Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7"), "must hold rows"),
+        (
+            "generate",
+            Record((Segment("image", np.zeros((1, 4), np.uint16)),), "7", (), Part(4, False, (4, 5))),
+            "rows 4 to 5",
+        ),
+        (
+            "generate",
+            Record((Segment("image", np.zeros((1, 5), np.uint16)),), "7", (), Part(0, False, (0, 1))),
+            "do not fit",
+        ),
+    ],
+)
 def test_parts_that_do_not_fit(canvas, stage, part, says):
     with pytest.raises(RecordError, match=f"record '7': .*{says}"):
         canvas.paste(stage, part)
@@ -165,6 +187,6 @@ def test_a_page_ends_as_its_picture_and_shows_the_square_before(draw, size):
     side = min(size.width, size.height)
     top, left = (size.height - side) // 2, (size.width - side) // 2
     beside = square.copy()
-    beside[max(0, top - 16):top + side + 16, max(0, left - 16):left + side + 16] = PAPER
+    beside[max(0, top - 16) : top + side + 16, max(0, left - 16) : left + side + 16] = PAPER
     assert (beside == PAPER).all(), "nothing but paper around the square"
-    assert (square[top + side // 2, left:left + side] != PAPER).any()
+    assert (square[top + side // 2, left : left + side] != PAPER).any()

@@ -13,8 +13,11 @@ from torch import Tensor
 from janus_cli.checkpoint import Checkpoint
 from janus_cli.errors import ModelError
 
-TENSORS = {"a.weight": torch.arange(12.0).view(3, 4), "b.weight": torch.ones(2, 5, dtype=torch.bfloat16),
-           "c.count": torch.tensor(7)}
+TENSORS = {
+    "a.weight": torch.arange(12.0).view(3, 4),
+    "b.weight": torch.ones(2, 5, dtype=torch.bfloat16),
+    "c.count": torch.tensor(7),
+}
 
 
 def write_shards(folder: Path, tensors: dict[str, Tensor], kind: str) -> Path:
@@ -79,8 +82,10 @@ def test_what_the_index_does_not_list_is_not_lost(tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     data = json.loads(index.read_text())
     del data["weight_map"]["a.weight"]
-    save_file({"a.weight": torch.zeros(1), "b.weight": TENSORS["b.weight"]},
-              tmp_path / data["weight_map"]["b.weight"])
+    save_file(
+        {"a.weight": torch.zeros(1), "b.weight": TENSORS["b.weight"]},
+        tmp_path / data["weight_map"]["b.weight"],
+    )
     index.write_text(json.dumps(data))
     assert Checkpoint.open(tmp_path).shapes()["a.weight"] == (1,)
 
@@ -102,11 +107,15 @@ def test_code_in_a_pickle_is_refused_and_not_run(tmp_path):
     assert "\n" not in str(caught.value) and not (tmp_path / "hacked").exists()
 
 
-@pytest.mark.parametrize(("value", "message"), [
-    ({"state_dict": {"a": torch.ones(1)}}, "'state_dict' is no tensor"),
-    (torch.ones(1), "no table of tensors"), ({}, "no table of tensors"),
-    ({"a": torch.ones(2).to_sparse()}, "'a' is no tensor"),
-])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"state_dict": {"a": torch.ones(1)}}, "'state_dict' is no tensor"),
+        (torch.ones(1), "no table of tensors"),
+        ({}, "no table of tensors"),
+        ({"a": torch.ones(2).to_sparse()}, "'a' is no tensor"),
+    ],
+)
 def test_a_bin_of_something_else(tmp_path, value, message):
     torch.save(value, tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match=f"pytorch_model.bin: .*{message}"):
@@ -147,8 +156,17 @@ def test_a_missing_shard_and_an_absent_tensor_are_named(tmp_path, kind):
         Checkpoint.open(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": {}}', '{"weight_map": {"a": 3}}',
-                                  '{"weight_map": {"a": "../b.safetensors"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"weight_map": {}}',
+        '{"weight_map": {"a": 3}}',
+        '{"weight_map": {"a": "../b.safetensors"}}',
+    ],
+)
 def test_a_bad_index(tmp_path, text):
     (tmp_path / "model.safetensors.index.json").write_text(text)
     with pytest.raises(ModelError, match=r"index.json: (not an index of sh|not readable JS|expected a JS)"):

@@ -46,11 +46,14 @@ def test_round_trip_keeps_the_length_and_says_how_it_was_made(janus, speech, env
     assert facts["made_by"][0] == {"stage": "tokenize", "modality": "audio", "source": "speech.wav"}
     assert len(facts["tokens"]) == 64
     assert janus("info", "out/speech.wav").text.startswith(
-        "out/speech.wav  sound 1.50 s  16000 Hz  1 channels  WAV PCM_16\n")
+        "out/speech.wav  sound 1.50 s  16000 Hz  1 channels  WAV PCM_16\n"
+    )
 
 
-@pytest.mark.parametrize(("format", "rate", "channels"), [
-    ("WAV", 8000, 1), ("FLAC", 48000, 2), ("OGG", 22050, 1), ("MP3", 44100, 2), ("WAV", 48000, 6)])
+@pytest.mark.parametrize(
+    ("format", "rate", "channels"),
+    [("WAV", 8000, 1), ("FLAC", 48000, 2), ("OGG", 22050, 1), ("MP3", 44100, 2), ("WAV", 48000, 6)],
+)
 def test_formats_rates_and_channels_from_files_and_stdin(janus, environment, format, rate, channels):
     data = file_bytes(tone(0.5, rate, channels), rate, format)
     (environment / f"a.{format.lower()}").write_bytes(data)
@@ -83,10 +86,14 @@ def test_folders_and_failures_are_counted(janus, speech, environment):
     assert janus("info", "all.safetensors").text.startswith("all.safetensors  record 0  id 'b'")
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (b"", "stdin: empty"), (b"no sound " * 9, "stdin: not a sound that can be read"),
-    (b"\x89PNG\r\n\x1a\n" + bytes(50), "stdin: not a sound but a picture: use janus tokenize image"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "stdin: empty"),
+        (b"no sound " * 9, "stdin: not a sound that can be read"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "stdin: not a sound but a picture: use janus tokenize image"),
+    ],
+)
 def test_what_is_no_sound_is_one_line(janus, data, message):
     done = janus("tokenize", "audio", stdin=data)
     assert done.code == 1 and message in done.err and done.out == b"" and no_traceback(done)
@@ -95,7 +102,7 @@ def test_what_is_no_sound_is_one_line(janus, data, message):
 def test_a_truncated_sound_leaves_nothing(janus, speech, environment):
     for format in ("WAV", "FLAC"):
         data = file_bytes(tone(1, 16000), 16000, format)
-        (environment / "cut").write_bytes(data[:len(data) // 2])
+        (environment / "cut").write_bytes(data[: len(data) // 2])
         done = janus("tokenize", "audio", "cut", "-o", "a.safetensors")
         assert done.code == 1 and "janus: cut: " in done.err and not (environment / "a.safetensors").exists()
 
@@ -126,8 +133,10 @@ def test_a_model_without_codec(janus, speech, tiny_model, environment):
     config = json.loads((tiny_model / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"codec": None, "name": "deaf"}))
     tokens = janus("tokenize", "audio", "speech.wav").out
-    for done in (janus("tokenize", "audio", "speech.wav", "-m", "deaf"),
-                 janus("decode", "-m", "deaf", stdin=tokens)):
+    for done in (
+        janus("tokenize", "audio", "speech.wav", "-m", "deaf"),
+        janus("decode", "-m", "deaf", stdin=tokens),
+    ):
         assert done.code == 1 and "model deaf has no codec: choose another with --model" in done.err
 
 
@@ -146,8 +155,10 @@ def test_another_codecs_tokens_are_refused(janus, speech, tiny_model, environmen
 
 def test_nothing_is_overwritten(janus, speech, environment):
     janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors")
-    assert "exists: use another name, or --force" in janus(
-        "tokenize", "audio", "speech.wav", "-o", "a.safetensors").err
+    assert (
+        "exists: use another name, or --force"
+        in janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors").err
+    )
     before = speech.read_bytes()
     assert janus("decode", "a.safetensors", "-o", "{id}.wav").err.endswith("wrote speech-1.wav\n")
     assert speech.read_bytes() == before
@@ -162,8 +173,10 @@ def test_stdout_is_one_wav_of_all_sounds(janus, shell, speech, environment):
     piped = shell("janus decode a.safetensors | cat").out
     assert struct.unpack("<I", piped[4:8])[0] == 0xFFFFFFFF  # a pipe: the length was not known yet
     assert soundfile.info(io.BytesIO(piped)).frames == 48000
-    shell("janus decode a.safetensors > a.wav; (printf 12; janus decode a.safetensors) > b.wav; "
-          "janus decode a.safetensors >> c.wav")
+    shell(
+        "janus decode a.safetensors > a.wav; (printf 12; janus decode a.safetensors) > b.wav; "
+        "janus decode a.safetensors >> c.wav"
+    )
     with wave.open(str(environment / "a.wav")) as file:
         assert file.getnframes() == 48000
     assert (environment / "b.wav").read_bytes() == b"12" + (environment / "a.wav").read_bytes()
@@ -173,8 +186,9 @@ def test_stdout_is_one_wav_of_all_sounds(janus, shell, speech, environment):
 def test_flac_and_wav_go_into_a_fifo(shell, janus, speech, environment):
     janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors")
     for suffix in ("wav", "flac"):
-        done = shell(f"mkfifo x.{suffix}; janus decode a.safetensors -o x.{suffix} & "
-                     f"cat x.{suffix} > y.{suffix}; wait")
+        done = shell(
+            f"mkfifo x.{suffix}; janus decode a.safetensors -o x.{suffix} & cat x.{suffix} > y.{suffix}; wait"
+        )
         assert done.code == 0, done.err
         assert soundfile.info(environment / f"y.{suffix}").frames == 24000
 
@@ -183,16 +197,19 @@ def test_waveform_segments_need_no_codec(janus, environment):
     from janus_cli.records import Record, Segment, dumps
 
     sound = tone(0.1, 8000, 2)
-    for info, message in (({"sample_rate": 8000}, ""), ({}, "its sample_rate is None"),
-                          ({"sample_rate": 8000, "num_samples": 801}, "num_samples 801 does not fit"),
-                          ({"sample_rate": 8000, "num_samples": 500}, "")):
+    for info, message in (
+        ({"sample_rate": 8000}, ""),
+        ({}, "its sample_rate is None"),
+        ({"sample_rate": 8000, "num_samples": 801}, "num_samples 801 does not fit"),
+        ({"sample_rate": 8000, "num_samples": 500}, ""),
+    ):
         data = dumps(Record((Segment("waveform", sound, info),), "w"))
         done = janus("decode", "-o", "w.flac", "--force", stdin=data)
         assert message in done.err and done.code == bool(message)
         if not message:
             found, rate = soundfile.read(environment / "w.flac", dtype="float32")
             assert rate == 8000 and len(found) == info.get("num_samples", 800)
-            np.testing.assert_allclose(found.T, np.clip(sound, -1, 1)[:, :len(found)], atol=1e-4)
+            np.testing.assert_allclose(found.T, np.clip(sound, -1, 1)[:, : len(found)], atol=1e-4)
 
 
 def test_info_says_how_long_a_record_lasts(janus, speech):
@@ -207,8 +224,13 @@ def test_decode_starts_before_its_input_ends(janus, environment, speech):
     """With the pipe held open after one record, that record's sound is already out."""
     tokens = janus("tokenize", "audio", "speech.wav").out
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-m", "janus_cli", "decode", "-q"], env=env, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "janus_cli", "decode", "-q"],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         first = b"".join(dumps(record, 0) for record in read_stream(io.BytesIO(tokens)))
         process.stdin.write(first)
         process.stdin.flush()
@@ -229,8 +251,11 @@ def test_a_bar_on_a_terminal_alone(monkeypatch):
         def isatty(self):
             return True
 
-    for stream, quiet, drawn in ((Terminal(), False, True), (Terminal(), True, False),
-                                 (io.StringIO(), False, False)):
+    for stream, quiet, drawn in (
+        (Terminal(), False, True),
+        (Terminal(), True, False),
+        (io.StringIO(), False, False),
+    ):
         monkeypatch.setattr(sys, "stderr", stream)
         with sound_bar("[a].wav", 10, 8000, quiet) as advance:
             advance(8000)

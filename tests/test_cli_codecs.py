@@ -14,15 +14,34 @@ from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
 from janus_cli.records import loads
 
-SMALL = {"encodec_24khz": CodecConfig(sample_rate=24000, dim=16, n_filter=4, n_lstm=2, n_q=8,
-                                      codebook_size=64),
-         "encodec_48khz": CodecConfig(sample_rate=48000, channels=2, dim=16, n_filter=4, n_lstm=2, n_q=4,
-                                      codebook_size=64, causal=False, norm="time_group_norm", normalize=True,
-                                      segment=48000)}
-CONFIG = {"model_type": "encodec", "sampling_rate": 32000, "upsampling_ratios": [8, 5, 4, 4],
-          "hidden_size": 16, "num_filters": 4, "codebook_size": 64, "target_bandwidths": [1.2],
-          "use_causal_conv": False,
-          "use_conv_shortcut": False, "chunk_length_s": None}
+SMALL = {
+    "encodec_24khz": CodecConfig(sample_rate=24000, dim=16, n_filter=4, n_lstm=2, n_q=8, codebook_size=64),
+    "encodec_48khz": CodecConfig(
+        sample_rate=48000,
+        channels=2,
+        dim=16,
+        n_filter=4,
+        n_lstm=2,
+        n_q=4,
+        codebook_size=64,
+        causal=False,
+        norm="time_group_norm",
+        normalize=True,
+        segment=48000,
+    ),
+}
+CONFIG = {
+    "model_type": "encodec",
+    "sampling_rate": 32000,
+    "upsampling_ratios": [8, 5, 4, 4],
+    "hidden_size": 16,
+    "num_filters": 4,
+    "codebook_size": 64,
+    "target_bandwidths": [1.2],
+    "use_causal_conv": False,
+    "use_conv_shortcut": False,
+    "chunk_length_s": None,
+}
 
 
 @pytest.fixture
@@ -47,12 +66,16 @@ def folder_files(tmp_path):
     net = lively(Codec(published_audio.read(tmp_path).codec))
     state = remap.publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
     (tmp_path / "config.json").unlink()
-    return {"config.json": json.dumps(CONFIG).encode(),
-            "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()})}
+    return {
+        "config.json": json.dumps(CONFIG).encode(),
+        "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()}),
+    }
 
 
-@pytest.mark.parametrize(("name", "rate", "channels", "bandwidth", "books"), [
-    ("encodec_24khz", 24000, 1, "0.9", 2), ("encodec_48khz", 48000, 2, "1.8", 2)])
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "bandwidth", "books"),
+    [("encodec_24khz", 24000, 1, "0.9", 2), ("encodec_48khz", 48000, 2, "1.8", 2)],
+)
 def test_models_of_the_package_by_name(janus, codecs, environment, name, rate, channels, bandwidth, books):
     assert janus("tokenize", "audio", "a.wav", "-m", name, "-o", "a.safetensors", "-b", bandwidth).code == 0
     (segment,) = loads((environment / "a.safetensors").read_bytes()).segments
@@ -99,8 +122,9 @@ def test_what_is_here_is_listed_shown_and_verified(janus, codecs):
     assert done.code == 1 and "nothing to import" in done.err
 
 
-def test_a_folder_in_transformers_layout_from_the_hub(janus, shell, codecs, folder_files, environment,
-                                                      monkeypatch):
+def test_a_folder_in_transformers_layout_from_the_hub(
+    janus, shell, codecs, folder_files, environment, monkeypatch
+):
     monkeypatch.setenv("HF_HUB_CACHE", str(environment / "hub"))
     with serve({**folder_files, "preprocessor_config.json": b"{}", "README.md": b"card"}) as hub:
         done = shell(f"janus models pull {NAME} -q", env={"HF_ENDPOINT": hub.url})
@@ -115,9 +139,13 @@ def test_a_folder_in_transformers_layout_from_the_hub(janus, shell, codecs, fold
 
 
 def test_a_codec_draws_nothing(janus, codecs):
-    for args, message in ((["draw", "a cat", "-m", "encodec_24khz", "-o", "a.png"], "has no decoder"),
-                          (["tokenize", "image", "a.wav", "-m", "encodec_24khz"], "not a picture"),
-                          (["tokenize", "text", "a", "-m", "encodec_24khz"],
-                           "model encodec_24khz has no tokenizer.json: it knows sounds alone")):
+    for args, message in (
+        (["draw", "a cat", "-m", "encodec_24khz", "-o", "a.png"], "has no decoder"),
+        (["tokenize", "image", "a.wav", "-m", "encodec_24khz"], "not a picture"),
+        (
+            ["tokenize", "text", "a", "-m", "encodec_24khz"],
+            "model encodec_24khz has no tokenizer.json: it knows sounds alone",
+        ),
+    ):
         done = janus(*args)
         assert done.code == 1 and no_traceback(done) and message in done.err, done.err

@@ -68,9 +68,18 @@ def test_a_folder_takes_the_prompts_names(janus):
     assert sorted(p.name for p in Path("out").iterdir()) == ["a-green-pear.png", "a-red-apple.png"]
 
 
-@pytest.mark.parametrize(("text", "name"), [
-    ("a red apple", "a-red-apple"), ("../../etc/passwd", "etc-passwd"), ("りんご 🍎", "りんご"), ("🍎", ""),
-    ("Äpfel & Birnen!", "Äpfel-Birnen"), ("x" * 500, "x" * 120), ("りんご" * 50, "りんご" * 13 + "り")])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a red apple", "a-red-apple"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("りんご 🍎", "りんご"),
+        ("🍎", ""),
+        ("Äpfel & Birnen!", "Äpfel-Birnen"),
+        ("x" * 500, "x" * 120),
+        ("りんご" * 50, "りんご" * 13 + "り"),
+    ],
+)
 def test_slug(text, name):
     assert slug(text) == name
 
@@ -79,9 +88,16 @@ def test_a_prompt_without_letters_still_has_a_name():
     assert fill("{prompt}.png", Record((), "", ({"stage": "tokenize", "text": "🍎"},)), 3) == "3.png"
 
 
-@pytest.mark.parametrize(("args", "side"), [
-    (["--size", "32"], 32), (["--size", "64"], 64), (["--size", "128"], 128), (["--scale", "2"], 64),
-    ([], 128)])
+@pytest.mark.parametrize(
+    ("args", "side"),
+    [
+        (["--size", "32"], 32),
+        (["--size", "64"], 64),
+        (["--size", "128"], 128),
+        (["--scale", "2"], 64),
+        ([], 128),
+    ],
+)
 def test_sizes(janus, args, side):
     janus("draw", "a", *args, "-o", "a.png")
     assert Image.open("a.png").size == (side, side)

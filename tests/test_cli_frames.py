@@ -88,14 +88,18 @@ def test_an_animation_may_stand_beside_standard_output(janus):
     assert done.out.startswith(b"\x89PNG") and names() == ["x.apng"]
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["--animation", "x.mp4"], "x.mp4: no known format: use a name in .webp, .gif, .apng"),
-    (["--animation", "{colour}.gif"], "unknown field {colour}"),
-    (["--animation", "-"], "--animation -: name a file in .webp, .gif, .apng"),
-    (["--animation", "x.webp", "-o", "x.webp"], "both name x.webp"),
-    (["--animation", "./x.webp", "-o", "x.webp", "--force"], "both name x.webp"),
-    (["--frames", "file"], "--frames file: not a folder"), (["--frames", ""], "--frames: name a folder"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--animation", "x.mp4"], "x.mp4: no known format: use a name in .webp, .gif, .apng"),
+        (["--animation", "{colour}.gif"], "unknown field {colour}"),
+        (["--animation", "-"], "--animation -: name a file in .webp, .gif, .apng"),
+        (["--animation", "x.webp", "-o", "x.webp"], "both name x.webp"),
+        (["--animation", "./x.webp", "-o", "x.webp", "--force"], "both name x.webp"),
+        (["--frames", "file"], "--frames file: not a folder"),
+        (["--frames", ""], "--frames: name a folder"),
+    ],
+)
 def test_what_cannot_be_is_said_before_drawing(janus, args, says):
     Path("file").write_text("precious")
     done = janus("draw", "a", *args)

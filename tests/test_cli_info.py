@@ -44,8 +44,10 @@ HOSTILE = {
 
 @pytest.mark.parametrize("info", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_metadata_are_shown(janus, info):
-    segments = (Segment("waveform", np.zeros((1, 4), np.float32), info),
-                Segment("audio", np.zeros((2, 4), np.uint16), info))
+    segments = (
+        Segment("waveform", np.zeros((1, 4), np.float32), info),
+        Segment("audio", np.zeros((2, 4), np.uint16), info),
+    )
     data = dumps(Record(segments))
     done = janus("info", stdin=data)
     assert done.code == 0 and not done.err and "waveform  1x4    float32" in done.text
@@ -56,8 +58,22 @@ def test_hostile_metadata_are_shown(janus, info):
 
 @given(st.data())
 def test_whatever_the_reader_takes_is_shown(data):
-    words = st.sampled_from(["shape", "range", "seconds", "sample_rate", "num_samples", "frame_rate", "size",
-                             "tokenizer", "fingerprint", "stage", "modality", "dtype"])
+    words = st.sampled_from(
+        [
+            "shape",
+            "range",
+            "seconds",
+            "sample_rate",
+            "num_samples",
+            "frame_rate",
+            "size",
+            "tokenizer",
+            "fingerprint",
+            "stage",
+            "modality",
+            "dtype",
+        ]
+    )
     numbers = st.sampled_from([0, -1, 10**400, 5e-324, 1.7e308, True])
     info = st.dictionaries(words | TEXT, numbers | JSON, max_size=6)
     modality = st.sampled_from(["text", "image", "audio", "pixels", "waveform", "series"])
@@ -69,10 +85,18 @@ def test_whatever_the_reader_takes_is_shown(data):
     assert json.loads(json.dumps(facts, allow_nan=False))["id"] == record.id
 
 
-@pytest.mark.parametrize(("texts", "says"), [
-    ({"janus": 5}, "says nothing"), ({"prompt": ["a"]}, "says nothing"), ({"janus": "[" * 1500}, "damaged"),
-    ({"janus": '{"seed": 1e999}'}, "damaged"), ({"janus": r'{"model": "\ud800"}'}, "damaged"),
-    ({"janus": '{"made_by": 3}'}, "damaged"), ({"janus": '{"sample_rate": "x"}'}, "1.00 s  4 Hz")])
+@pytest.mark.parametrize(
+    ("texts", "says"),
+    [
+        ({"janus": 5}, "says nothing"),
+        ({"prompt": ["a"]}, "says nothing"),
+        ({"janus": "[" * 1500}, "damaged"),
+        ({"janus": '{"seed": 1e999}'}, "damaged"),
+        ({"janus": r'{"model": "\ud800"}'}, "damaged"),
+        ({"janus": '{"made_by": 3}'}, "damaged"),
+        ({"janus": '{"sample_rate": "x"}'}, "1.00 s  4 Hz"),
+    ],
+)
 def test_hostile_comments_of_sounds(janus, texts, says):
     Path("a.wav").write_bytes(sound_bytes(Sound(4, 1, 4, [np.zeros((1, 4), np.float32)]), "wav", texts))
     done = janus("info", "a.wav")
@@ -82,8 +106,10 @@ def test_hostile_comments_of_sounds(janus, texts, says):
 def test_records_of_a_folder_and_a_shard_are_named(janus):
     janus("tokenize", "text", "a", "b", "-o", "some/")
     janus("tokenize", "text", "a", "b", "-o", "some.tar")
-    for inputs, places in (("some", ["some/0.safetensors", "some/1.safetensors"]),
-                           ("some.tar", ["some.tar:0.safetensors", "some.tar:1.safetensors"])):
+    for inputs, places in (
+        ("some", ["some/0.safetensors", "some/1.safetensors"]),
+        ("some.tar", ["some.tar:0.safetensors", "some.tar:1.safetensors"]),
+    ):
         lines = janus("info", "--json", inputs).text.splitlines()
         assert [json.loads(line)["file"] for line in lines] == places
 
@@ -118,8 +144,10 @@ def test_foreign_picture(janus):
     assert janus("info", "a.jpg").text == "a.jpg  picture 30x20\n  says nothing of how it was made\n"
 
 
-@pytest.mark.parametrize(("format", "suffix"), [
-    ("AU", "au"), ("CAF", "caf"), ("W64", "w64"), ("RF64", "rf64"), ("AIFF", "aif"), ("OGG", "oga")])
+@pytest.mark.parametrize(
+    ("format", "suffix"),
+    [("AU", "au"), ("CAF", "caf"), ("W64", "w64"), ("RF64", "rf64"), ("AIFF", "aif"), ("OGG", "oga")],
+)
 def test_foreign_sounds(janus, format, suffix):
     Path(f"a.{suffix}").write_bytes(file_bytes(tone(0.5, 8000, 2), 8000, format))
     done = janus("info", f"a.{suffix}")

@@ -69,6 +69,7 @@ def test_tokens_stream_row_by_row(janus, pro, environment):
 def test_prompts_in_a_batch_get_the_tokens_they_get_alone(janus, pro):
     prompts = ["a", "a red apple on a wooden table", "two"]
     for heat in ("0", "1"):
+
         def hashes(*args, heat=heat):
             flags = ("--model", pro, "--json", "--temperature", heat, "--force", "-o", "x.png")
             done = janus("draw", *args, *flags)
@@ -141,9 +142,15 @@ def test_a_model_on_this_machine_needs_no_network(janus, pro, environment, monke
     monkeypatch.setattr(socket, "getaddrinfo", connect)
     monkeypatch.setenv("HF_HUB_CACHE", str(environment / "hub"))
     name = picture(environment)
-    for line in (["models", "list"], ["models", "show", pro], ["models", "verify", pro], ["info", pro],
-                 ["models", "import", pro, "-o", "made"], ["draw", "a", "--model", "made"],
-                 ["describe", name, "--model", pro, "--max-tokens", "2"]):
+    for line in (
+        ["models", "list"],
+        ["models", "show", pro],
+        ["models", "verify", pro],
+        ["info", pro],
+        ["models", "import", pro, "-o", "made"],
+        ["draw", "a", "--model", "made"],
+        ["describe", name, "--model", pro, "--max-tokens", "2"],
+    ):
         done = janus(*line)
         assert done.code == 0, done.err
 

@@ -24,8 +24,14 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
     ours, theirs = pty.openpty()
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, stream: theirs}
     try:
-        return subprocess.run([*JANUS, *args], **streams, stderr=subprocess.PIPE, timeout=TIMEOUT,
-                              check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        return subprocess.run(
+            [*JANUS, *args],
+            **streams,
+            stderr=subprocess.PIPE,
+            timeout=TIMEOUT,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
     finally:
         os.close(ours)
         os.close(theirs)
@@ -34,29 +40,35 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
 # ---- usage
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["drw"], "No such command 'drw'"),
-    (["draw"], 'janus draw "a red apple"'),
-    (["draw", "a", "--seed", "x"], "--seed"),
-    (["draw", "a", "--seed", "-1"], "--seed"),
-    (["draw", "a", "--wings"], "--wings"),
-    (["draw", "a", "-o", "{colour}.png"], "unknown field {colour} (known: {prompt}, {seed}, {index}, {id})"),
-    (["draw", "a", "-o", "{prompt.__class__}.png"], "unknown field"),
-    (["draw", "a", "-o", "{prompt"], "{prompt"),
-    (["draw", "a", "-o", "{seed:q}.png"], "{seed:q}.png"),
-    (["draw", "a", "-o", "a.tiff"], "use a name in .png"),
-    (["draw", "a", "--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
-    (["draw", "a", "--size", "64", "--scale", "2"], "not both"),
-    (["draw", "a", "--scale", "3"], "scale 3"),
-    (["draw", "a", "--json", "-o", "-"], "standard output"),
-    (["draw", "a", "--top-p", "0"], "top_p"),
-    (["draw", "a", "--device", "abacus"], "abacus"),
-    (["draw", "a", "--device", "mps"], "no mps device"),
-    (["draw", "word " * 100], "too long: model pocket takes 64 in all"),
-    (["generate", "--to", "smell"], "smell"),
-    (["tokenize", "text", "a", "-o", "shard-%s-%d.tar"], "one number"),
-    (["tokenize", "image", "."], "holds no file ending in"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["drw"], "No such command 'drw'"),
+        (["draw"], 'janus draw "a red apple"'),
+        (["draw", "a", "--seed", "x"], "--seed"),
+        (["draw", "a", "--seed", "-1"], "--seed"),
+        (["draw", "a", "--wings"], "--wings"),
+        (
+            ["draw", "a", "-o", "{colour}.png"],
+            "unknown field {colour} (known: {prompt}, {seed}, {index}, {id})",
+        ),
+        (["draw", "a", "-o", "{prompt.__class__}.png"], "unknown field"),
+        (["draw", "a", "-o", "{prompt"], "{prompt"),
+        (["draw", "a", "-o", "{seed:q}.png"], "{seed:q}.png"),
+        (["draw", "a", "-o", "a.tiff"], "use a name in .png"),
+        (["draw", "a", "--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
+        (["draw", "a", "--size", "64", "--scale", "2"], "not both"),
+        (["draw", "a", "--scale", "3"], "scale 3"),
+        (["draw", "a", "--json", "-o", "-"], "standard output"),
+        (["draw", "a", "--top-p", "0"], "top_p"),
+        (["draw", "a", "--device", "abacus"], "abacus"),
+        (["draw", "a", "--device", "mps"], "no mps device"),
+        (["draw", "word " * 100], "too long: model pocket takes 64 in all"),
+        (["generate", "--to", "smell"], "smell"),
+        (["tokenize", "text", "a", "-o", "shard-%s-%d.tar"], "one number"),
+        (["tokenize", "image", "."], "holds no file ending in"),
+    ],
+)
 def test_wrong_usage(janus, args, says):
     done = janus(*args)
     assert done.code == 2 and says in done.err and no_traceback(done)
@@ -79,19 +91,22 @@ def test_help_of_what_makes_anything_speaks_of_anything(janus):
 # ---- input that is wrong
 
 
-@pytest.mark.parametrize(("args", "data", "says"), [
-    (["info"], b"", "stdin: empty"),
-    (["generate"], b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "stdin: this is a PNG picture"),
-    (["decode"], b"hello, world, this is text", "stdin: "),
-    (["tokenize", "image"], b"no picture", "stdin: not a picture"),
-    (["tokenize", "text"], b"\xff\xfe", "stdin: byte 0 is not UTF-8"),
-    (["info", "missing.safetensors"], b"", "missing.safetensors: no such file"),
-    (["info", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
-    (["decode", "missing.safetensors"], b"", "missing.safetensors: No such file"),
-    (["draw", "a", "-m", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
-    (["train", "missing.toml"], b"", "missing.toml: no such recipe"),
-    (["tokenize", "text", "a", "--tokenizer", "nofile.json"], b"", "nofile.json: No such file"),
-])
+@pytest.mark.parametrize(
+    ("args", "data", "says"),
+    [
+        (["info"], b"", "stdin: empty"),
+        (["generate"], b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "stdin: this is a PNG picture"),
+        (["decode"], b"hello, world, this is text", "stdin: "),
+        (["tokenize", "image"], b"no picture", "stdin: not a picture"),
+        (["tokenize", "text"], b"\xff\xfe", "stdin: byte 0 is not UTF-8"),
+        (["info", "missing.safetensors"], b"", "missing.safetensors: no such file"),
+        (["info", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
+        (["decode", "missing.safetensors"], b"", "missing.safetensors: No such file"),
+        (["draw", "a", "-m", "nomodel"], b"", "no model 'nomodel' (have: judge, pocket, pocket-any)"),
+        (["train", "missing.toml"], b"", "missing.toml: no such recipe"),
+        (["tokenize", "text", "a", "--tokenizer", "nofile.json"], b"", "nofile.json: No such file"),
+    ],
+)
 def test_wrong_input(janus, args, data, says):
     done = janus(*args, stdin=data)
     assert done.code == 1 and says in done.err and no_traceback(done)
@@ -106,7 +121,7 @@ def test_a_truncated_stream(janus):
 def test_foreign_tokens_are_named(janus):
     tokens = apple(janus).replace(b"fingerprint", b"fingerprint", 1)
     start = tokens.index(b"fingerprint") + len(b'fingerprint\\":\\"')
-    foreign = tokens[:start] + b"beef" + tokens[start + 4:]
+    foreign = tokens[:start] + b"beef" + tokens[start + 4 :]
     for command in ("denoise", "upsample", "decode"):
         done = janus(command, stdin=foreign)
         assert done.code == 1 and "tokens are of pocket (beef" in done.err, command
@@ -169,9 +184,14 @@ def test_pictures_do_not_go_to_a_terminal(environment):
     assert done.returncode == 2 and b"a picture is not written to the terminal" in done.stderr
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["generate"], b"pipe records in"), (["tokenize", "text"], b"give the text as an argument"),
-    (["tokenize", "image"], b"name a picture")])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["generate"], b"pipe records in"),
+        (["tokenize", "text"], b"give the text as an argument"),
+        (["tokenize", "image"], b"name a picture"),
+    ],
+)
 def test_nothing_waits_for_a_terminal(environment, args, says):
     done = on_terminal(args, "stdin")
     assert done.returncode in (1, 2) and says in done.stderr
@@ -182,9 +202,15 @@ def test_closed_standard_streams(shell):
     assert "standard output is closed" in shell("janus tokenize text a >&-").err
 
 
-@pytest.mark.parametrize("line", [
-    "janus tokenize text a > /dev/full", "janus tokenize text a -o /dev/full",
-    "janus info pocket > /dev/full", "janus tokenize text a | janus decode > /dev/full"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "janus tokenize text a > /dev/full",
+        "janus tokenize text a -o /dev/full",
+        "janus info pocket > /dev/full",
+        "janus tokenize text a | janus decode > /dev/full",
+    ],
+)
 def test_a_full_disk(shell, line):
     done = shell(line)
     assert done.code == 1 and no_traceback(done)
@@ -194,9 +220,14 @@ def test_a_full_disk(shell, line):
 def test_a_folder_that_cannot_be_written(janus):
     Path("file").write_text("")
     text = ["tokenize", "text", "a", "-o"]
-    for args in ([*text, "file/a.safetensors"], [*text, "no/folder.safetensors"],
-                 ["draw", "a", "-o", "file/a.png"], ["draw", "a", "-o", "no/folder/a.png"],
-                 ["draw", "a", "-o", "{seed}/a.png"], [*text, "no/folder.tar"]):
+    for args in (
+        [*text, "file/a.safetensors"],
+        [*text, "no/folder.safetensors"],
+        ["draw", "a", "-o", "file/a.png"],
+        ["draw", "a", "-o", "no/folder/a.png"],
+        ["draw", "a", "-o", "{seed}/a.png"],
+        [*text, "no/folder.tar"],
+    ):
         done = janus(*args)
         assert done.code == 1 and no_traceback(done), done
         folder = args[-1].rpartition("/")[0].format(seed=0)
@@ -240,24 +271,32 @@ def test_nothing_half_written_is_left(janus):
 
 
 def test_a_reader_that_goes_is_no_trouble(shell):
-    done = shell("set +o pipefail; "
-                 "yes apple | head -2000 | janus tokenize text --lines | head -c 100 > /dev/null")
+    done = shell(
+        "set +o pipefail; yes apple | head -2000 | janus tokenize text --lines | head -c 100 > /dev/null"
+    )
     assert done.code == 0 and done.err == ""
     assert shell("janus --help | true").err == ""
 
 
 def test_a_killed_upstream_is_no_short_success(shell):
-    done = shell("{ janus tokenize text a b | head -c 500; } | janus generate | janus info > /dev/null; "
-                 "echo ${PIPESTATUS[@]}")
+    done = shell(
+        "{ janus tokenize text a b | head -c 500; } | janus generate | janus info > /dev/null; "
+        "echo ${PIPESTATUS[@]}"
+    )
     assert done.text.split()[1:] == ["1", "1"]
     assert "stdin: after record 1: truncated" in done.err and "without an end record" in done.err
 
 
 def test_interrupt(environment):
     command = [*JANUS, "tokenize", "text", "--lines", "-o", "out.safetensors"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)},
-                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         process.stdin.write(b"a\n" * 10_000)  # more than a pipe holds: it is reading when this returns
         process.stdin.flush()
         deadline = time.monotonic() + TIMEOUT

@@ -34,8 +34,9 @@ def one(data: bytes) -> Record:
 # ---- pictures and sounds into words
 
 
-@pytest.mark.parametrize(("command", "names"), [("describe", ["cat.png", "dog.png"]),
-                                                ("transcribe", ["say.wav", "say.wav"])])
+@pytest.mark.parametrize(
+    ("command", "names"), [("describe", ["cat.png", "dog.png"]), ("transcribe", ["say.wav", "say.wav"])]
+)
 def test_a_line_for_each_file_as_grep_names_them(janus, media, command, names):
     alone = janus(command, names[0])
     assert alone.code == 0, alone.err
@@ -187,8 +188,11 @@ def test_direct_generation_has_no_words(janus, media):
 
 
 def test_join_makes_one_prompt_of_any_segments(janus, media):
-    parts = janus("tokenize", "audio", "say.wav").out + janus("tokenize", "text", "a red").out \
+    parts = (
+        janus("tokenize", "audio", "say.wav").out
+        + janus("tokenize", "text", "a red").out
         + janus("tokenize", "image", "cat.png").out
+    )
     for to in ("image", "text", "audio"):
         limit = ["--seconds", "0.2"] if to == "audio" else ["--max-tokens", "4"] if to == "text" else []
         done = janus("generate", "--to", to, "--join", *limit, stdin=parts)

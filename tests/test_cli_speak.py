@@ -37,8 +37,11 @@ def test_speak_follows_the_manners_of_draw(janus, senses):
     done = janus("speak", "--stdin", "--json", *flags, "-o", "out/", stdin=b"one\n\ntwo\n")
     assert [json.loads(line)["path"] for line in done.text.splitlines()] == ["out/one.wav", "out/two.wav"]
     for args, message in (
-        ([], "no text: janus speak"), ([""], "an empty text"), (["a", "-o", "a.png"], "use a name in .wav"),
-        (["a", "--seconds", "0"], "--seconds 0: give more than 0"), (["a", "--json", "-o", "-"], "both want"),
+        ([], "no text: janus speak"),
+        ([""], "an empty text"),
+        (["a", "-o", "a.png"], "use a name in .wav"),
+        (["a", "--seconds", "0"], "--seconds 0: give more than 0"),
+        (["a", "--json", "-o", "-"], "both want"),
         (["--stdin"], "nothing but empty lines"),
     ):
         done = janus("speak", *args, stdin=b"\n")

@@ -66,8 +66,10 @@ def test_a_part_for_each_row_and_then_the_whole(janus, parts):
 def test_every_stage_streams_what_it_makes_offline(janus, prompts, stages):
     """Two prompts, three pictures each, in batches of four: parts of up to four results are mixed."""
     flags = ("-n", "3", "--batch-size", "4")
-    plain, streamed = janus("generate", *flags, stdin=prompts).out, janus("generate", *flags, "--stream",
-                                                                          stdin=prompts).out
+    plain, streamed = (
+        janus("generate", *flags, stdin=prompts).out,
+        janus("generate", *flags, "--stream", stdin=prompts).out,
+    )
     assert lasts(streamed) == lasts(plain) and len(lasts(plain)) == 6
     for name in stages:
         waited = janus(name, stdin=streamed)
@@ -104,15 +106,18 @@ def test_pixels_without_tokens_stream(janus):
 def test_noise_is_the_same_in_a_stream(janus, prompts):
     plain, streamed = (janus("generate", *flag, stdin=prompts).out for flag in ((), ("--stream",)))
     flags = ("--noise", "1", "--seed", "3")
-    assert lasts(janus("denoise", "--stream", *flags, stdin=streamed).out) == \
-        lasts(janus("denoise", *flags, stdin=plain).out)
+    assert lasts(janus("denoise", "--stream", *flags, stdin=streamed).out) == lasts(
+        janus("denoise", *flags, stdin=plain).out
+    )
 
 
 def test_a_file_of_parts_is_read_like_a_pipe(janus, parts):
     prompt = janus("tokenize", "text", "a").out
     assert janus("generate", "--stream", "-o", "p.safetensors", stdin=prompt).code == 0
-    from_file, from_pipe = janus("denoise", "--stream", "p.safetensors"), janus("denoise", "--stream",
-                                                                               stdin=stream(parts))
+    from_file, from_pipe = (
+        janus("denoise", "--stream", "p.safetensors"),
+        janus("denoise", "--stream", stdin=stream(parts)),
+    )
     assert from_file.out == from_pipe.out
     for sink in ("out/", "s.tar"):
         done = janus("denoise", "--stream", "p.safetensors", "-o", sink)
@@ -125,8 +130,10 @@ def test_only_pictures_are_streamed(janus):
 
 
 def test_the_streaming_pipe_draws_the_same_picture(shell, janus, environment):
-    line = ("janus tokenize text 'a red apple' | janus generate --seed 7 --stream -q "
-            "| janus denoise --stream -q | janus upsample --stream -q | janus decode -q -o piped.png")
+    line = (
+        "janus tokenize text 'a red apple' | janus generate --seed 7 --stream -q "
+        "| janus denoise --stream -q | janus upsample --stream -q | janus decode -q -o piped.png"
+    )
     done = shell(line)
     assert (done.code, done.err) == (0, "")
     assert janus("draw", "-q", "a red apple", "--seed", "7", "-o", "drawn.png").code == 0
@@ -142,18 +149,28 @@ def other_row(part: Record, more: int = 1, modulo: int = 32) -> Record:
     return dataclasses.replace(part, segments=(Segment("image", ids, segment.info),))
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda p: p[:2], "stopped after 2 of its parts, 2 rows, without the last one"),
-    (lambda p: [p[0], *p[2:]], "part 2 comes where part 1 is due"),
-    (lambda p: [p[1], p[0], *p[2:]], "part 1 comes where part 0 is due"),
-    (lambda p: [p[0], p[0]], "part 0 comes where part 1 is due"),
-    (lambda p: [p[0], dataclasses.replace(p[2], part=Part(1, False, (2, 3)))],
-     "part 1 has the rows 2 to 3 where those from 1 are due"),
-    (lambda p: [dataclasses.replace(p[0], part=Part(0, False, (0, 2)))],
-     "part 0 says that it has 2 rows, but its image segment has 1"),
-    (lambda p: [*p[:3], dataclasses.replace(p[0], part=Part(3, True, (0, 1)))],
-     "part 3 has the rows 0 to 1 where all 3 or more are due"),
-], ids=["no last part", "a gap", "order", "twice", "rows missing", "rows lie", "short whole"])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda p: p[:2], "stopped after 2 of its parts, 2 rows, without the last one"),
+        (lambda p: [p[0], *p[2:]], "part 2 comes where part 1 is due"),
+        (lambda p: [p[1], p[0], *p[2:]], "part 1 comes where part 0 is due"),
+        (lambda p: [p[0], p[0]], "part 0 comes where part 1 is due"),
+        (
+            lambda p: [p[0], dataclasses.replace(p[2], part=Part(1, False, (2, 3)))],
+            "part 1 has the rows 2 to 3 where those from 1 are due",
+        ),
+        (
+            lambda p: [dataclasses.replace(p[0], part=Part(0, False, (0, 2)))],
+            "part 0 says that it has 2 rows, but its image segment has 1",
+        ),
+        (
+            lambda p: [*p[:3], dataclasses.replace(p[0], part=Part(3, True, (0, 1)))],
+            "part 3 has the rows 0 to 1 where all 3 or more are due",
+        ),
+    ],
+    ids=["no last part", "a gap", "order", "twice", "rows missing", "rows lie", "short whole"],
+)
 @pytest.mark.parametrize("flag", [(), ("--stream",)])
 def test_parts_that_do_not_fit(janus, parts, change, says, flag):
     done = janus("denoise", "-q", *flag, stdin=stream(change(parts)))
@@ -204,8 +221,9 @@ def test_a_size_that_is_none(janus, parts, size, command):
 
 
 def test_a_last_part_needs_no_other(janus, parts):
-    assert lasts(janus("denoise", "--stream", stdin=dumps(parts[-1])).out) == \
-        lasts(janus("denoise", stdin=dumps(parts[-1])).out)
+    assert lasts(janus("denoise", "--stream", stdin=dumps(parts[-1])).out) == lasts(
+        janus("denoise", stdin=dumps(parts[-1])).out
+    )
 
 
 # ---- stages that are killed
@@ -216,9 +234,18 @@ class Stage:
 
     def __init__(self, *args: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "janus_cli", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
-                [str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)})
+            [sys.executable, "-m", "janus_cli", *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
+                    os.pathsep
+                ),
+            },
+        )
         self.parts = read_stream(self.process.stdout)
 
     def send(self, data: bytes) -> None:
@@ -266,8 +293,10 @@ def test_a_killed_generate_and_a_killed_denoise(environment, janus):
 
 
 def test_a_reader_that_goes_is_no_news(shell, janus):
-    done = shell("janus generate -q -n 99 --stream | head -c 20 | wc -c; echo ${PIPESTATUS[0]}",
-                 stdin=janus("tokenize", "text", "a", "-q").out)
+    done = shell(
+        "janus generate -q -n 99 --stream | head -c 20 | wc -c; echo ${PIPESTATUS[0]}",
+        stdin=janus("tokenize", "text", "a", "-q").out,
+    )
     assert (done.err, done.text.split()) == ("", ["20", "1"]), "99 pictures' parts would fill the pipe"
 
 
@@ -279,11 +308,14 @@ def test_draw_shows_parts_while_the_decoder_runs(tiny_model):
     seen: list[tuple[str, int, Record]] = []
     count: list[int] = []
     plain = [dumps(r) for r in pipeline.draw(["a", None, "b"], options)]
-    watched = pipeline.draw(["a", None, "b"], options, count.append,
-                            lambda stage, part: seen.append((stage, sum(count), part)))
+    watched = pipeline.draw(
+        ["a", None, "b"], options, count.append, lambda stage, part: seen.append((stage, sum(count), part))
+    )
     assert [dumps(r) for r in watched] == plain and len(plain) == 6
-    firsts = {name: next(made for stage, made, _ in seen if stage == name)
-              for name in ("generate", "denoise", "upsample")}
+    firsts = {
+        name: next(made for stage, made, _ in seen if stage == name)
+        for name in ("generate", "denoise", "upsample")
+    }
     assert firsts["generate"] == 2 * 4, "two pictures, a row each"
     assert firsts["denoise"] == 2 * 12, "a row is sharp when the third one has come"
     for name in firsts:

@@ -22,16 +22,28 @@ NASTY = "a\x1b[31;7m\njanus: wrote b.png\r\x9b2J\u202e"
 def tame(err: str) -> bool:
     """Whether a terminal shows the lines of `err` and does not obey them, and all are meant to be lines."""
     lines = err.removesuffix("\n").split("\n")
-    return all(line.isprintable() and line.startswith("janus: ") for line in lines) \
+    return (
+        all(line.isprintable() and line.startswith("janus: ") for line in lines)
         and "janus: wrote b.png" not in lines
+    )
 
 
 # ---- foreign words
 
 
-@pytest.mark.parametrize("args", [
-    ["tokenize", "image", NASTY], ["tokenize", "audio", NASTY], ["decode", NASTY], ["info", NASTY],
-    ["draw", "a", "-m", NASTY], ["draw", "a", "-o", NASTY], ["draw", "a", "--device", NASTY], [NASTY]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["tokenize", "image", NASTY],
+        ["tokenize", "audio", NASTY],
+        ["decode", NASTY],
+        ["info", NASTY],
+        ["draw", "a", "-m", NASTY],
+        ["draw", "a", "-o", NASTY],
+        ["draw", "a", "--device", NASTY],
+        [NASTY],
+    ],
+)
 def test_foreign_names_do_nothing_to_the_terminal(janus, args):
     done = janus(*args)
     assert done.code in (1, 2) and tame(done.err) and "u001b[31;7m" in done.err.replace("x1b", "u001b")
@@ -65,12 +77,26 @@ def test_a_bar_shows_any_name(capsys, monkeypatch, bar, given):
 
 
 @pytest.mark.parametrize("output", ["closed", "full"])
-@pytest.mark.parametrize("args", [
-    ["describe", "a.png"], ["transcribe", "a.wav"], ["transcribe", "a.wav", "--json"], ["info", "a.png"],
-    ["info", "pocket", "--json"], ["models", "list"], ["models", "show"], ["models", "verify"],
-    ["info", "a.png", "pocket"],
-    ["speak", "a", "--seconds", "0.1", "--json"], ["decode", "a.safetensors"], ["tokenize", "text", "a"],
-    ["tokenize", "audio", "a.wav"], ["--version"], ["--help"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["describe", "a.png"],
+        ["transcribe", "a.wav"],
+        ["transcribe", "a.wav", "--json"],
+        ["info", "a.png"],
+        ["info", "pocket", "--json"],
+        ["models", "list"],
+        ["models", "show"],
+        ["models", "verify"],
+        ["info", "a.png", "pocket"],
+        ["speak", "a", "--seconds", "0.1", "--json"],
+        ["decode", "a.safetensors"],
+        ["tokenize", "text", "a"],
+        ["tokenize", "audio", "a.wav"],
+        ["--version"],
+        ["--help"],
+    ],
+)
 def test_a_closed_or_full_output_is_one_line(janus, senses, monkeypatch, args, output):
     Image.new("RGB", (32, 32)).save("a.png")
     Path("a.wav").write_bytes(file_bytes(tone(0.1, 16000), 16000))
@@ -80,8 +106,12 @@ def test_a_closed_or_full_output_is_one_line(janus, senses, monkeypatch, args, o
         done = janus(*args)
     assert done.code == 1 and no_traceback(done), done.err
     (line,) = (line for line in done.err.splitlines() if "janus: device" not in line)
-    assert any(words in line for words in {
-        "closed": ("standard output is closed",), "full": ("No space left", "disk is full")}[output])
+    assert any(
+        words in line
+        for words in {"closed": ("standard output is closed",), "full": ("No space left", "disk is full")}[
+            output
+        ]
+    )
 
 
 def test_a_command_that_says_nothing_needs_no_output(janus, senses, monkeypatch):
@@ -99,13 +129,18 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("kinds", "says"), [
-    (["text", "text"], ""), (["sound", "sound"], ""),
-    (["picture", "picture"], "holds a picture, which another picture cannot follow: use -o"),
-    (["series", "series"], "holds a series, which another series cannot follow: use -o"),
-    (["text", "text", "picture"], "holds a text, which a picture cannot follow: use -o"),
-    (["sound", "text"], "holds a sound, which a text cannot follow"),
-    (["picture", "sound"], "holds a picture, which a sound cannot follow")])
+@pytest.mark.parametrize(
+    ("kinds", "says"),
+    [
+        (["text", "text"], ""),
+        (["sound", "sound"], ""),
+        (["picture", "picture"], "holds a picture, which another picture cannot follow: use -o"),
+        (["series", "series"], "holds a series, which another series cannot follow: use -o"),
+        (["text", "text", "picture"], "holds a text, which a picture cannot follow: use -o"),
+        (["sound", "text"], "holds a sound, which a text cannot follow"),
+        (["picture", "sound"], "holds a picture, which a sound cannot follow"),
+    ],
+)
 def test_standard_output_holds_one_thing(janus, kinds, says):
     records = [dumps(Record((KINDS[kind],), str(i))) for i, kind in enumerate(kinds)]
     done = janus("decode", stdin=b"".join(records))

@@ -32,8 +32,9 @@ def checkpoints(tmp_path_factory) -> Path:
 @pytest.fixture
 def up(janus, checkpoints):
     """Run `janus upsample ARGS` with 4x.safetensors."""
-    return lambda *args, stdin=b"": janus("upsample", *args, "-m", str(checkpoints / "4x.safetensors"),
-                                          stdin=stdin)
+    return lambda *args, stdin=b"": janus(
+        "upsample", *args, "-m", str(checkpoints / "4x.safetensors"), stdin=stdin
+    )
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +142,15 @@ def test_both_files_hold_the_same_net(up, janus, checkpoints):
 # ---- usage
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["--scale", "2"], "enlarges 4 times and nothing else"),
-    (["-o", "{colour}.png"], "unknown field {colour}"),
-    (["--tile", "-1"], "--tile"),
-    (["--device", "mps"], "no mps device"),
-])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--scale", "2"], "enlarges 4 times and nothing else"),
+        (["-o", "{colour}.png"], "unknown field {colour}"),
+        (["--tile", "-1"], "--tile"),
+        (["--device", "mps"], "no mps device"),
+    ],
+)
 def test_wrong_usage(up, args, says):
     Image.fromarray(picture(8, 9)).save("a.png")
     done = up("a.png", *args)
@@ -186,15 +190,22 @@ def cut(path: Path) -> bytes:
     return path.read_bytes()[:-200]
 
 
-@pytest.mark.parametrize(("name", "data", "says"), [
-    ("page.pth", b"<!DOCTYPE html><html>not found</html>", "a web page, not a checkpoint"),
-    ("page.safetensors", b"\n <html></html>", "a web page, not a checkpoint"),
-    ("pointer.pth", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a pointer of git-lfs"),
-    ("empty.pth", b"", "empty"),
-    ("text.pth", b"hello, this is text", "neither safetensors nor a file of torch.save"),
-    ("zip.pth", b"PK\3\4" + b"\0" * 60, "not a readable weight file"),
-    ("missing.pth", None, "No such file"),
-])
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("page.pth", b"<!DOCTYPE html><html>not found</html>", "a web page, not a checkpoint"),
+        ("page.safetensors", b"\n <html></html>", "a web page, not a checkpoint"),
+        (
+            "pointer.pth",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            "a pointer of git-lfs",
+        ),
+        ("empty.pth", b"", "empty"),
+        ("text.pth", b"hello, this is text", "neither safetensors nor a file of torch.save"),
+        ("zip.pth", b"PK\3\4" + b"\0" * 60, "not a readable weight file"),
+        ("missing.pth", None, "No such file"),
+    ],
+)
 def test_no_checkpoint(janus, name, data, says):
     Image.fromarray(picture(8, 9)).save("a.png")
     if data is not None:
@@ -216,12 +227,16 @@ def test_weights_of_something_else(janus, tiny_model):
     assert done.code == 1 and "no super-resolution checkpoint of an architecture that spandrel" in done.err
 
 
-@pytest.mark.parametrize("write", [
-    lambda path: torch.save({"params": Evil()}, path),
-    lambda path: torch.save({"params": Evil()}, path, _use_new_zipfile_serialization=False),
-    lambda path: path.write_bytes(pickle.dumps(Evil(), 2)),
-    lambda path: path.write_bytes(pickle.dumps(Evil())),
-], ids=["zip", "legacy", "bare", "newest"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: torch.save({"params": Evil()}, path),
+        lambda path: torch.save({"params": Evil()}, path, _use_new_zipfile_serialization=False),
+        lambda path: path.write_bytes(pickle.dumps(Evil(), 2)),
+        lambda path: path.write_bytes(pickle.dumps(Evil())),
+    ],
+    ids=["zip", "legacy", "bare", "newest"],
+)
 def test_code_in_a_checkpoint_is_refused_and_not_run(janus, write):
     write(Path("evil.pth"))
     done = janus("upsample", "-m", "evil.pth", stdin=b"x")
@@ -263,10 +278,14 @@ def test_a_tall_picture_takes_no_more_memory_than_a_low_one(environment, checkpo
     Image.fromarray(picture(4000, 160)).save("tall.png")
     output = 16 * 4000 * 160 * 3
     options = ["-q", "-m", str(checkpoints / "4x.safetensors"), "-o", "out.png"]
-    environ = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-               "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back: no holes in the heap
-    done = subprocess.run([sys.executable, "-c", MEASURE, *options], capture_output=True, text=True,
-                          check=False, env=environ)
+    environ = {
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+    }  # what is freed goes back: no holes in the heap
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *options], capture_output=True, text=True, check=False, env=environ
+    )
     assert done.returncode == 0, done.stderr
     assert Image.open("out-1.png").size == (640, 16000)
     assert int(done.stdout) < output / 2

@@ -120,7 +120,11 @@ def test_folder_of_records(janus):
     done = janus("generate", "out", "-n", "2", "-o", "more/")
     assert done.code == 0
     assert sorted(p.name for p in Path("more").iterdir()) == [
-        "0-1.safetensors", "0.safetensors", "1-1.safetensors", "1.safetensors"]
+        "0-1.safetensors",
+        "0.safetensors",
+        "1-1.safetensors",
+        "1.safetensors",
+    ]
 
 
 def test_webdataset_shards(janus, monkeypatch):
@@ -130,8 +134,10 @@ def test_webdataset_shards(janus, monkeypatch):
     assert janus("tokenize", "text", "a", "b", "c", "-o", "shard-%06d.tar").code == 0
     with tarfile.open("shard-000000.tar") as tar:
         assert tar.getnames() == ["0.safetensors", "1.safetensors"]
-    texts = [json.loads(line)["made_by"][0]["text"]
-             for line in janus("info", "--json", "shard-000000.tar", "shard-000001.tar").text.splitlines()]
+    texts = [
+        json.loads(line)["made_by"][0]["text"]
+        for line in janus("info", "--json", "shard-000000.tar", "shard-000001.tar").text.splitlines()
+    ]
     assert texts == ["a", "b", "c"]
     first = Path("shard-000000.tar").read_bytes()
     janus("tokenize", "text", "a", "b", "c", "-o", "shard-%06d.tar", "--force")
@@ -148,8 +154,9 @@ def test_join_makes_one_prompt(janus):
 
 def test_batches_change_no_token(janus):
     prompts = janus("tokenize", "text", "a", "a red apple", "two red apples").out
-    alone, together = (janus("generate", "-n", "3", "--batch-size", size, stdin=prompts).out
-                       for size in ("1", "8"))
+    alone, together = (
+        janus("generate", "-n", "3", "--batch-size", size, stdin=prompts).out for size in ("1", "8")
+    )
     assert alone == together and len(records(alone)) == 9
 
 
@@ -159,7 +166,12 @@ def test_sampling_options_reach_the_record(janus):
     [record] = records(janus("generate", *options, stdin=tokens).out)
     step = record.made_by[-1]
     assert {k: step[k] for k in ("seed", "cfg_scale", "temperature", "top_k", "top_p")} == {
-        "seed": 3, "cfg_scale": 2.0, "temperature": 0.5, "top_k": 9, "top_p": 0.5}
+        "seed": 3,
+        "cfg_scale": 2.0,
+        "temperature": 0.5,
+        "top_k": 9,
+        "top_p": 0.5,
+    }
 
 
 def test_a_seed_is_said_and_repeats(janus):
@@ -180,8 +192,10 @@ def test_only_the_last_part_of_a_progressive_record_is_used(janus):
     [whole] = records(janus("generate", stdin=janus("tokenize", "text", "a").out).out)
     segment = whole.segments[0]
     top = Segment("image", segment.data[:2], segment.info)
-    parts = [Record((top,), whole.id, whole.made_by, Part(0, False, (0, 2))),
-             Record((segment,), whole.id, whole.made_by, Part(1, True, (0, 4)))]
+    parts = [
+        Record((top,), whole.id, whole.made_by, Part(0, False, (0, 2))),
+        Record((segment,), whole.id, whole.made_by, Part(1, True, (0, 4))),
+    ]
     stream = b"".join(map(dumps, parts))
     assert janus("decode", stdin=stream).out == janus("decode", stdin=dumps(whole)).out
 
@@ -215,9 +229,9 @@ def test_model_is_taken_from_the_record(janus, zoo_folder, tiny_model):
 
 def test_the_pipe_of_the_readme(shell):
     """Five processes; the picture is that of one process, byte for byte."""
-    line = ("janus tokenize text 'a red apple' | janus generate --seed 7 | janus denoise | janus upsample "
-            "| janus decode -o piped.png && janus draw 'a red apple' --seed 7 -o drawn.png")
+    line = (
+        "janus tokenize text 'a red apple' | janus generate --seed 7 | janus denoise | janus upsample "
+        "| janus decode -o piped.png && janus draw 'a red apple' --seed 7 -o drawn.png"
+    )
     assert shell(line).code == 0
     assert Path("piped.png").read_bytes() == Path("drawn.png").read_bytes()
-
-

@@ -28,8 +28,23 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[jobs.TrainOptions]:
 
 
 def test_train_flags(janus, trained):
-    done = janus("train", "r/recipe.toml", "--only", "refiner", "--resume", "--warm-start", "--out", "o",
-                 "--data", "d", "--runs", "u", "--bf16", "--device", "cpu")
+    done = janus(
+        "train",
+        "r/recipe.toml",
+        "--only",
+        "refiner",
+        "--resume",
+        "--warm-start",
+        "--out",
+        "o",
+        "--data",
+        "d",
+        "--runs",
+        "u",
+        "--bf16",
+        "--device",
+        "cpu",
+    )
     assert done.code == 0
     expected = jobs.TrainOptions("refiner", True, True, Path("o"), Path("d"), Path("u"), "cpu", True, False)
     assert trained == [expected]
@@ -69,8 +84,19 @@ def test_eval_prints_a_table_or_json(janus, examined):
 
 def test_eval_flags(janus, examined):
     done = janus("eval", "--gallery", "g.png", "--limit", "3", "--seed", "5", "--data", "d", "-d", "cpu")
-    assert examined == [{"model": "pocket", "data": Path("d"), "limit": 3, "seed": 5, "device": "cpu",
-                         "gallery": Path("g.png"), "write_card": False, "everything": False, "album": None}]
+    assert examined == [
+        {
+            "model": "pocket",
+            "data": Path("d"),
+            "limit": 3,
+            "seed": 5,
+            "device": "cpu",
+            "gallery": Path("g.png"),
+            "write_card": False,
+            "everything": False,
+            "album": None,
+        }
+    ]
     assert "wrote g.png" in done.err
 
 

@@ -19,8 +19,11 @@ LAYOUTS = list(HEAD)
 def whole(tmp_path_factory):
     """One checkpoint a layout, in one file and in shards."""
     root = tmp_path_factory.mktemp("verify")
-    return {(layout, shard): make(root / f"{layout}-{shard}", layout=layout, shard=shard)
-            for layout in LAYOUTS for shard in (0, 4_000_000)}
+    return {
+        (layout, shard): make(root / f"{layout}-{shard}", layout=layout, shard=shard)
+        for layout in LAYOUTS
+        for shard in (0, 4_000_000)
+    }
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -79,8 +82,9 @@ def test_tensors_that_do_not_fit(janus, copy):
     assert "unknown tensor gen_head.extra (1 in all)" in fault(janus, folder)
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:-40], lambda data: data[:5000],
-                                    lambda data: data + b"\0" * 64])
+@pytest.mark.parametrize(
+    "change", [lambda data: data[:-40], lambda data: data[:5000], lambda data: data + b"\0" * 64]
+)
 def test_truncated_and_padded_files(janus, copy, change):
     folder, file = copy
     file.write_bytes(change(file.read_bytes()))

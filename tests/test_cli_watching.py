@@ -24,8 +24,17 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 @pytest.fixture
 def terminal(environment, monkeypatch):
     """Run `janus ARGS` with stderr on a terminal of 80 x 24 characters: (exit code, what it got)."""
-    for name in ("NO_COLOR", "TMUX", "STY", "ZELLIJ", "KITTY_WINDOW_ID", "TERM_PROGRAM", "LC_TERMINAL",
-                 "JANUS_PREVIEW", "FORCE_COLOR"):
+    for name in (
+        "NO_COLOR",
+        "TMUX",
+        "STY",
+        "ZELLIJ",
+        "KITTY_WINDOW_ID",
+        "TERM_PROGRAM",
+        "LC_TERMINAL",
+        "JANUS_PREVIEW",
+        "FORCE_COLOR",
+    ):
         monkeypatch.delenv(name, raising=False)
     settings = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "80", "LINES": "24"}
 
@@ -72,10 +81,10 @@ def test_half_blocks_end_as_the_picture(terminal):
     assert not shown.cursor.hidden
     lines = [line.rstrip() for line in shown.display]
     top = next(i for i, line in enumerate(lines) if line.startswith("▀"))
-    assert lines[top:top + 19] == ["▀" * 38] * 19, "one picture, painted in place, as high as it fits"
+    assert lines[top : top + 19] == ["▀" * 38] * 19, "one picture, painted in place, as high as it fits"
     assert lines[top + 19] == "a red apple" and lines[top + 20] == "janus: wrote a-red-apple.png"
     small = Image.open("a-red-apple.png").convert("RGBA").resize((38, 38), Image.Resampling.LANCZOS)
-    assert np.array_equal(painted(shown)[top * 2:top * 2 + 38, :38], np.asarray(small))
+    assert np.array_equal(painted(shown)[top * 2 : top * 2 + 38, :38], np.asarray(small))
 
 
 def test_lines_that_are_said_meanwhile_stay_above(terminal):
@@ -134,8 +143,9 @@ def test_json_goes_to_stdout_not_to_the_terminal(terminal, capfdbinary):
         assert b'"path"' in capfdbinary.readouterr().out and '"path"' not in text
 
 
-@pytest.mark.parametrize(("env", "more"), [
-    ({"TERM": "dumb"}, []), ({"NO_COLOR": "1"}, []), ({}, ["--quiet"])])
+@pytest.mark.parametrize(
+    ("env", "more"), [({"TERM": "dumb"}, []), ({"NO_COLOR": "1"}, []), ({}, ["--quiet"])]
+)
 def test_nothing_is_painted(terminal, env, more):
     code, text = terminal("draw", "a", "--preview", *more, env=env)
     assert code == 0 and "▀" not in text and "\x1b_G" not in text and "\x1b]1337" not in text

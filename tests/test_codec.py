@@ -22,7 +22,8 @@ def test_names_of_the_weights_are_those_of_the_model_files():
     names = {name.split(".")[0] for name in Codec(CodecConfig()).state_dict()}
     assert names == {"encoder", "decoder", "quantizers"}
     assert [n for n in Codec(CodecConfig()).state_dict() if "quantizers" in n] == [
-        f"quantizers.{i}.codebook" for i in range(4)]
+        f"quantizers.{i}.codebook" for i in range(4)
+    ]
     assert "encoder.model.0.conv.conv.weight" in Codec(CodecConfig()).state_dict()
 
 
@@ -64,9 +65,9 @@ def test_context_is_the_receptive_field():
         span = span_of(codec.encoder, cfg.hop_length, cfg.causal, 1)
         sound = torch.from_numpy(tone(2, 16000))[None].double()
         other, frame = sound.clone(), 50
-        other[..., :(frame - span.left) * 320] += 1
+        other[..., : (frame - span.left) * 320] += 1
         if not cfg.causal:
-            other[..., (frame + 1 + span.right) * 320:] -= 1
+            other[..., (frame + 1 + span.right) * 320 :] -= 1
         latents, changed = codec.encoder(sound), codec.encoder(other)
         assert torch.equal(latents[..., frame], changed[..., frame])
         assert not torch.equal(latents[..., frame - span.left], changed[..., frame - span.left])
@@ -76,7 +77,7 @@ def test_context_is_the_receptive_field():
 def test_causal_frames_need_no_future():
     codec = lively(Codec(KINDS["24khz"]).double())
     sound = torch.from_numpy(tone(2, 24000))[None].double()
-    assert torch.equal(codec.encode(sound)[..., :50], codec.encode(sound[..., :50 * 320]))
+    assert torch.equal(codec.encode(sound)[..., :50], codec.encode(sound[..., : 50 * 320]))
 
 
 @pytest.mark.parametrize("samples", [1, 479, 48000, 48001, 47900, 3 * 48000 - 7])

@@ -40,8 +40,13 @@ def features_of(segment: Segment) -> torch.Tensor:
 
 
 EYES = Eyes(4, features_of)
-PROMPTS = [[trace(3)], [WORDS], [trace(5, 1), WORDS], [PICTURE, trace(2, 2)],
-           [trace(1, 3), PICTURE, trace(4, 4)]]
+PROMPTS = [
+    [trace(3)],
+    [WORDS],
+    [trace(5, 1), WORDS],
+    [PICTURE, trace(2, 2)],
+    [trace(1, 3), PICTURE, trace(4, 4)],
+]
 
 
 def lively() -> Decoder:
@@ -109,8 +114,9 @@ def test_a_batch_equals_single_runs(to: str, scale: float, heat: float) -> None:
 def test_features_pass_once_and_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder, given = lively(), []
     real = decoder.forward
-    monkeypatch.setattr(decoder, "forward",
-                        lambda *x, **more: given.append((x, more.get("features"))) or real(*x, **more))
+    monkeypatch.setattr(
+        decoder, "forward", lambda *x, **more: given.append((x, more.get("features"))) or real(*x, **more)
+    )
     prompt = [trace(3), WORDS, PICTURE]
     made(decoder, [prompt, [trace(2, 1), WORDS]], to="image", cfg_scale=2.0, n=2)
     ((ids, types, *_), first), *later = given
@@ -121,10 +127,16 @@ def test_features_pass_once_and_are_shared(monkeypatch: pytest.MonkeyPatch) -> N
     assert later and all(features is None for _, features in later)
 
 
-@pytest.mark.parametrize(("segment", "message"), [
-    (trace(2, width=8), r"'x': series segment: float32 \[2, 8\], but the decoder reads float32 tokens of 4"),
-    (trace(120), "a prompt of 122 tokens and 9 new ones are too long: model tiny takes 128 in all"),
-])
+@pytest.mark.parametrize(
+    ("segment", "message"),
+    [
+        (
+            trace(2, width=8),
+            r"'x': series segment: float32 \[2, 8\], but the decoder reads float32 tokens of 4",
+        ),
+        (trace(120), "a prompt of 122 tokens and 9 new ones are too long: model tiny takes 128 in all"),
+    ],
+)
 def test_what_cannot_be_a_prompt(segment: Segment, message: str) -> None:
     decoder = random_decoder(CFG)
     with pytest.raises(UsageError, match=message):
@@ -156,9 +168,17 @@ def reader(senses: Path, tiny_any: Path) -> Path:
     folder.mkdir()
     (folder / "tokenizer.json").write_bytes((tiny_any / "tokenizer.json").read_bytes())
     words = json.loads((tiny_any / "config.json").read_text())["decoder"]["modalities"]["text"]["vocab_size"]
-    cfg = DecoderConfig(dim=32, n_layer=1, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=32,
-                        modalities={"series": ModalityConfig(feature_dim=2), "text": ModalityConfig(words)},
-                        mixin=MixinConfig())
+    cfg = DecoderConfig(
+        dim=32,
+        n_layer=1,
+        n_head=2,
+        n_kv_head=1,
+        head_dim=16,
+        ff_dim=48,
+        max_seq_len=32,
+        modalities={"series": ModalityConfig(feature_dim=2), "text": ModalityConfig(words)},
+        mixin=MixinConfig(),
+    )
     write_config(ModelConfig("reader", decoder=cfg), folder / "config.json")
     weights.save(random_decoder(cfg, 5), folder / "decoder.safetensors")
     (senses / "a.csv").write_text("1\n2\n-3\n4\n5\n")
@@ -173,8 +193,16 @@ def test_a_trace_becomes_words(janus, reader: Path) -> None:
     assert told.code == 0, told.err
     both = janus("decode", "-m", "./reader", stdin=told.out)
     assert both.code == 0 and both.text, both.err
-    alone = janus("generate", "--to", "text", "--max-tokens", "5", "-m", "./reader",
-                  stdin=janus("tokenize", "series", "b.csv", "--stride", "2").out)
+    alone = janus(
+        "generate",
+        "--to",
+        "text",
+        "--max-tokens",
+        "5",
+        "-m",
+        "./reader",
+        stdin=janus("tokenize", "series", "b.csv", "--stride", "2").out,
+    )
     assert both.text.endswith(janus("decode", "-m", "./reader", stdin=alone.out).text)
 
 

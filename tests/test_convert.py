@@ -16,8 +16,13 @@ from janus_cli import convert, zoo
 from janus_cli.checkpoint import Checkpoint
 from janus_cli.errors import ModelError
 
-TENSORS = {"a": torch.arange(3.0), "b": torch.arange(40.0).view(8, 5).T.to(torch.bfloat16),
-           "n": torch.tensor(7), "empty": torch.zeros(0, 4), "w": torch.randn(300, 7)}
+TENSORS = {
+    "a": torch.arange(3.0),
+    "b": torch.arange(40.0).view(8, 5).T.to(torch.bfloat16),
+    "n": torch.tensor(7),
+    "empty": torch.zeros(0, 4),
+    "w": torch.randn(300, 7),
+}
 
 
 @pytest.fixture
@@ -84,22 +89,30 @@ def test_our_own_weights_and_single_shards_are_refused(janus, tiny_model, source
 
 
 def test_the_configuration_says_the_new_dtype(source, tmp_path):
-    given = {"model_type": "multi_modality", "torch_dtype": "float16", "n": [1, {"dtype": "x"}],
-             "language_config": {"torch_dtype": "float16", "word": "Ä"}}
+    given = {
+        "model_type": "multi_modality",
+        "torch_dtype": "float16",
+        "n": [1, {"dtype": "x"}],
+        "language_config": {"torch_dtype": "float16", "word": "Ä"},
+    }
     (source / "config.json").write_text(json.dumps(given))
     convert.convert(source, tmp_path / "out", torch.bfloat16, lambda _: None)
     assert json.loads((tmp_path / "out" / "config.json").read_text("utf-8")) == given | {
-        "torch_dtype": "bfloat16", "language_config": {"torch_dtype": "bfloat16", "word": "Ä"}}
+        "torch_dtype": "bfloat16",
+        "language_config": {"torch_dtype": "bfloat16", "word": "Ä"},
+    }
     convert.convert(source, tmp_path / "same", None, lambda _: None)
     assert (tmp_path / "same" / "config.json").read_bytes() == (source / "config.json").read_bytes()
 
 
 def test_places_that_cannot_be_written(janus, source):
     Path("file").write_text("x")
-    for target, message in (("/proc/out", "/proc: no folder can be made in it"),
-                            ("/proc/1/new/out", "no folder can be made in it"),
-                            ("file/out", "file: no folder can be made in it: it is no folder"),
-                            ("file/deep/out", "file: no folder can be made in it: it is no folder")):
+    for target, message in (
+        ("/proc/out", "/proc: no folder can be made in it"),
+        ("/proc/1/new/out", "no folder can be made in it"),
+        ("file/out", "file: no folder can be made in it: it is no folder"),
+        ("file/deep/out", "file: no folder can be made in it: it is no folder"),
+    ):
         done = janus("models", "import", str(source), "-o", target)
         assert done.code == 1 and message in done.err and "disk" not in done.err and no_traceback(done)
 
@@ -115,13 +128,16 @@ def test_folders_made_on_the_way_go_again(source, tmp_path, monkeypatch):
 
 
 def test_a_terminated_import_leaves_nothing(source, environment):
-    slow = ("import time, janus_cli.convert as c, janus_cli.app as a; write = c._write_file\n"
-            "def stop(*args): write(*args); print('writing', flush=True); time.sleep(60)\n"
-            "c._write_file = stop; raise SystemExit(a.main())")
+    slow = (
+        "import time, janus_cli.convert as c, janus_cli.app as a; write = c._write_file\n"
+        "def stop(*args): write(*args); print('writing', flush=True); time.sleep(60)\n"
+        "c._write_file = stop; raise SystemExit(a.main())"
+    )
     before = left(environment)
     command = [sys.executable, "-c", slow, "models", "import", str(source), "-o", "new/out"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    ) as process:
         assert process.stdout.readline() == "writing\n"
         assert list(Path("new").glob(".janus-*.part/model.safetensors"))
         process.terminate()

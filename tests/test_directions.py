@@ -57,19 +57,30 @@ def test_a_picture_is_seen_unless_one_is_drawn() -> None:
 
 def test_words_come_first_where_there_are_none() -> None:
     decoder = random_decoder(ANY)
-    found = {(name, to): needs_words(segments, to, decoder, 4)
-             for name, segments in PROMPTS.items() for to in ("image", "text", "audio")}
+    found = {
+        (name, to): needs_words(segments, to, decoder, 4)
+        for name, segments in PROMPTS.items()
+        for to in ("image", "text", "audio")
+    }
     asking = {key for key, asks in found.items() if asks}
-    assert asking == {("sound", "image"), ("longer", "image"), ("sound", "audio"), ("longer", "audio"),
-                      ("picture", "audio"), ("picture and sound", "audio"), ("pixels", "audio")}
+    assert asking == {
+        ("sound", "image"),
+        ("longer", "image"),
+        ("sound", "audio"),
+        ("longer", "audio"),
+        ("picture", "audio"),
+        ("picture and sound", "audio"),
+        ("pixels", "audio"),
+    }
     assert not needs_words([PICTURE], "audio", decoder, 0)
 
 
 # ---- the same as whole uncached forwards
 
 
-def slowly(decoder: Decoder, segments: list[Segment], options: GenerateOptions) -> tuple[list[int] | None,
-                                                                                         list[list[int]]]:
+def slowly(
+    decoder: Decoder, segments: list[Segment], options: GenerateOptions
+) -> tuple[list[int] | None, list[list[int]]]:
     """Greedy words, if any, and codes [Q][T]: the whole sequence anew for every code."""
     n_sight = 4
     asks = options.through_words and needs_words(segments, options.to, decoder, n_sight)
@@ -125,8 +136,9 @@ def test_the_cache_changes_nothing(to: str, through_words: bool) -> None:
 
 
 @pytest.mark.parametrize("segments", [[SOUND], [LONGER]])
-def test_every_token_passes_through_the_decoder_once(segments: list[Segment],
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_token_passes_through_the_decoder_once(
+    segments: list[Segment], monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoder, passed = lively(), []
     real = decoder.run
     monkeypatch.setattr(decoder, "run", lambda x, *rest: passed.append(x.shape[1]) or real(x, *rest))
@@ -139,13 +151,15 @@ def test_every_token_passes_through_the_decoder_once(segments: list[Segment],
 
 
 @pytest.mark.parametrize(("segments", "to"), [([SOUND], "image"), ([PICTURE], "audio"), ([SOUND], "text")])
-def test_what_passes_is_what_training_lays_out(segments: list[Segment], to: str,
-                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_passes_is_what_training_lays_out(
+    segments: list[Segment], to: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Row for row the columns of a training sequence of the same segments: no END, no delimiter too many."""
     decoder, columns = lively(), []
     real = decoder.forward
-    monkeypatch.setattr(decoder, "forward",
-                        lambda *x, **more: columns.append(torch.stack(x)) or real(*x, **more))
+    monkeypatch.setattr(
+        decoder, "forward", lambda *x, **more: columns.append(torch.stack(x)) or real(*x, **more)
+    )
     record = made(decoder, segments, to=to, max_tokens=60, max_words=40)
     parts = []
     for segment in [*segments, *record.segments]:
@@ -162,8 +176,9 @@ def test_what_passes_is_what_training_lays_out(segments: list[Segment], to: str,
 
 
 @pytest.mark.parametrize("heat", [GREEDY, DRAWN])
-@pytest.mark.parametrize(("to", "scale"), [("image", 1.0), ("image", 2.5), ("text", 1.0), ("audio", 1.0),
-                                           ("audio", 1.5)])
+@pytest.mark.parametrize(
+    ("to", "scale"), [("image", 1.0), ("image", 2.5), ("text", 1.0), ("audio", 1.0), ("audio", 1.5)]
+)
 def test_a_batch_equals_single_runs(to: str, scale: float, heat: float) -> None:
     decoder = lively()
     options = dataclasses.replace(OPTIONS, to=to, cfg_scale=scale, temperature=heat, n=2, seed=3)
@@ -185,9 +200,13 @@ def test_rare_looks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     records = [Record(tuple(s), name) for name, s in PROMPTS.items() if name != "pixels"]
 
     def tokens() -> list[list[list[int]]]:
-        return [[segment.data.tolist() for segment in record.segments] for to in ("text", "audio")
-                for record in generate(records, lively(), dataclasses.replace(OPTIONS, to=to, max_tokens=40),
-                                       IDENTITY, eyes=EYES)]
+        return [
+            [segment.data.tolist() for segment in record.segments]
+            for to in ("text", "audio")
+            for record in generate(
+                records, lively(), dataclasses.replace(OPTIONS, to=to, max_tokens=40), IDENTITY, eyes=EYES
+            )
+        ]
 
     often = tokens()
     monkeypatch.setattr(Loop, "_all_ended", lambda _, ended, step: step % 16 == 15 and bool(ended.all()))
@@ -202,8 +221,13 @@ def test_a_sound_says_what_its_codec_needs() -> None:
     (segment,) = record.segments
     books, frames = segment.data.shape
     assert (segment.modality, books, segment.data.dtype) == ("audio", 3, np.uint16) and 0 < frames <= 9
-    assert dict(segment.info) == {"tokenizer": "tiny", "fingerprint": "ef" * 32, "sample_rate": 16000,
-                                  "frame_rate": 50, "num_samples": 320 * frames}
+    assert dict(segment.info) == {
+        "tokenizer": "tiny",
+        "fingerprint": "ef" * 32,
+        "sample_rate": 16000,
+        "frame_rate": 50,
+        "num_samples": 320 * frames,
+    }
     assert record.made_by[-1]["max_tokens"] == 9 and "words" not in record.made_by[-1]
 
 
@@ -216,8 +240,14 @@ def test_a_sound_is_never_empty() -> None:
 
 def test_words_stay_in_the_record() -> None:
     decoder = lively()
-    (record,) = generate([Record((SOUND,), "a")], decoder, OPTIONS, IDENTITY, eyes=EYES,
-                         spell=lambda ids: " ".join(map(str, ids)))
+    (record,) = generate(
+        [Record((SOUND,), "a")],
+        decoder,
+        OPTIONS,
+        IDENTITY,
+        eyes=EYES,
+        spell=lambda ids: " ".join(map(str, ids)),
+    )
     words = record.segments[0]
     assert words.data.size and dict(words.info) == {"tokenizer": "tiny", "fingerprint": "ab" * 32}
     said = " ".join(map(str, words.data.tolist()))
@@ -239,22 +269,42 @@ def test_words_do_not_move_the_noise() -> None:
 # ---- refusals
 
 
-@pytest.mark.parametrize(("segments", "options", "error", "message"), [
-    ([Segment("audio", np.zeros((2, 3), np.uint16))], {}, RecordError,
-     "2 codebooks, model tiny reads 3: tokenize it without --bandwidth"),
-    ([Segment("audio", np.full((3, 3), 30, np.uint16))], {}, RecordError, "id 30 is out of range.*tiny"),
-    ([Segment("audio", np.zeros((3, 3), np.uint16), {"fingerprint": "aa" * 32})], {}, ModelError,
-     "audio tokens are of an unnamed tokenizer .aaaaaaaaaaaa., model tiny has efefefefefef"),
-    ([PIXELS], {}, UsageError, "does not take pixels"),
-    ([PICTURE, Segment("waveform", np.zeros((1, 3), np.float32))], {"to": "text"}, UsageError,
-     "does not take waveform"),
-    ([Segment("audio", np.zeros((3, 130), np.uint16))], {"to": "text"}, UsageError,
-     "a sound of 2.6 s is too long: model tiny takes at most 2.4 s here, beside 9 new tokens"),
-    ([Segment("audio", np.zeros((3, 115), np.uint16))], {}, UsageError, "a sound of 2.3 s is too long"),
-    ([Segment("image", np.full((2, 2), 70, np.uint16))], {"to": "text"}, RecordError, "id 70 is out of"),
-])  # fmt: skip
-def test_what_cannot_be_a_prompt(segments: list[Segment], options: dict[str, object],
-                                 error: type[Exception], message: str) -> None:
+@pytest.mark.parametrize(
+    ("segments", "options", "error", "message"),
+    [
+        (
+            [Segment("audio", np.zeros((2, 3), np.uint16))],
+            {},
+            RecordError,
+            "2 codebooks, model tiny reads 3: tokenize it without --bandwidth",
+        ),
+        ([Segment("audio", np.full((3, 3), 30, np.uint16))], {}, RecordError, "id 30 is out of range.*tiny"),
+        (
+            [Segment("audio", np.zeros((3, 3), np.uint16), {"fingerprint": "aa" * 32})],
+            {},
+            ModelError,
+            "audio tokens are of an unnamed tokenizer .aaaaaaaaaaaa., model tiny has efefefefefef",
+        ),
+        ([PIXELS], {}, UsageError, "does not take pixels"),
+        (
+            [PICTURE, Segment("waveform", np.zeros((1, 3), np.float32))],
+            {"to": "text"},
+            UsageError,
+            "does not take waveform",
+        ),
+        (
+            [Segment("audio", np.zeros((3, 130), np.uint16))],
+            {"to": "text"},
+            UsageError,
+            "a sound of 2.6 s is too long: model tiny takes at most 2.4 s here, beside 9 new tokens",
+        ),
+        ([Segment("audio", np.zeros((3, 115), np.uint16))], {}, UsageError, "a sound of 2.3 s is too long"),
+        ([Segment("image", np.full((2, 2), 70, np.uint16))], {"to": "text"}, RecordError, "id 70 is out of"),
+    ],
+)
+def test_what_cannot_be_a_prompt(
+    segments: list[Segment], options: dict[str, object], error: type[Exception], message: str
+) -> None:
     chosen = dataclasses.replace(OPTIONS, **options)
     with pytest.raises(error, match=message):
         check_prompt(Record(tuple(segments)), random_decoder(ANY), chosen, IDENTITY, eyes=EYES)

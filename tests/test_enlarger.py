@@ -29,10 +29,16 @@ def nets():
     return {kind: Enlarger.from_state(tensors(build(kind)), kind) for kind in KINDS}
 
 
-@pytest.mark.parametrize(("kind", "name", "options"), [
-    ("compact", "a.safetensors", {}), ("span", "a.pth", {}), ("esrgan", "a.pth", {"key": "params_ema"}),
-    ("swinir", "a.pt", {"key": "params"}),
-    ("compact", "a.ckpt", {"_use_new_zipfile_serialization": False})])
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [
+        ("compact", "a.safetensors", {}),
+        ("span", "a.pth", {}),
+        ("esrgan", "a.pth", {"key": "params_ema"}),
+        ("swinir", "a.pt", {"key": "params"}),
+        ("compact", "a.ckpt", {"_use_new_zipfile_serialization": False}),
+    ],
+)
 def test_the_same_as_spandrels_own_call(kind, name, options, tmp_path):
     path, image = save(build(kind), tmp_path / name, **options), picture(21, 37)
     theirs = import_spandrel().ModelLoader().load_from_file(path).eval()
@@ -83,7 +89,11 @@ def test_bf16_is_close(nets):
 
 def test_names_and_sizes(nets):
     assert [(n.scale, n.align, n.architecture) for n in nets.values()] == [
-        (4, 32, "RealESRGAN Compact"), (2, 32, "SPAN"), (2, 32, "ESRGAN"), (2, 32, "SwinIR")]
+        (4, 32, "RealESRGAN Compact"),
+        (2, 32, "SPAN"),
+        (2, 32, "ESRGAN"),
+        (2, 32, "SwinIR"),
+    ]
     assert SuperResolution(nets["span"]).tile == 256 and SuperResolution(nets["span"], 5).tile == 96
 
 
@@ -92,6 +102,7 @@ def test_names_and_sizes(nets):
 
 def described(call=lambda x: x, **told):
     """What spandrel says of a net, with `call` as the net."""
+
     class Net:
         scale, purpose, architecture = 1, "SR", SimpleNamespace(name="Odd")
         input_channels = output_channels = 3
@@ -104,11 +115,14 @@ def described(call=lambda x: x, **told):
     return net
 
 
-@pytest.mark.parametrize(("told", "says"), [
-    ({"purpose": "Inpainting"}, "x.pth: a Odd checkpoint for Inpainting"),
-    ({"input_channels": 4}, "from 4 to 3 channels"),
-    ({"input_channels": 1}, "from 1 to 3 channels"),
-])
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ({"purpose": "Inpainting"}, "x.pth: a Odd checkpoint for Inpainting"),
+        ({"input_channels": 4}, "from 4 to 3 channels"),
+        ({"input_channels": 1}, "from 1 to 3 channels"),
+    ],
+)
 def test_nets_for_something_else(told, says):
     with pytest.raises(ModelError, match=says):
         Enlarger(described(**told), "x.pth")
@@ -121,12 +135,15 @@ def fails(error):
     return call
 
 
-@pytest.mark.parametrize(("call", "says"), [
-    (lambda x: x[..., :-1], "its scale is not the 1"),
-    (lambda x: x / 0, "no finite numbers"),
-    (fails(torch.OutOfMemoryError("CUDA out of memory")), "no memory for 6 x 5 pixels at once"),
-    (fails(RuntimeError("DefaultCPUAllocator: can't allocate memory")), "give a smaller --tile"),
-])
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda x: x[..., :-1], "its scale is not the 1"),
+        (lambda x: x / 0, "no finite numbers"),
+        (fails(torch.OutOfMemoryError("CUDA out of memory")), "no memory for 6 x 5 pixels at once"),
+        (fails(RuntimeError("DefaultCPUAllocator: can't allocate memory")), "give a smaller --tile"),
+    ],
+)
 def test_nets_that_fail_at_work(call, says):
     with pytest.raises(ModelError, match=says):
         Enlarger(described(call), "x.pth")(torch.zeros(1, 3, 5, 6))
@@ -146,11 +163,17 @@ def test_random_nets_draw_the_same_for_every_tile_and_disturb_nobody():
     assert torch.equal(torch.rand(3), due)
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    (lambda state: {"weight": state["body.0.weight"]}, "no super-resolution checkpoint of an architecture"),
-    (lambda state: state | {"body.2.weight": torch.zeros(3, 3)}, "fit no architecture"),
-    (lambda state: {5: 7} | state, "fit no architecture"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda state: {"weight": state["body.0.weight"]},
+            "no super-resolution checkpoint of an architecture",
+        ),
+        (lambda state: state | {"body.2.weight": torch.zeros(3, 3)}, "fit no architecture"),
+        (lambda state: {5: 7} | state, "fit no architecture"),
+    ],
+)
 def test_weights_that_fit_nothing(change, says):
     with pytest.raises(ModelError, match=f"^odd.pth: .*{says}"):
         Enlarger.from_state(change(tensors(build("compact"))), "odd.pth")
@@ -158,8 +181,11 @@ def test_weights_that_fit_nothing(change, says):
 
 def test_a_dtype_that_the_net_cannot(monkeypatch, nets):
     spandrel = import_spandrel()
-    monkeypatch.setattr(spandrel.ImageModelDescriptor, "to",
-                        lambda *_, **__: (_ for _ in ()).throw(spandrel.UnsupportedDtypeError("no")))
+    monkeypatch.setattr(
+        spandrel.ImageModelDescriptor,
+        "to",
+        lambda *_, **__: (_ for _ in ()).throw(spandrel.UnsupportedDtypeError("no")),
+    )
     with pytest.raises(UsageError, match="RealESRGAN Compact cannot compute in bfloat16: leave --dtype away"):
         Enlarger.from_state(tensors(build("compact")), "x", dtype=torch.bfloat16)
 
@@ -172,9 +198,16 @@ def test_without_spandrel(monkeypatch):
 
 def test_beside_a_torchvision_that_does_not_load(tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
-    code = ("import sys; from janus_cli.nets.enlarger import import_spandrel; "
-            "assert len(import_spandrel().MAIN_REGISTRY) > 30; assert 'torchvision' not in sys.modules")
+    code = (
+        "import sys; from janus_cli.nets.enlarger import import_spandrel; "
+        "assert len(import_spandrel().MAIN_REGISTRY) > 30; assert 'torchvision' not in sys.modules"
+    )
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, check=False,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr

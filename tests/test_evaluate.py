@@ -62,12 +62,18 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name="pocket",
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
         decoder=DecoderConfig(
-            dim=32, n_layer=1, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=192,
+            dim=32,
+            n_layer=1,
+            n_head=2,
+            n_kv_head=1,
+            head_dim=16,
+            ff_dim=48,
+            max_seq_len=192,
             modalities=modalities,
         ),
         refiner=RefinerConfig(dim=8, n_block=1, codebook_size=32, code_dim=4),
         generation=GenerationConfig(grid=(8, 8)),
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
         weights.save(net(getattr(config, name)), model / f"{name}.safetensors")
@@ -230,14 +236,28 @@ def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
 def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path) -> None:
     told: list[str] = []
     report = evaluate(
-        str(zoo_of_two / "pocket"), data=zoo_of_two / "data", limit=2, gallery=tmp_path / "gallery.png",
+        str(zoo_of_two / "pocket"),
+        data=zoo_of_two / "data",
+        limit=2,
+        gallery=tmp_path / "gallery.png",
         progress=lambda label, done, total: told.append(label),
-    )  # fmt: skip
+    )
     assert report == json.loads(json.dumps(report))
     assert [*dict.fromkeys(told)] == [
-        "tokenizer", "trained", "heldout", "plain", "de", "es", "fr", "ja", "ko", "match", "scenes",
-        "refiner", "gallery",
-    ]  # fmt: skip
+        "tokenizer",
+        "trained",
+        "heldout",
+        "plain",
+        "de",
+        "es",
+        "fr",
+        "ja",
+        "ko",
+        "match",
+        "scenes",
+        "refiner",
+        "gallery",
+    ]
     assert report["generator"]["heldout"]["n"] == 1
     assert report["generator"]["plain"]["top5"] == 1, "of three concepts"
     assert 0 <= report["generator"]["match"]["tokens"] <= 1

@@ -10,10 +10,8 @@ SCORE = {"n": 2, "top1": 0.25, "top5": 0.5, "style": 1.0, "both": 0.5}
 DIRECTIONS = {
     "see": {"n": 3, "concept": 0.5, "style": 0.75, "both": 0.25},
     "see_scenes": {"n": 4, "concepts": 0.1, "placed": 0.2, "background": 0.3, "all": 0.05},
-    "hear": {"names": {"n": 2, "words": 0.6, "exact": 0.4}, "scenes": {"n": 4, "words": 0.7},
-             "words": 0.667},
-    "speak": {"n": 2, "own": 0.8, "own_limit": 0.9, "other": 0.5,
-               "other_coded": 0.95, "other_limit": 0.85},
+    "hear": {"names": {"n": 2, "words": 0.6, "exact": 0.4}, "scenes": {"n": 4, "words": 0.7}, "words": 0.667},
+    "speak": {"n": 2, "own": 0.8, "own_limit": 0.9, "other": 0.5, "other_coded": 0.95, "other_limit": 0.85},
     "hear_draw": {"n": 2, "audio": SCORE, "text": {**SCORE, "top5": 1.0}},
     "see_speak": {"n": 3, "concept": 0.3, "words": 0.35},
 }
@@ -28,8 +26,14 @@ def test_every_direction_has_its_rows():
     head, rule, *rows = cells(directions_table(DIRECTIONS))
     assert {len(row) for row in (head, rule, *rows)} == {4}
     directions = [row[0].strip("*") for row in rows if row[0]]
-    assert directions == ["image to text", "audio to text", "text to audio", "audio to image",
-                          "text to image", "image to audio"]
+    assert directions == [
+        "image to text",
+        "audio to text",
+        "text to audio",
+        "audio to image",
+        "text to image",
+        "image to audio",
+    ]
     scores = {row[2]: row[3] for row in rows}
     assert scores["words right, both lists"] == "66.7 %"
     assert [row[3] for row in rows if row[2] == "judge, top-5"] == ["50.0 %", "100.0 %"]

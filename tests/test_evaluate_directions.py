@@ -40,11 +40,22 @@ def test_words_are_without_case_and_punctuation() -> None:
     assert words("") == words(" ,.") == []
 
 
-@pytest.mark.parametrize(("true", "said", "errors"), [
-    ("", "", 0), ("a b c", "a b c", 0), ("a b c", "a c", 1), ("a c", "a b c", 1), ("a b c", "a x c", 1),
-    ("a b c", "", 3), ("", "a b", 2), ("a b c d", "b c d e", 2), ("a b", "b a", 2), ("a a b", "a b", 1),
-    ("k i t t e n", "s i t t i n g", 3),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("true", "said", "errors"),
+    [
+        ("", "", 0),
+        ("a b c", "a b c", 0),
+        ("a b c", "a c", 1),
+        ("a c", "a b c", 1),
+        ("a b c", "a x c", 1),
+        ("a b c", "", 3),
+        ("", "a b", 2),
+        ("a b c d", "b c d e", 2),
+        ("a b", "b a", 2),
+        ("a a b", "a b", 1),
+        ("k i t t e n", "s i t t i n g", 3),
+    ],
+)
 def test_word_errors_are_levenshteins(true: str, said: str, errors: int) -> None:
     assert word_errors(true.split(), said.split()) == errors
 
@@ -58,12 +69,18 @@ def test_word_accuracy_is_of_all_texts_together() -> None:
         word_accuracy(["a", "b"], ["a"])
 
 
-@pytest.mark.parametrize(("text", "name", "right"), [
-    ("red apple, noto", "red apple", True), ("Red Apple", "red apple", True),
-    ("apple, noto", "red apple", False),
-    ("red apple pie", "red apple", False), ("bear on a blue background, fluent", "bear", True),
-    ("", "bear", False), ("T-rex, fluent", "T-Rex", True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "name", "right"),
+    [
+        ("red apple, noto", "red apple", True),
+        ("Red Apple", "red apple", True),
+        ("apple, noto", "red apple", False),
+        ("red apple pie", "red apple", False),
+        ("bear on a blue background, fluent", "bear", True),
+        ("", "bear", False),
+        ("T-rex, fluent", "T-Rex", True),
+    ],
+)
 def test_a_text_names_a_concept_by_exactly_its_words(text: str, name: str, right: bool) -> None:
     assert names_it(text, name) == right
 
@@ -77,8 +94,10 @@ def test_the_shipped_names_can_all_be_told() -> None:
 
 ENTRIES = [
     SceneEntry("any", ("bear", "duck") if layout in RELATIONS else ("bear",), layout, background)
-    for layout in (*LAYOUTS, "") for background in ("", "blue") if layout or background
-]  # fmt: skip
+    for layout in (*LAYOUTS, "")
+    for background in ("", "blue")
+    if layout or background
+]
 RIGHT = {"concepts": True, "placed": True, "background": True, "all": True}
 
 
@@ -158,8 +177,11 @@ def test_what_is_written_and_drawn_follows_its_prompts(tour: Tour) -> None:
 
 @pytest.mark.slow
 def test_a_tour_of_all_directions(tour: Tour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate_directions, "for_speech",
-                        lambda *asked: dataclasses.replace(for_speech(*asked), max_tokens=20))
+    monkeypatch.setattr(
+        evaluate_directions,
+        "for_speech",
+        lambda *asked: dataclasses.replace(for_speech(*asked), max_tokens=20),
+    )
     held, scenes = pictures(len(tour.lists.pairs)), pictures(len(tour.lists.scenes))
     report = directions(tour, held, scenes)
     assert report == json.loads(json.dumps(report))

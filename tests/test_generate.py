@@ -118,9 +118,17 @@ def test_records_say_what_was_done() -> None:
     assert (segment.modality, segment.data.shape, segment.data.dtype) == ("image", (3, 4), np.uint16)
     assert dict(segment.info) == {"tokenizer": "tiny", "fingerprint": "cd" * 32}
     assert made[0].made_by[-1] == {
-        "stage": "generate", "model": "tiny", "seed": 7, "index": 0, "to": "image", "cfg_scale": 1.5,
-        "temperature": 1.0, "top_k": 0, "top_p": 1.0, "grid": [3, 4],
-    }  # fmt: skip
+        "stage": "generate",
+        "model": "tiny",
+        "seed": 7,
+        "index": 0,
+        "to": "image",
+        "cfg_scale": 1.5,
+        "temperature": 1.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        "grid": [3, 4],
+    }
     assert dumps(made[0])
     assert counts == [1] * 12
 
@@ -157,14 +165,20 @@ def test_all_texts_ended_means_no_more_steps() -> None:
     [
         (Record((text([50]),), "x"), RecordError, "record 'x': text segment: id 50 .* 50 entries .*tiny"),
         (Record((image([[70]]),)), RecordError, "image segment: id 70"),
-        (Record((text([1], fingerprint="ee" * 32, tokenizer="other"),)), ModelError,
-         "text tokens are of other .eeeeeeeeeeee., model tiny has abababababab"),
+        (
+            Record((text([1], fingerprint="ee" * 32, tokenizer="other"),)),
+            ModelError,
+            "text tokens are of other .eeeeeeeeeeee., model tiny has abababababab",
+        ),
         (Record((image([[1]], fingerprint="ee" * 32),)), ModelError, "eeeeeeeeeeee.*cdcdcdcdcdcd"),
-        (Record((Segment("waveform", np.zeros((1, 3), np.float32)),)), UsageError,
-         "tiny does not take waveform .it has text, image, audio"),
+        (
+            Record((Segment("waveform", np.zeros((1, 3), np.float32)),)),
+            UsageError,
+            "tiny does not take waveform .it has text, image, audio",
+        ),
         (Record((text([1] * 60),)), UsageError, "62 tokens and 12 new ones are too long: .* 64 in all"),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_prompt_is_refused_after_the_good_ones(
     prompt: Record, error: type[Exception], message: str
 ) -> None:
@@ -190,10 +204,21 @@ def test_a_modality_that_the_model_lacks_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize(
     ("word", "value"),
-    [("to", "smell"), ("n", 0), ("seed", -1), ("cfg_scale", float("nan")), ("temperature", -0.1),
-     ("temperature", float("inf")), ("top_k", -1), ("top_p", 0.0), ("top_p", 1.1), ("grid", (0, 4)),
-     ("max_tokens", 0), ("batch_size", 0)],
-)  # fmt: skip
+    [
+        ("to", "smell"),
+        ("n", 0),
+        ("seed", -1),
+        ("cfg_scale", float("nan")),
+        ("temperature", -0.1),
+        ("temperature", float("inf")),
+        ("top_k", -1),
+        ("top_p", 0.0),
+        ("top_p", 1.1),
+        ("grid", (0, 4)),
+        ("max_tokens", 0),
+        ("batch_size", 0),
+    ],
+)
 def test_impossible_options_are_usage_errors(word: str, value: object) -> None:
     with pytest.raises(UsageError, match=str(word if word != "to" else value)):
         dataclasses.replace(OPTIONS, **{word: value})

@@ -20,13 +20,25 @@ from janus_cli.nets.decoder import Decoder
 from janus_cli.training.grow import bias_rows, grow
 
 SMALL = DecoderConfig(
-    dim=16, n_layer=2, n_head=2, n_kv_head=1, head_dim=8, ff_dim=16, max_seq_len=32,
+    dim=16,
+    n_layer=2,
+    n_head=2,
+    n_kv_head=1,
+    head_dim=8,
+    ff_dim=16,
+    max_seq_len=32,
     modalities={"text": ModalityConfig(12), "image": ModalityConfig(9, two_d=True)},
-    mixin=MixinConfig(), relative=RelativeConfig(n_bucket=4, max_distance=8, grid_bucket=2),
+    mixin=MixinConfig(),
+    relative=RelativeConfig(n_bucket=4, max_distance=8, grid_bucket=2),
 )
-LARGE = dataclasses.replace(SMALL, modalities={
-    **SMALL.modalities, "audio": ModalityConfig(6, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=4),
-})
+LARGE = dataclasses.replace(
+    SMALL,
+    modalities={
+        **SMALL.modalities,
+        "audio": ModalityConfig(6, n_q=2, ends=True),
+        "sight": ModalityConfig(feature_dim=4),
+    },
+)
 
 
 @pytest.fixture
@@ -64,16 +76,19 @@ def test_every_row_of_the_bias_table_has_a_place_of_its_own():
     assert int(rows.max()) < len(Decoder(LARGE).relative.table.weight)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("change", [
-    {"modalities": {"image": ModalityConfig(9, two_d=True), "text": ModalityConfig(12)}},
-    {"modalities": {"text": ModalityConfig(13), "image": ModalityConfig(9, two_d=True)}},
-    {"relative": RelativeConfig(n_bucket=8, max_distance=8, grid_bucket=2)},
-    {"n_layer": 3},
-    {"ff_dim": 24},
-    {"dim": 32},
-    {"mixin": MixinConfig(lora_rank=2)},
-    {"tie_embedding": False},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"modalities": {"image": ModalityConfig(9, two_d=True), "text": ModalityConfig(12)}},
+        {"modalities": {"text": ModalityConfig(13), "image": ModalityConfig(9, two_d=True)}},
+        {"relative": RelativeConfig(n_bucket=8, max_distance=8, grid_bucket=2)},
+        {"n_layer": 3},
+        {"ff_dim": 24},
+        {"dim": 32},
+        {"mixin": MixinConfig(lora_rank=2)},
+        {"tie_embedding": False},
+    ],
+)
 def test_another_net_is_refused(folder: Path, change: dict):  # type: ignore[type-arg]
     with pytest.raises(JanusError, match=r"first of|cannot be grown"):
         grow(Decoder(dataclasses.replace(LARGE, **change)), folder)

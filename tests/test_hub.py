@@ -21,8 +21,13 @@ TENSORS = {"language_model.a": torch.ones(40, 1000), "gen_head.b": torch.ones(5,
 
 @pytest.fixture
 def files(tiny_model):
-    return {"config.json": CONFIG, "tokenizer.json": (tiny_model / "tokenizer.json").read_bytes(),
-            "model.safetensors": save(TENSORS), "README.md": b"card", "teaser.png": b"x"}
+    return {
+        "config.json": CONFIG,
+        "tokenizer.json": (tiny_model / "tokenizer.json").read_bytes(),
+        "model.safetensors": save(TENSORS),
+        "README.md": b"card",
+        "teaser.png": b"x",
+    }
 
 
 @pytest.fixture
@@ -129,7 +134,11 @@ def test_pull_fetches_what_is_needed_and_goes_on(shell, cache, files):
         assert done.code == 0, done.err
         folder = Path(done.text.strip())
         assert sorted(p.name for p in folder.iterdir()) == [
-            "README.md", "config.json", "model.safetensors", "tokenizer.json"]
+            "README.md",
+            "config.json",
+            "model.safetensors",
+            "tokenizer.json",
+        ]
         assert (folder / "model.safetensors").read_bytes() == files["model.safetensors"]
         assert len([name for name in server.asked if "model" in name]) == 2  # once more after the cut
         asked = len(server.asked)
@@ -142,8 +151,10 @@ def test_pull_fetches_what_is_needed_and_goes_on(shell, cache, files):
 @pytest.mark.parametrize("revision", ["v2", COMMIT])
 def test_pull_a_revision(shell, cache, files, revision):
     with serve(files) as server:
-        done = shell(f"janus models pull {NAME} --revision {revision}",
-                     env={"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1"})
+        done = shell(
+            f"janus models pull {NAME} --revision {revision}",
+            env={"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1"},
+        )
         assert done.code == 0 and f"use it with --model {NAME}@{revision}" in done.err, done.err
     assert zoo.locate(f"{NAME}@{revision}").path == Path(done.text.strip())
     assert [s.name for s in hub.snapshots()] == [f"{NAME}@{revision}"]

@@ -5,8 +5,18 @@ import sys
 import numpy
 import pytest
 
-SLOW = {"torch", "PIL", "tokenizers", "rich", "soundfile", "encodec", "huggingface_hub", "safetensors.torch",
-        "transformers", "spandrel"}
+SLOW = {
+    "torch",
+    "PIL",
+    "tokenizers",
+    "rich",
+    "soundfile",
+    "encodec",
+    "huggingface_hub",
+    "safetensors.torch",
+    "transformers",
+    "spandrel",
+}
 
 RUN = """
 import sys
@@ -32,8 +42,20 @@ def loaded(shell, environment):
     return run
 
 
-@pytest.mark.parametrize("args", ["--help", "--version", "draw --help", "generate --help", "train --help",
-                                  "describe --help", "speak --help", "transcribe --help", "upsample --help"])
+@pytest.mark.parametrize(
+    "args",
+    [
+        "--help",
+        "--version",
+        "draw --help",
+        "generate --help",
+        "train --help",
+        "describe --help",
+        "speak --help",
+        "transcribe --help",
+        "upsample --help",
+    ],
+)
 def test_help_imports_nothing_slow(loaded, args):
     assert loaded(args) == set()
 

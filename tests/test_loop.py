@@ -41,15 +41,27 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
         tokenizer = train_tokenizer(names, 300, folder / "tokenizer.json")
         config = DecoderConfig(
-            dim=dim, n_layer=2, n_head=2, n_kv_head=1, head_dim=16, ff_dim=48, max_seq_len=64,
+            dim=dim,
+            n_layer=2,
+            n_head=2,
+            n_kv_head=1,
+            head_dim=16,
+            ff_dim=48,
+            max_seq_len=64,
             modalities={"text": ModalityConfig(300), "image": ModalityConfig(CODES, two_d=True)},
-            mixin=MixinConfig(), relative=RelativeConfig(),
-        )  # fmt: skip
+            mixin=MixinConfig(),
+            relative=RelativeConfig(),
+        )
         torch.manual_seed(0)
         self.objective = GeneratorObjective(
-            config, Corpus(samples, codes, WEIGHTS), concepts, tokenizer,
-            batch_size=3, text_slots=6, negatives=negatives,
-        )  # fmt: skip
+            config,
+            Corpus(samples, codes, WEIGHTS),
+            concepts,
+            tokenizer,
+            batch_size=3,
+            text_slots=6,
+            negatives=negatives,
+        )
         self.objective.initialise(torch.randn(CODES, 5))
         self.optimizers: Optimizers = muon(self.objective, self.objective.decoder.layers, 0.02, 3e-3)
 
@@ -183,9 +195,16 @@ def spoil_pickle(path: Path) -> None:
 
 
 SPOILERS = [
-    spoil_truncated, spoil_noise, spoil_emptied, spoil_keys, spoil_type, spoil_net, spoil_optimizers,
-    spoil_object, spoil_pickle,
-]  # fmt: skip
+    spoil_truncated,
+    spoil_noise,
+    spoil_emptied,
+    spoil_keys,
+    spoil_type,
+    spoil_net,
+    spoil_optimizers,
+    spoil_object,
+    spoil_pickle,
+]
 
 
 @pytest.mark.parametrize("spoil", SPOILERS, ids=lambda f: f.__name__)

@@ -14,8 +14,9 @@ from PIL import Image, PngImagePlugin
 from janus_cli import media
 from janus_cli.errors import MediaError
 
-CORNER = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]],
-                   [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8)
+CORNER = np.array(
+    [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8
+)
 
 
 def save(image: Image.Image, format: str = "PNG", **options) -> io.BytesIO:
@@ -29,16 +30,39 @@ def read(image: Image.Image, format: str = "PNG", **options) -> np.ndarray:
     return media.read_image(save(image, format, **options), "x")
 
 
-@pytest.mark.parametrize(("mode", "format"), [
-    ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("PA", "TIFF"), ("RGB", "PNG"), ("RGBA", "PNG"),
-    ("I;16", "PNG"), ("I;16", "TIFF"), ("I;16B", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("CMYK", "JPEG"),
-    ("CMYK", "TIFF"), ("YCbCr", "JPEG"), ("LAB", "TIFF"), ("RGB", "WEBP"), ("RGBA", "WEBP"), ("P", "GIF"),
-    ("RGB", "BMP"), ("RGB", "PPM"),
-])
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        ("1", "PNG"),
+        ("L", "PNG"),
+        ("LA", "PNG"),
+        ("P", "PNG"),
+        ("PA", "TIFF"),
+        ("RGB", "PNG"),
+        ("RGBA", "PNG"),
+        ("I;16", "PNG"),
+        ("I;16", "TIFF"),
+        ("I;16B", "TIFF"),
+        ("I", "TIFF"),
+        ("F", "TIFF"),
+        ("CMYK", "JPEG"),
+        ("CMYK", "TIFF"),
+        ("YCbCr", "JPEG"),
+        ("LAB", "TIFF"),
+        ("RGB", "WEBP"),
+        ("RGBA", "WEBP"),
+        ("P", "GIF"),
+        ("RGB", "BMP"),
+        ("RGB", "PPM"),
+    ],
+)
 def test_every_mode_is_read_as_rgb(mode, format):
     whites = {"I": 65535, "I;16": 65535, "I;16B": 65535, "F": 1.0, "LAB": (255, 128, 128)}
-    white = Image.new(mode, (5, 3), whites[mode]) if mode in whites else \
-        Image.new("RGB", (5, 3), "white").convert(mode)
+    white = (
+        Image.new(mode, (5, 3), whites[mode])
+        if mode in whites
+        else Image.new("RGB", (5, 3), "white").convert(mode)
+    )
     found = read(white, format)
     assert found.shape == (3, 5, 3) and found.dtype == np.uint8
     assert found.min() >= 254
@@ -80,9 +104,16 @@ def test_transparent_colour_of_rgb_and_gray():
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_exif_orientation(orientation, format):
     # where a viewer finds the stored pixels: EXIF 2.3, 4.6.4, table of tag 0x0112
-    upright = {1: CORNER, 2: CORNER[:, ::-1], 3: CORNER[::-1, ::-1], 4: CORNER[::-1],
-               5: CORNER.swapaxes(0, 1), 6: np.rot90(CORNER, -1),
-               7: CORNER[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(CORNER)}
+    upright = {
+        1: CORNER,
+        2: CORNER[:, ::-1],
+        3: CORNER[::-1, ::-1],
+        4: CORNER[::-1],
+        5: CORNER.swapaxes(0, 1),
+        6: np.rot90(CORNER, -1),
+        7: CORNER[::-1, ::-1].swapaxes(0, 1),
+        8: np.rot90(CORNER),
+    }
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True, "exact": True} if format == "WEBP" else {}
@@ -90,10 +121,15 @@ def test_exif_orientation(orientation, format):
     np.testing.assert_array_equal(found, upright[orientation])
 
 
-@pytest.mark.parametrize("exif", [
-    b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"x" * 30,
-    b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0",
-])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"x" * 30,
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\xff\xff\xff\xff\x06\0\0\0",
+    ],
+)
 def test_broken_exif_does_not_lose_the_picture(exif):
     for format in ("PNG", "JPEG", "WEBP"):
         assert read(Image.new("RGB", (4, 2), "white"), format, exif=exif).size == 24
@@ -102,6 +138,7 @@ def test_broken_exif_does_not_lose_the_picture(exif):
 
 def png(width: int, height: int) -> bytes:
     """A PNG that claims this size and holds almost nothing."""
+
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -123,7 +160,7 @@ def test_damaged_pictures_give_one_line():
     for format in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"):
         data = save(image, format).read()
         for _ in range(40):
-            bad = bytearray(data[:rng.integers(1, len(data) + 1)])
+            bad = bytearray(data[: rng.integers(1, len(data) + 1)])
             for place in rng.integers(0, len(bad), 3):
                 bad[place] = rng.integers(256)
             try:
@@ -132,11 +169,16 @@ def test_damaged_pictures_give_one_line():
                 assert str(error).startswith("x.png: ") and "\n" not in str(error)
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (b"", "x: empty"), (b"hello", "not a picture"), (png(10, 10), "damaged"),
-    (b"\x20\0\0\0\0\0\0\0{}", "token record"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "x: empty"),
+        (b"hello", "not a picture"),
+        (png(10, 10), "damaged"),
+        (b"\x20\0\0\0\0\0\0\0{}", "token record"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+    ],
+)
 def test_what_is_no_picture(data, message):
     with pytest.raises(MediaError, match=message):
         media.read_image(io.BytesIO(data), "x")
@@ -158,7 +200,7 @@ def test_a_picture_may_come_through_a_pipe():
     thread.join()
 
 
-METADATA = {"Software": "janus-cli", "prompt": "ein roter Apfel, 苹果\n\"", "janus": json.dumps({"seed": 7})}
+METADATA = {"Software": "janus-cli", "prompt": 'ein roter Apfel, 苹果\n"', "janus": json.dumps({"seed": 7})}
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg", "webp"])

@@ -15,9 +15,18 @@ from janus_cli import checkpoint
 
 MB = 1 << 20
 # 40 million parameters in layers of which no tensor is over 2 MB
-SHAPE = make_checkpoint.Shape(512, 12, 8, 1408, 0, 10 << 30, {"width": 32, "layers": 2, "heads": 2},
-                              {"image_token_size": 64, "ch": 32, "num_res_blocks": 1, "z_channels": 32},
-                              64, 512)
+SHAPE = make_checkpoint.Shape(
+    512,
+    12,
+    8,
+    1408,
+    0,
+    10 << 30,
+    {"width": 32, "layers": 2, "heads": 2},
+    {"image_token_size": 64, "ch": 32, "num_res_blocks": 1, "z_channels": 32},
+    64,
+    512,
+)
 REMAP = 16 * MB
 MEASURE = """
 import json, sys, torch
@@ -65,9 +74,13 @@ def stored(request, tmp_path_factory):
 
 def grown(what: str, folder: Path, remap: int) -> int:
     """Bytes by which the process grew at its largest."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, what, str(folder), str(remap)], check=True,
-                          capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, what, str(folder), str(remap)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     before, after = json.loads(done.stdout)
     return after - before
 

@@ -60,8 +60,16 @@ def test_continuous_tokens_are_normalised_and_projected():
 
 def test_the_decoder_reads_features_by_their_number():
     torch.manual_seed(0)
-    cfg = DecoderConfig(dim=16, n_layer=1, n_head=2, n_kv_head=1, head_dim=8, ff_dim=16, max_seq_len=16,
-                        modalities={"text": ModalityConfig(5), "sight": ModalityConfig(feature_dim=4)})
+    cfg = DecoderConfig(
+        dim=16,
+        n_layer=1,
+        n_head=2,
+        n_kv_head=1,
+        head_dim=8,
+        ff_dim=16,
+        max_seq_len=16,
+        modalities={"text": ModalityConfig(5), "sight": ModalityConfig(feature_dim=4)},
+    )
     decoder = Decoder(cfg)
     features = {"sight": torch.randn(3, 4)}
     ids = torch.tensor([[DELIMITER, 2, 0, DELIMITER, 1]])

@@ -49,8 +49,10 @@ def laid_out(page: Page, ids: np.ndarray | None = None, **more) -> Record:
     return done
 
 
-@pytest.mark.parametrize(("width", "height", "place"), [
-    (256, 128, np.s_[:, 2:6]), (128, 256, np.s_[2:6]), (160, 128, np.s_[:, :4]), (384, 128, np.s_[:, 4:8])])
+@pytest.mark.parametrize(
+    ("width", "height", "place"),
+    [(256, 128, np.s_[:, 2:6]), (128, 256, np.s_[2:6]), (160, 128, np.s_[:, :4]), (384, 128, np.s_[:, 4:8])],
+)
 def test_the_drawing_stands_in_the_middle_of_its_background(width, height, place):
     done = laid_out(Page(width, height, 4, 8))
     ids = done.find("image").data
@@ -103,10 +105,20 @@ def test_without_image_tokens_there_is_nothing_to_lay_out():
 # ---- which sizes
 
 
-@pytest.mark.parametrize(("size", "grid", "scale"), [
-    (Size(512, 512), (16, 16), 4), (Size(1024, 1024), (32, 32), 4), (Size(512, 256), (8, 16), 4),
-    (Size(256, 512), (16, 8), 4), (Size(128, 128), (8, 8), 2), (Size(192, 64), (8, 24), 1),
-    (Size(64, 64), (8, 8), 1), (Size(504, 248), (16, 32), 2), (Size(264, 264), (9, 9), 4)])
+@pytest.mark.parametrize(
+    ("size", "grid", "scale"),
+    [
+        (Size(512, 512), (16, 16), 4),
+        (Size(1024, 1024), (32, 32), 4),
+        (Size(512, 256), (8, 16), 4),
+        (Size(256, 512), (16, 8), 4),
+        (Size(128, 128), (8, 8), 2),
+        (Size(192, 64), (8, 24), 1),
+        (Size(64, 64), (8, 8), 1),
+        (Size(504, 248), (16, 32), 2),
+        (Size(264, 264), (9, 9), 4),
+    ],
+)
 def test_the_enlargement_leaves_the_short_side_the_learned_tokens(size, grid, scale):
     page = choices.page_for(zoo.find(str(ROOT / "models/pocket")), size)
     assert page is not None and (page.grid, page.scale) == (grid, scale)
@@ -118,11 +130,16 @@ def test_the_models_own_size_is_no_page():
     assert choices.page_for(model, Size(256, 256)) is None and choices.page_for(model, None) is None
 
 
-@pytest.mark.parametrize(("size", "says"), [
-    (Size(500, 500), "--size 500: choose multiples of 8, such as 496 or 504"),
-    (Size(512, 250), "--size 512x250: choose multiples of 8, such as 512x248 or 512x256"),
-    (Size(1020, 65), "such as 1016x64 or 1024x72"), (Size(56, 512), "each side needs at least 64 pixels"),
-    (Size(1032, 64), "each side has at most 1024 pixels")])
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        (Size(500, 500), "--size 500: choose multiples of 8, such as 496 or 504"),
+        (Size(512, 250), "--size 512x250: choose multiples of 8, such as 512x248 or 512x256"),
+        (Size(1020, 65), "such as 1016x64 or 1024x72"),
+        (Size(56, 512), "each side needs at least 64 pixels"),
+        (Size(1032, 64), "each side has at most 1024 pixels"),
+    ],
+)
 def test_other_sizes_are_refused_with_what_is_near(size, says):
     with pytest.raises(UsageError, match=says):
         choices.page_for(zoo.find(str(ROOT / "models/pocket")), size)
@@ -193,13 +210,19 @@ def test_batches_change_no_page(tiny_model):
         assert len(alone) == 2 and all(map(np.array_equal, alone, together))
 
 
-@pytest.mark.parametrize(("args", "says"), [
-    (["--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
-    (["--size", "24"], "at least 32 pixels"), (["--size", "9000"], "at most 1024 pixels"),
-    (["--size", "99999999"], "--size 99999999: too large: each side has at most 1024 pixels"),
-    (["--size", "big"], "--size big: give pixels, such as 512, or width x height"),
-    (["--size", "128x"], "--size 128x: give pixels"), (["--size", "-8"], "--size -8"),
-    (["--size", "128", "--to", "text"], "--size is for pictures")])
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--size", "100"], "--size 100: choose multiples of 8, such as 96 or 104"),
+        (["--size", "24"], "at least 32 pixels"),
+        (["--size", "9000"], "at most 1024 pixels"),
+        (["--size", "99999999"], "--size 99999999: too large: each side has at most 1024 pixels"),
+        (["--size", "big"], "--size big: give pixels, such as 512, or width x height"),
+        (["--size", "128x"], "--size 128x: give pixels"),
+        (["--size", "-8"], "--size -8"),
+        (["--size", "128", "--to", "text"], "--size is for pictures"),
+    ],
+)
 def test_wrong_sizes_are_one_line(janus, args, says):
     done = janus("generate", *args, stdin=janus("tokenize", "text", "a").out)
     assert done.code == 2 and done.out == b"" and says in done.err
@@ -212,12 +235,17 @@ def test_wrong_sizes_are_one_line(janus, args, says):
 def test_pocket_goes_on_in_a_coloured_background(monkeypatch, janus):
     monkeypatch.setenv("JANUS_MODELS", str(ROOT / "models"))
     text = janus("tokenize", "text", "a frog on a yellow background").out
-    page, alone = (loads_first(janus("generate", "--seed", "7", *more, stdin=text).out)
-                   for more in (["--size", "192x64"], []))
+    page, alone = (
+        loads_first(janus("generate", "--seed", "7", *more, stdin=text).out)
+        for more in (["--size", "192x64"], [])
+    )
     ids = page.find("image").data
     assert ids.shape == (8, 24) and np.array_equal(ids[:, 8:16], alone.find("image").data)
-    plain = np.asarray(Image.open(io.BytesIO(janus("decode", stdin=janus(
-        "upsample", "--scale", "1", stdin=_bytes(page)).out).out))).astype(int)
+    plain = np.asarray(
+        Image.open(
+            io.BytesIO(janus("decode", stdin=janus("upsample", "--scale", "1", stdin=_bytes(page)).out).out)
+        )
+    ).astype(int)
     left, right = plain[:, 2:62].reshape(-1, 3), plain[:, 130:190].reshape(-1, 3)
     for side in (left, right):
         assert side.std(0).max() < 6  # even

@@ -20,7 +20,7 @@ PICTURES = {
 
 
 def rows(image: np.ndarray, heights: int) -> Rows:
-    bands = (image[y:y + heights] for y in range(0, len(image), heights))
+    bands = (image[y : y + heights] for y in range(0, len(image), heights))
     return Rows(*image.shape[:2], bands)
 
 

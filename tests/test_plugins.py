@@ -49,8 +49,16 @@ def good(plug):
 
 def modality(**changes: str) -> str:
     """A module with a plugin of which some arguments are other ones."""
-    given = {"name": "'odd'", "help": "''", "axes": "('T',)", "dtypes": "('U8',)", "encode": "None",
-             "writers": "{'.x': None}", "adapter": "None", **changes}
+    given = {
+        "name": "'odd'",
+        "help": "''",
+        "axes": "('T',)",
+        "dtypes": "('U8',)",
+        "encode": "None",
+        "writers": "{'.x': None}",
+        "adapter": "None",
+        **changes,
+    }
     words = ", ".join(f"{word}={value}" for word, value in given.items())
     return f"from janus_cli.plugins import Modality, Option\nODD = Modality({words})\n"
 
@@ -74,8 +82,9 @@ def test_a_foreign_command(janus, good, environment):
     [segment] = record.segments
     assert (record.id, segment.modality, segment.data.tolist()) == ("a", "bytes", list(b"ace"))
     assert dict(segment.info) == {"tokenizer": "bytes", "step": 2, "source": "a.raw"}
-    assert record.made_by == ({"stage": "tokenize", "modality": "bytes", "step": 2, "long-word": 0.5,
-                               "flag": True},)
+    assert record.made_by == (
+        {"stage": "tokenize", "modality": "bytes", "step": 2, "long-word": 0.5, "flag": True},
+    )
     assert janus("decode", stdin=made.out).out == b"ace"
     assert janus("decode", "-o", "{id}.bin", stdin=made.out).code == 0
     assert (environment / "a.bin").read_bytes() == b"ace"
@@ -100,12 +109,15 @@ def test_wrong_suffixes(janus, good):
     assert "the record holds text" in janus("decode", "-o", "a.raw", stdin=text).err
 
 
-@pytest.mark.parametrize("data, message", [
-    (b"bad", "stdin: is bad"),
-    (b"bug", "stdin: plugin bytes failed: KeyError: 'one\\ntwo'"),
-    (b"nothing", "gave no array"),
-    (b"floats", "bytes segment: dtype float64, expected U16"),
-])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"bad", "stdin: is bad"),
+        (b"bug", "stdin: plugin bytes failed: KeyError: 'one\\ntwo'"),
+        (b"nothing", "gave no array"),
+        (b"floats", "bytes segment: dtype float64, expected U16"),
+    ],
+)
 def test_a_file_that_fails_is_one_line(janus, good, data, message):
     done = janus("tokenize", "bytes", stdin=data)
     assert done.code == 1 and no_traceback(done) and done.err.count("\n") == 1
@@ -143,21 +155,27 @@ def test_a_record_without_its_plugin_names_it(janus, good, monkeypatch):
     assert "No such command 'bytes'" in janus("tokenize", "bytes", stdin=b"x").err
 
 
-@pytest.mark.parametrize("code, message", [
-    ("import nowhere_at_all", "cannot be imported: ModuleNotFoundError: No module named 'nowhere_at_all'"),
-    ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
-    ("1 +", "cannot be imported: SyntaxError"),
-    ("", "cannot be imported: AttributeError"),
-    ("ODD = 7", "names a int, no janus_cli.plugins.Modality"),
-    (modality(name="'even'"), "calls itself 'even'"),
-    (modality(axes="()"), "0 axes"),
-    (modality(dtypes="('F64',)"), "dtype F64"),
-    (modality(writers="{}"), "a writer for at least one suffix"),
-    (modality(suffixes="('csv',)"), "suffixes such as .csv"),
-    (modality(options="(Option('force', ''),)"), "an option --force"),
-    (modality(options="(Option('x', '', list),)"), "an option of kind <class 'list'>"),
-    (modality(axes="7"), "broken: TypeError"),
-])
+@pytest.mark.parametrize(
+    "code, message",
+    [
+        (
+            "import nowhere_at_all",
+            "cannot be imported: ModuleNotFoundError: No module named 'nowhere_at_all'",
+        ),
+        ("raise SystemExit(3)", "cannot be imported: SystemExit: 3"),
+        ("1 +", "cannot be imported: SyntaxError"),
+        ("", "cannot be imported: AttributeError"),
+        ("ODD = 7", "names a int, no janus_cli.plugins.Modality"),
+        (modality(name="'even'"), "calls itself 'even'"),
+        (modality(axes="()"), "0 axes"),
+        (modality(dtypes="('F64',)"), "dtype F64"),
+        (modality(writers="{}"), "a writer for at least one suffix"),
+        (modality(suffixes="('csv',)"), "suffixes such as .csv"),
+        (modality(options="(Option('force', ''),)"), "an option --force"),
+        (modality(options="(Option('x', '', list),)"), "an option of kind <class 'list'>"),
+        (modality(axes="7"), "broken: TypeError"),
+    ],
+)
 def test_a_broken_plugin_is_one_line(janus, plug, good, code, message):
     plug("odd-one", code, {"odd": "ODD"})
     done = janus("tokenize", "odd", stdin=b"x")
@@ -247,6 +265,8 @@ def test_listing_imports_no_plugin(plug, shell):
 
 def test_nothing_is_imported_for_files_of_our_own(plug, shell):
     plug("loud", "import sys; sys.stderr.write('imported')", {"loud": "X"})
-    done = shell("janus tokenize text a -o a.safetensors && janus info a.safetensors > /dev/null "
-                 "&& janus decode a.safetensors -o a.txt")
+    done = shell(
+        "janus tokenize text a -o a.safetensors && janus info a.safetensors > /dev/null "
+        "&& janus decode a.safetensors -o a.txt"
+    )
     assert done.code == 0 and "imported" not in done.err

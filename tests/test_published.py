@@ -43,13 +43,26 @@ def test_the_published_sizes(tmp_path, layout):
     assert config.sizes == {384: 1}
 
 
-SIZES = {"original": ("language_config.hidden_size", "language_config.num_hidden_layers",
-                      "language_config.vocab_size", "vision_config.params.image_size",
-                      "gen_vision_config.params.image_token_size", "gen_vision_config.params.n_embed",
-                      "gen_head_config.params.image_token_embed"),
-         "transformers": ("text_config.num_attention_heads", "text_config.num_key_value_heads",
-                          "vision_config.patch_size", "vision_config.num_hidden_layers",
-                          "vq_config.base_channels", "vq_config.num_res_blocks", "vq_config.projection_dim")}
+SIZES = {
+    "original": (
+        "language_config.hidden_size",
+        "language_config.num_hidden_layers",
+        "language_config.vocab_size",
+        "vision_config.params.image_size",
+        "gen_vision_config.params.image_token_size",
+        "gen_vision_config.params.n_embed",
+        "gen_head_config.params.image_token_embed",
+    ),
+    "transformers": (
+        "text_config.num_attention_heads",
+        "text_config.num_key_value_heads",
+        "vision_config.patch_size",
+        "vision_config.num_hidden_layers",
+        "vq_config.base_channels",
+        "vq_config.num_res_blocks",
+        "vq_config.projection_dim",
+    ),
+}
 
 
 @pytest.mark.parametrize("value", [0, -1, 64.0, "64", True, [], {}, 10**30, float("nan"), float("inf")])
@@ -59,33 +72,36 @@ def test_sizes_that_cannot_be(tmp_path, layout, key, value):
         published.read(write(tmp_path, changed(layout, key, value)))
 
 
-@pytest.mark.parametrize(("layout", "key", "value", "message"), [
-    ("transformers", "text_config.rms_norm_eps", 0, "expected a number above 0"),
-    ("transformers", "text_config.rope_theta", float("nan"), "expected a number above 0"),
-    ("transformers", "text_config.rope_parameters", {"rope_theta": "x"}, "rope_theta is 'x'"),
-    ("transformers", "text_config.rope_parameters", 3, "is 3: expected an object"),
-    ("transformers", "text_config.rope_scaling", {"rope_type": "yarn"}, "this janus knows 'default'"),
-    ("transformers", "text_config", [], "text_config is .*expected an object"),
-    ("transformers", "text_config.head_dim", 7, "width 7 is odd"),
-    ("transformers", "text_config.num_key_value_heads", 3, "16 heads are no multiple of 3"),
-    ("transformers", "text_config.max_position_embeddings", 1 << 20, "1048576 is too large"),
-    ("transformers", "vision_config.mlp_ratio", -1, "mlp_ratio is -1: expected a number above 0"),
-    ("transformers", "vision_config.num_attention_heads", 7, "1024 is no multiple of its 7 heads"),
-    ("transformers", "vision_config.image_size", 100, "100 is no multiple of the patch"),
-    ("transformers", "vision_config.use_qk_norm", True, "use_qk_norm is True: this janus knows False"),
-    ("transformers", "vq_config.base_channels", 48, "48 is no multiple of 32"),
-    ("transformers", "vq_config.channel_multiplier", [1] * 40, "one to eight whole numbers"),
-    ("transformers", "vq_config.channel_multiplier", [1, 0], "one to eight whole numbers"),
-    ("transformers", "vq_config.double_latent", True, "double_latent is True"),
-    ("original", "gen_vision_config.params.ch", 33, "33 is no multiple of 32"),
-    ("original", "vision_config.cls", 3, "cls is 3: expected a string"),
-    ("original", "vision_config.cls", "Other", "cls is 'Other': this janus knows 'CLIPVisionTower'"),
-    ("original", "vision_config.params.model_name", ["a"], "model_name is .*this janus knows"),
-    ("original", "aligner_config.params.depth", 3, "depth is 3: this janus knows 2"),
-    ("original", "aligner_config", None, "aligner_config is None: expected an object"),
-    ("original", "model_type", 3, "model_type 3 is no Janus-Pro checkpoint"),
-    ("original", "model_type", ["a"], "is no Janus-Pro checkpoint"),
-])
+@pytest.mark.parametrize(
+    ("layout", "key", "value", "message"),
+    [
+        ("transformers", "text_config.rms_norm_eps", 0, "expected a number above 0"),
+        ("transformers", "text_config.rope_theta", float("nan"), "expected a number above 0"),
+        ("transformers", "text_config.rope_parameters", {"rope_theta": "x"}, "rope_theta is 'x'"),
+        ("transformers", "text_config.rope_parameters", 3, "is 3: expected an object"),
+        ("transformers", "text_config.rope_scaling", {"rope_type": "yarn"}, "this janus knows 'default'"),
+        ("transformers", "text_config", [], "text_config is .*expected an object"),
+        ("transformers", "text_config.head_dim", 7, "width 7 is odd"),
+        ("transformers", "text_config.num_key_value_heads", 3, "16 heads are no multiple of 3"),
+        ("transformers", "text_config.max_position_embeddings", 1 << 20, "1048576 is too large"),
+        ("transformers", "vision_config.mlp_ratio", -1, "mlp_ratio is -1: expected a number above 0"),
+        ("transformers", "vision_config.num_attention_heads", 7, "1024 is no multiple of its 7 heads"),
+        ("transformers", "vision_config.image_size", 100, "100 is no multiple of the patch"),
+        ("transformers", "vision_config.use_qk_norm", True, "use_qk_norm is True: this janus knows False"),
+        ("transformers", "vq_config.base_channels", 48, "48 is no multiple of 32"),
+        ("transformers", "vq_config.channel_multiplier", [1] * 40, "one to eight whole numbers"),
+        ("transformers", "vq_config.channel_multiplier", [1, 0], "one to eight whole numbers"),
+        ("transformers", "vq_config.double_latent", True, "double_latent is True"),
+        ("original", "gen_vision_config.params.ch", 33, "33 is no multiple of 32"),
+        ("original", "vision_config.cls", 3, "cls is 3: expected a string"),
+        ("original", "vision_config.cls", "Other", "cls is 'Other': this janus knows 'CLIPVisionTower'"),
+        ("original", "vision_config.params.model_name", ["a"], "model_name is .*this janus knows"),
+        ("original", "aligner_config.params.depth", 3, "depth is 3: this janus knows 2"),
+        ("original", "aligner_config", None, "aligner_config is None: expected an object"),
+        ("original", "model_type", 3, "model_type 3 is no Janus-Pro checkpoint"),
+        ("original", "model_type", ["a"], "is no Janus-Pro checkpoint"),
+    ],
+)
 def test_values_that_make_no_sense(tmp_path, layout, key, value, message):
     with pytest.raises(ModelError, match=rf"config\.json: .*({message})") as caught:
         published.read(write(tmp_path, changed(layout, key, value)))
@@ -111,15 +127,18 @@ def test_what_is_no_json_object(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("pixels", "message"), [
-    ({"image_mean": [0.5, 0.5]}, "image_mean is .*expected three numbers"),
-    ({"image_std": [0.5, 0.5, 0]}, "image_std is .*three numbers above 0"),
-    ({"image_std": 0.5}, "image_std is 0.5: expected three"),
-    ({"image_mean": [0.5, 0.5, "x"]}, "image_mean is .*expected three numbers"),
-    ({"image_mean": [0.5, 0.5, float("nan")]}, "image_mean is .*expected three numbers"),
-    ({"do_normalize": False}, "do_normalize is False"),
-    ([], "expected a JSON object"),
-])
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        ({"image_mean": [0.5, 0.5]}, "image_mean is .*expected three numbers"),
+        ({"image_std": [0.5, 0.5, 0]}, "image_std is .*three numbers above 0"),
+        ({"image_std": 0.5}, "image_std is 0.5: expected three"),
+        ({"image_mean": [0.5, 0.5, "x"]}, "image_mean is .*expected three numbers"),
+        ({"image_mean": [0.5, 0.5, float("nan")]}, "image_mean is .*expected three numbers"),
+        ({"do_normalize": False}, "do_normalize is False"),
+        ([], "expected a JSON object"),
+    ],
+)
 def test_preprocessing_that_cannot_be(tmp_path, pixels, message):
     good = BUILD["original"](SHAPES["1b"], 102400, "bfloat16")
     with pytest.raises(ModelError, match=rf"preprocessor_config\.json: {message}"):

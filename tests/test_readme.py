@@ -27,8 +27,9 @@ def test_the_section_as_written(shell, environment, monkeypatch):
     pull, *rest = commands()
     assert pull.startswith(f"janus models pull {PUBLISHED}")
     with serve({file.name: file.read_bytes() for file in made.iterdir()}) as server:
-        done = shell(pull.replace(PUBLISHED, NAME),
-                     env={"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1"})
+        done = shell(
+            pull.replace(PUBLISHED, NAME), env={"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1"}
+        )
         assert done.code == 0, done.err
     words = [tuple(line.split()[:3]) for line in rest]
     assert {word for _, *two in words for word in two} >= {"import", "verify", "draw", "describe"}

@@ -34,21 +34,39 @@ def everything() -> Record:
     """A record with a segment of every modality, of odd sizes."""
     rng = np.random.default_rng(0)
     return Record(
-        (Segment("text", np.array([3, 1, 2], np.uint16), {"tokenizer": "pocket", "fingerprint": "ab" * 32}),
-         Segment("pixels", rng.integers(0, 256, (1, 3, 3, 3, 3), np.uint8)),
-         Segment("image", rng.integers(0, 8192, (3, 5)).astype(np.uint16), {"patch": 8}),
-         Segment("audio", rng.integers(0, 1 << 20, (2, 7)).astype(np.uint32), {"frame_rate": 50.0}),
-         Segment("series", rng.normal(size=(3, 4)).astype(np.float32), {"stride": 4, "channels": 1}),
-         Segment("waveform", rng.normal(size=(2, 5)).astype(np.float32), {"sample_rate": 24000})),
-        id="apfel 苹果", made_by=({"stage": "tokenize", "text": "a red apple"},), part=Part(2, True, (4, 8)))
+        (
+            Segment(
+                "text", np.array([3, 1, 2], np.uint16), {"tokenizer": "pocket", "fingerprint": "ab" * 32}
+            ),
+            Segment("pixels", rng.integers(0, 256, (1, 3, 3, 3, 3), np.uint8)),
+            Segment("image", rng.integers(0, 8192, (3, 5)).astype(np.uint16), {"patch": 8}),
+            Segment("audio", rng.integers(0, 1 << 20, (2, 7)).astype(np.uint32), {"frame_rate": 50.0}),
+            Segment("series", rng.normal(size=(3, 4)).astype(np.float32), {"stride": 4, "channels": 1}),
+            Segment("waveform", rng.normal(size=(2, 5)).astype(np.float32), {"sample_rate": 24000}),
+        ),
+        id="apfel 苹果",
+        made_by=({"stage": "tokenize", "text": "a red apple"},),
+        part=Part(2, True, (4, 8)),
+    )
 
 
 def found_in(record: Record) -> dict:
     """A record as the manifest writes it."""
     part = record.part and {**vars(record.part), "rows": list(record.part.rows)}
-    return {"id": record.id, "made_by": list(record.made_by), "part": part, "segments": [
-        {"modality": s.modality, "dtype": str(s.data.dtype), "data": s.data.tolist(), "info": dict(s.info)}
-        for s in record.segments]}
+    return {
+        "id": record.id,
+        "made_by": list(record.made_by),
+        "part": part,
+        "segments": [
+            {
+                "modality": s.modality,
+                "dtype": str(s.data.dtype),
+                "data": s.data.tolist(),
+                "info": dict(s.info),
+            }
+            for s in record.segments
+        ],
+    }
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -83,8 +101,10 @@ def test_round_trip_of_every_modality():
     assert all(f.aligned and f.c_contiguous and f.writeable for f in flags)
 
 
-@pytest.mark.parametrize("record", [everything(), *(loads((CONFORMANCE / f"{n}.safetensors").read_bytes())
-                                                    for n in MANIFEST["canonical"])])
+@pytest.mark.parametrize(
+    "record",
+    [everything(), *(loads((CONFORMANCE / f"{n}.safetensors").read_bytes()) for n in MANIFEST["canonical"])],
+)
 def test_safetensors_own_loader_agrees(record, tmp_path):
     data = dumps(record)
     path = tmp_path / "one.safetensors"
@@ -103,7 +123,7 @@ def test_safetensors_own_loader_agrees(record, tmp_path):
 def test_safetensors_rewrite_of_a_record_is_still_a_record(tmp_path):
     record = everything()
     data = dumps(record)
-    janus = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
+    janus = json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]
     assert list(janus) == ["janus"]
     theirs = safetensors.numpy.save(safetensors.numpy.load(data), metadata=janus)
     assert dumps(loads(theirs)) == data
@@ -112,7 +132,7 @@ def test_safetensors_rewrite_of_a_record_is_still_a_record(tmp_path):
 def test_body_is_aligned():
     data = dumps(everything())
     size = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + size])
+    header = json.loads(data[8 : 8 + size])
     del header["__metadata__"]
     width = {"U8": 1, "U16": 2, "U32": 4, "F32": 4}
     assert size % 8 == 0
@@ -126,15 +146,26 @@ def test_strided_and_fortran_arrays_are_written_in_c_order():
         np.testing.assert_array_equal(back, view)
 
 
-@pytest.mark.parametrize(("modality", "array"), [
-    ("text", np.zeros(3, np.int64)), ("text", np.zeros(3, np.uint8)), ("text", np.zeros(3, np.float32)),
-    ("text", np.zeros(3, ">u2")), ("text", np.zeros((1, 3), np.uint16)), ("image", np.zeros(4, np.uint16)),
-    ("image", np.zeros((0, 4), np.uint16)), ("audio", np.zeros((0, 4), np.uint16)),
-    ("pixels", np.zeros((1, 1, 8, 8, 4), np.uint8)), ("pixels", np.zeros((1, 1, 8, 4, 3), np.uint8)),
-    ("pixels", np.zeros((1, 1, 8, 8, 3), np.float32)), ("waveform", np.zeros(4, np.float32)),
-    ("waveform", np.zeros((1, 4), np.float64)), ("waveform", np.full((1, 4), np.nan, np.float32)),
-    ("video", np.zeros(4, np.uint16)),
-])
+@pytest.mark.parametrize(
+    ("modality", "array"),
+    [
+        ("text", np.zeros(3, np.int64)),
+        ("text", np.zeros(3, np.uint8)),
+        ("text", np.zeros(3, np.float32)),
+        ("text", np.zeros(3, ">u2")),
+        ("text", np.zeros((1, 3), np.uint16)),
+        ("image", np.zeros(4, np.uint16)),
+        ("image", np.zeros((0, 4), np.uint16)),
+        ("audio", np.zeros((0, 4), np.uint16)),
+        ("pixels", np.zeros((1, 1, 8, 8, 4), np.uint8)),
+        ("pixels", np.zeros((1, 1, 8, 4, 3), np.uint8)),
+        ("pixels", np.zeros((1, 1, 8, 8, 3), np.float32)),
+        ("waveform", np.zeros(4, np.float32)),
+        ("waveform", np.zeros((1, 4), np.float64)),
+        ("waveform", np.full((1, 4), np.nan, np.float32)),
+        ("video", np.zeros(4, np.uint16)),
+    ],
+)
 def test_wrong_segments_are_refused(modality, array):
     with pytest.raises(RecordError, match=modality):
         Segment(modality, array)
@@ -187,17 +218,24 @@ def test_too_much_metadata():
 
 def test_loads_takes_one_whole_record():
     data = dumps(everything())
-    for bad, message in ((data + data, "more bytes"), (data[:-1], "truncated"), (b"", "empty"),
-                         (blob.pack({"end": {"count": 0}, "format": 1}, {}), "end of a stream")):
+    for bad, message in (
+        (data + data, "more bytes"),
+        (data[:-1], "truncated"),
+        (b"", "empty"),
+        (blob.pack({"end": {"count": 0}, "format": 1}, {}), "end of a stream"),
+    ):
         with pytest.raises(RecordError, match=f"cat.safetensors: .*{message}"):
             loads(bad, "cat.safetensors")
 
 
-@pytest.mark.parametrize("data", [
-    struct.pack("<Q", 1 << 20) + b"{",  # a header that never comes
-    (CONFORMANCE / "bad-lying-body.safetensors").read_bytes(),  # says 0.8 GB, has 3 bytes
-    (CONFORMANCE / "bad-deep-json.safetensors").read_bytes(),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        struct.pack("<Q", 1 << 20) + b"{",  # a header that never comes
+        (CONFORMANCE / "bad-lying-body.safetensors").read_bytes(),  # says 0.8 GB, has 3 bytes
+        (CONFORMANCE / "bad-deep-json.safetensors").read_bytes(),
+    ],
+)
 def test_a_lying_header_takes_no_memory(data):
     tracemalloc.start()
     with pytest.raises(RecordError):

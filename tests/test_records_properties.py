@@ -13,14 +13,17 @@ from hypothesis.extra import numpy as hnp
 from janus_cli.errors import RecordError
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, loads, read_stream, to_ids
 
-settings.register_profile("records", deadline=None, max_examples=100,
-                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "records", deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("records")
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3), max_leaves=6)
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
 INFO = st.dictionaries(TEXT, JSON, max_size=3)
 SIDE = st.integers(1, 5)
 
@@ -35,25 +38,44 @@ def array(modality: str) -> st.SearchStrategy[np.ndarray]:
     if modality == "waveform":
         shape = st.tuples(SIDE, st.integers(0, 9))
         return hnp.arrays(np.float32, shape, elements=st.floats(-2, 2, width=32))
-    shape = {"text": st.tuples(st.integers(0, 9)), "image": st.tuples(SIDE, SIDE),
-             "audio": st.tuples(SIDE, st.integers(0, 9))}[modality]
+    shape = {
+        "text": st.tuples(st.integers(0, 9)),
+        "image": st.tuples(SIDE, SIDE),
+        "audio": st.tuples(SIDE, st.integers(0, 9)),
+    }[modality]
     return st.sampled_from([np.uint16, np.uint32]).flatmap(lambda dtype: hnp.arrays(dtype, shape))
 
 
 SEGMENT = st.sampled_from(["text", "image", "audio", "pixels", "waveform", "series"]).flatmap(
-    lambda modality: st.builds(Segment, st.just(modality), array(modality), INFO))
-PART = st.builds(lambda index, last, first, rows: Part(index, last, (first, first + rows)),
-                 st.integers(0, 99), st.booleans(), st.integers(0, 99), st.integers(1, 9))
-RECORD = st.builds(Record, st.lists(SEGMENT, max_size=4).map(tuple), TEXT,
-                   st.lists(INFO, max_size=2).map(tuple), st.none() | PART)
+    lambda modality: st.builds(Segment, st.just(modality), array(modality), INFO)
+)
+PART = st.builds(
+    lambda index, last, first, rows: Part(index, last, (first, first + rows)),
+    st.integers(0, 99),
+    st.booleans(),
+    st.integers(0, 99),
+    st.integers(1, 9),
+)
+RECORD = st.builds(
+    Record,
+    st.lists(SEGMENT, max_size=4).map(tuple),
+    TEXT,
+    st.lists(INFO, max_size=2).map(tuple),
+    st.none() | PART,
+)
 
 
 def same(a: Record, b: Record) -> bool:
     """Whether two records hold the same values, bit for bit."""
-    return ((a.id, a.made_by, a.part) == (b.id, b.made_by, b.part) and len(a.segments) == len(b.segments)
-            and all((s.modality, dict(s.info), s.data.dtype, s.data.shape, s.data.tobytes())
-                    == (t.modality, dict(t.info), t.data.dtype, t.data.shape, t.data.tobytes())
-                    for s, t in zip(a.segments, b.segments, strict=True)))
+    return (
+        (a.id, a.made_by, a.part) == (b.id, b.made_by, b.part)
+        and len(a.segments) == len(b.segments)
+        and all(
+            (s.modality, dict(s.info), s.data.dtype, s.data.shape, s.data.tobytes())
+            == (t.modality, dict(t.info), t.data.dtype, t.data.shape, t.data.tobytes())
+            for s, t in zip(a.segments, b.segments, strict=True)
+        )
+    )
 
 
 @given(RECORD)
@@ -84,7 +106,7 @@ def test_streams_round_trip(records, numbered, chunk):
 def test_truncation_is_an_error(record, data):
     whole = dumps(record)
     with pytest.raises(RecordError):
-        loads(whole[:data.draw(st.integers(0, len(whole) - 1))])
+        loads(whole[: data.draw(st.integers(0, len(whole) - 1))])
 
 
 @given(RECORD, st.data())
@@ -102,8 +124,16 @@ def test_a_flipped_byte_is_an_error_or_a_record(record, data):
 
 
 def test_every_flipped_bit_of_one_record():
-    whole = dumps(Record((Segment("text", np.array([1, 2], np.uint16), {"tokenizer": "p"}),
-                          Segment("pixels", np.zeros((1, 1, 1, 1, 3), np.uint8))), "i"), seq=0)
+    whole = dumps(
+        Record(
+            (
+                Segment("text", np.array([1, 2], np.uint16), {"tokenizer": "p"}),
+                Segment("pixels", np.zeros((1, 1, 1, 1, 3), np.uint8)),
+            ),
+            "i",
+        ),
+        seq=0,
+    )
     for place in range(len(whole)):
         for bit in range(8):
             damaged = bytearray(whole)
@@ -124,8 +154,10 @@ def test_any_header(text):
         loads(struct.pack("<Q", len(text) + 1) + b"{" + text)
 
 
-@given(hnp.arrays(st.sampled_from([np.int64, np.int8, np.uint64, np.uint16]), st.integers(0, 5)),
-       st.integers(1, 1 << 20))
+@given(
+    hnp.arrays(st.sampled_from([np.int64, np.int8, np.uint64, np.uint16]), st.integers(0, 5)),
+    st.integers(1, 1 << 20),
+)
 def test_ids_are_kept_or_refused(values, size):
     inside = all(0 <= int(v) < size for v in values)
     try:

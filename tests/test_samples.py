@@ -41,8 +41,11 @@ def test_held_out_lists_are_fixed() -> None:
     """A change here would put into training what earlier models were examined with."""
     names = ("apple", "bear", "cherry", "dog", "fox", "lemon", "owl", "robin")
     assert heldout.pairs([concept(name) for name in names]) == {
-        ("bear", "twemoji"), ("cherry", "noto"), ("fox", "noto"), ("robin", "noto"),
-    }  # fmt: skip
+        ("bear", "twemoji"),
+        ("cherry", "noto"),
+        ("fox", "noto"),
+        ("robin", "noto"),
+    }
     couples = {(a, b) for a in names for b in names if heldout.together(a, b)}
     known = {("bear", "lemon"), ("cherry", "owl"), ("dog", "fox"), ("dog", "robin")}
     assert couples == known | {(b, a) for a, b in known}  # in either order
@@ -128,10 +131,12 @@ def test_a_sample_says_what_stands_where() -> None:
 # ---- captions
 
 SAMPLES = [
-    Sample((0,), "fluent"), Sample((0,), "noto"), Sample((0,), "fluent", "blue"),
+    Sample((0,), "fluent"),
+    Sample((0,), "noto"),
+    Sample((0,), "fluent", "blue"),
     Sample((3,), "fluent", hue="green"),
     *(Sample((0, 1) if layout in RELATIONS else (1,), "fluent", "pink", layout=layout) for layout in LAYOUTS),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda s: f"{s.kind}-{s.style}-{s.layout}")
@@ -179,8 +184,16 @@ def test_english_grammar() -> None:
     assert [with_article(n) for n in ("apple", "bear", "Ox")] == ["an apple", "a bear", "an Ox"]
     nouns = ("dog", "sheep", "mouse", "fox", "peach", "bus", "cherry", "monkey", "potato")
     assert [plural(n) for n in nouns] == [
-        "dogs", "sheep", "mice", "foxes", "peaches", "buses", "cherries", "monkeys", "potatoes",
-    ]  # fmt: skip
+        "dogs",
+        "sheep",
+        "mice",
+        "foxes",
+        "peaches",
+        "buses",
+        "cherries",
+        "monkeys",
+        "potatoes",
+    ]
     assert recoloured("red apple", "blue") == "blue apple"
     assert recoloured("bear", "blue") == "blue bear"
     assert recoloured("orange", "green") == "green orange"  # nothing would be left of the name

@@ -44,8 +44,14 @@ def test_a_csv_with_a_header(janus):
     segment = one(done.out)
     assert segment.data.dtype == np.float32
     assert segment.data.tolist() == [[0, 1.5, 1, -2], [2, 300, 3, 4], [4, 0.5, 4, 0.5]]
-    assert dict(segment.info) == {"tokenizer": "series", "stride": 2, "channels": 2, "num_samples": 5,
-                                  "sample_rate": 100.0, "columns": ["time", "x"]}
+    assert dict(segment.info) == {
+        "tokenizer": "series",
+        "stride": 2,
+        "channels": 2,
+        "num_samples": 5,
+        "sample_rate": 100.0,
+        "columns": ["time", "x"],
+    }
     shown = janus("info", stdin=done.out).text
     assert "0.05 s" in shown and "100 Hz" in shown and "num_samples=5" in shown
     back = janus("decode", stdin=done.out)
@@ -57,33 +63,43 @@ def test_the_default_stride_is_4(janus):
     assert one(made).data.tolist() == [[1, 2, 3, 4], [5] * 4]
 
 
-@pytest.mark.parametrize("data, expected", [
-    (b"1,2\n3,4\n", [[1, 2], [3, 4]]),
-    (b"1,2\r\n3,4\r\n\r\n\n", [[1, 2], [3, 4]]),
-    (b"\xef\xbb\xbf a , b\n1, 2\n", [[1, 2]]),
-    (b'"the ""first"", of two",b\n"1",2\n', [[1, 2]]),
-    (b"1;2\n3;4", [[1, 2], [3, 4]]),
-    (b"a\tb\n3\t4", [[3, 4]]),
-    (b"-1e-3\n+0\n", [[-0.001], [0]]),
-    (b"3.4028235e+38\n", [[np.finfo(np.float32).max]]),
-])
+@pytest.mark.parametrize(
+    "data, expected",
+    [
+        (b"1,2\n3,4\n", [[1, 2], [3, 4]]),
+        (b"1,2\r\n3,4\r\n\r\n\n", [[1, 2], [3, 4]]),
+        (b"\xef\xbb\xbf a , b\n1, 2\n", [[1, 2]]),
+        (b'"the ""first"", of two",b\n"1",2\n', [[1, 2]]),
+        (b"1;2\n3;4", [[1, 2], [3, 4]]),
+        (b"a\tb\n3\t4", [[3, 4]]),
+        (b"-1e-3\n+0\n", [[-0.001], [0]]),
+        (b"3.4028235e+38\n", [[np.finfo(np.float32).max]]),
+    ],
+)
 def test_dialects(data, expected):
     trace, _ = series.read_csv(data, "x")
     np.testing.assert_array_equal(trace, np.array(expected, np.float32))
 
 
-@pytest.mark.parametrize("array", [
-    np.arange(5), np.arange(6.0).reshape(3, 2), np.arange(6, dtype=">i2").reshape(3, 2),
-    np.asfortranarray(np.arange(6, dtype=np.float16).reshape(3, 2)), np.arange(8, dtype=np.uint64)[::2],
-])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(5),
+        np.arange(6.0).reshape(3, 2),
+        np.arange(6, dtype=">i2").reshape(3, 2),
+        np.asfortranarray(np.arange(6, dtype=np.float16).reshape(3, 2)),
+        np.arange(8, dtype=np.uint64)[::2],
+    ],
+)
 def test_npy(array):
     trace, names = series.read_npy(npy(array), "x")
     assert not names and trace.dtype == np.float32
     np.testing.assert_array_equal(trace, array.reshape(len(array), -1).astype(np.float32))
 
 
-@pytest.mark.parametrize("wanted, expected", [("x", [1.5, 2]), ("2", [1.5, 2]), ("x,1", [1.5, 0, 2, 1]),
-                                              ("time", [0, 1])])
+@pytest.mark.parametrize(
+    "wanted, expected", [("x", [1.5, 2]), ("2", [1.5, 2]), ("x,1", [1.5, 0, 2, 1]), ("time", [0, 1])]
+)
 def test_columns(wanted, expected):
     patches, info = encode(b"time,x\n0,1.5\n1,2\n", columns=wanted)
     assert patches.tolist() == [expected] and info["channels"] == len(wanted.split(","))
@@ -113,8 +129,11 @@ def test_adapter():
 
 # ---- round trips
 
-FLOATS = hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 3)),
-                    elements=st.floats(width=32, allow_nan=False, allow_infinity=False))
+FLOATS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 9), st.integers(1, 3)),
+    elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
 
 
 @given(FLOATS, st.sampled_from(series.STRIDES))
@@ -144,50 +163,61 @@ def test_a_text_that_double_rounding_would_spoil_gets_more_digits(monkeypatch):
 # ---- errors
 
 
-@pytest.mark.parametrize("data, message", [
-    (b"1,2\n3\n", "trace: line 2 has 1 values, the first line 2"),
-    (b"a,b\n1,2\n3,4,5\n", "trace: line 3 has 3 values"),
-    (b"1,2\n3,\n", "trace: line 2, column 2: is blank"),
-    (b"1,2\nx,3\n", "trace: line 2, column 1: 'x' is no finite"),
-    (b"a,b\n1,nan\n", "trace: line 2, column 2: 'nan' is no finite"),
-    (b"1\n-inf\n", "trace: line 2, column 1: '-inf' is no finite"),
-    (b"1\n1e39\n", "trace: line 2, column 1: '1e39' is no finite"),
-    (b"1\n1_0\n", "trace: line 2, column 1: '1_0' is no finite"),
-    (b"a,1\n2,3\n", "trace: line 1, column 1: 'a' is no finite"),
-    (b"nan,b\n2,3\n", "trace: line 1, column 1: 'nan' is no finite"),
-    (b",\n1,2\n", "trace: line 1, column 1: is blank"),
-    (b"1\n\n2\n", "trace: line 2 is blank"),
-    (b"\n1\n", "trace: line 1 is blank"),
-    (b"a,b\n", "trace: holds no numbers, only a line of names"),
-    (b"\n", "trace: holds no numbers"),
-    (b"hello\nworld\n", "trace: line 2, column 1: 'world' is no finite"),
-    (b"\x89PNG\r\n\x1a\n\xff", "trace: neither UTF-8 text"),
-    ("1,2\n".encode("utf-16"), "trace: neither UTF-8 text"),
-    (b'1,"2\n', "trace: line 1: no CSV"),
-    (b"a" * (series.MAX_LINE + 1), "trace: line 1 has more than 262,144 characters"),
-    (b"1\n" + b"1," * series.MAX_LINE, "trace: line 2 has more than"),
-    (b"1," * series.MAX_CHANNELS + b"1\n", "trace: 4,097 columns; at most 4,096"),
-    (npy(np.array([{}, None], object), allow_pickle=True), "trace: the array holds Python objects (pickled)"),
-    (npy(np.array(["a"])), "trace: the array holds dtype <U1"),
-    (npy(np.array([1j])), "dtype complex128"),
-    (npy(np.zeros(2, [("a", "<f4")])), "dtype [('a', '<f4')]"),
-    (npy(np.zeros(2, [("a", object)]), allow_pickle=True), "Python objects (pickled)"),
-    (npy(np.zeros((2, 2, 2))), "an array of shape [2, 2, 2]"),
-    (npy(np.float32(1)), "an array of shape []"),
-    (npy(np.zeros((0, 2))), "an array of shape [0, 2]"),
-    (npy(np.zeros((1, 4097))), "4,097 columns"),
-    (npy(np.array([[1, 2], [3, np.nan]])), "trace: sample 2, column 2: nan is no finite"),
-    (npy(np.array([1, 1e300])), "trace: sample 2, column 1: 1e+300 is no finite"),
-    (npy(np.arange(9))[:-1], "trace: 71 bytes of numbers where its header says 72"),
-    (npy(np.arange(9)) + b"x", "trace: 73 bytes of numbers where its header says 72"),
-    (b"\x93NUMPY\x01\x00\x76\x00{'descr'", "trace: a damaged npy header"),
-    (b"\x93NUMPY\x09\x00", "trace: a damaged npy header"),
-    (b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 31) + b"{", "trace: a damaged npy header"),
-    (b"\x93NUMPY\x02\x00" + struct.pack("<I", 20_000) + b"{" + b" " * 19_998 + b"}",
-     "trace: a damaged npy header"),
-    (npy(np.zeros(1)).replace(b"(1,), ", b"(99999999999999999999999,), "), "where its header says 799,999,"),
-    (npy(np.zeros(1)).replace(b"(1,), }     ", b"(-1, -1), }"), "trace: a damaged npy header"),
-])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (b"1,2\n3\n", "trace: line 2 has 1 values, the first line 2"),
+        (b"a,b\n1,2\n3,4,5\n", "trace: line 3 has 3 values"),
+        (b"1,2\n3,\n", "trace: line 2, column 2: is blank"),
+        (b"1,2\nx,3\n", "trace: line 2, column 1: 'x' is no finite"),
+        (b"a,b\n1,nan\n", "trace: line 2, column 2: 'nan' is no finite"),
+        (b"1\n-inf\n", "trace: line 2, column 1: '-inf' is no finite"),
+        (b"1\n1e39\n", "trace: line 2, column 1: '1e39' is no finite"),
+        (b"1\n1_0\n", "trace: line 2, column 1: '1_0' is no finite"),
+        (b"a,1\n2,3\n", "trace: line 1, column 1: 'a' is no finite"),
+        (b"nan,b\n2,3\n", "trace: line 1, column 1: 'nan' is no finite"),
+        (b",\n1,2\n", "trace: line 1, column 1: is blank"),
+        (b"1\n\n2\n", "trace: line 2 is blank"),
+        (b"\n1\n", "trace: line 1 is blank"),
+        (b"a,b\n", "trace: holds no numbers, only a line of names"),
+        (b"\n", "trace: holds no numbers"),
+        (b"hello\nworld\n", "trace: line 2, column 1: 'world' is no finite"),
+        (b"\x89PNG\r\n\x1a\n\xff", "trace: neither UTF-8 text"),
+        ("1,2\n".encode("utf-16"), "trace: neither UTF-8 text"),
+        (b'1,"2\n', "trace: line 1: no CSV"),
+        (b"a" * (series.MAX_LINE + 1), "trace: line 1 has more than 262,144 characters"),
+        (b"1\n" + b"1," * series.MAX_LINE, "trace: line 2 has more than"),
+        (b"1," * series.MAX_CHANNELS + b"1\n", "trace: 4,097 columns; at most 4,096"),
+        (
+            npy(np.array([{}, None], object), allow_pickle=True),
+            "trace: the array holds Python objects (pickled)",
+        ),
+        (npy(np.array(["a"])), "trace: the array holds dtype <U1"),
+        (npy(np.array([1j])), "dtype complex128"),
+        (npy(np.zeros(2, [("a", "<f4")])), "dtype [('a', '<f4')]"),
+        (npy(np.zeros(2, [("a", object)]), allow_pickle=True), "Python objects (pickled)"),
+        (npy(np.zeros((2, 2, 2))), "an array of shape [2, 2, 2]"),
+        (npy(np.float32(1)), "an array of shape []"),
+        (npy(np.zeros((0, 2))), "an array of shape [0, 2]"),
+        (npy(np.zeros((1, 4097))), "4,097 columns"),
+        (npy(np.array([[1, 2], [3, np.nan]])), "trace: sample 2, column 2: nan is no finite"),
+        (npy(np.array([1, 1e300])), "trace: sample 2, column 1: 1e+300 is no finite"),
+        (npy(np.arange(9))[:-1], "trace: 71 bytes of numbers where its header says 72"),
+        (npy(np.arange(9)) + b"x", "trace: 73 bytes of numbers where its header says 72"),
+        (b"\x93NUMPY\x01\x00\x76\x00{'descr'", "trace: a damaged npy header"),
+        (b"\x93NUMPY\x09\x00", "trace: a damaged npy header"),
+        (b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 31) + b"{", "trace: a damaged npy header"),
+        (
+            b"\x93NUMPY\x02\x00" + struct.pack("<I", 20_000) + b"{" + b" " * 19_998 + b"}",
+            "trace: a damaged npy header",
+        ),
+        (
+            npy(np.zeros(1)).replace(b"(1,), ", b"(99999999999999999999999,), "),
+            "where its header says 799,999,",
+        ),
+        (npy(np.zeros(1)).replace(b"(1,), }     ", b"(-1, -1), }"), "trace: a damaged npy header"),
+    ],
+)
 def test_errors(data, message):
     with pytest.raises(MediaError) as caught:
         encode(data)
@@ -209,8 +239,18 @@ def test_a_damaged_npy_is_an_error_or_a_trace(data):
         assert trace.dtype == np.float32 and np.isfinite(trace).all()
 
 
-@pytest.mark.parametrize("args", [("--stride", "3"), ("--rate", "0"), ("--rate", "nan"), ("--columns", "y"),
-                                  ("--columns", "3"), ("--columns", "0"), ("--columns", "")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--stride", "3"),
+        ("--rate", "0"),
+        ("--rate", "nan"),
+        ("--columns", "y"),
+        ("--columns", "3"),
+        ("--columns", "0"),
+        ("--columns", ""),
+    ],
+)
 def test_wrong_options(janus, args):
     done = janus("tokenize", "series", *args, stdin=TRACE)
     assert done.code == 2 and no_traceback(done) and done.err.count("\n") == 1, done.err
@@ -236,8 +276,17 @@ def test_a_bad_file_leaves_the_others(janus, environment):
     assert loads((environment / "out.safetensors").read_bytes()).id == "good"
 
 
-@pytest.mark.parametrize("change", [{"stride": 4}, {"num_samples": 3}, {"num_samples": 7}, {"channels": "2"},
-                                    {"stride": None}, {"channels": True}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"stride": 4},
+        {"num_samples": 3},
+        {"num_samples": 7},
+        {"channels": "2"},
+        {"stride": None},
+        {"channels": True},
+    ],
+)
 def test_info_that_does_not_fit_the_patches(change):
     patches, info = encode(TRACE)
     for write in (series.to_csv, series.to_npy):

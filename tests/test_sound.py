@@ -17,8 +17,18 @@ from janus_cli.errors import MediaError
 from janus_cli.sound import Sound, fitted, open_sound, read_comment
 from janus_cli.sound_writer import Writer, sound_bytes, wav_header
 
-LOSSLESS = [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAV", "FLOAT"), ("WAV", "PCM_U8"), ("FLAC", "PCM_16"),
-            ("AIFF", "PCM_16"), ("RF64", "PCM_16"), ("W64", "PCM_16"), ("CAF", "PCM_16"), ("AU", "PCM_16")]
+LOSSLESS = [
+    ("WAV", "PCM_16"),
+    ("WAV", "PCM_24"),
+    ("WAV", "FLOAT"),
+    ("WAV", "PCM_U8"),
+    ("FLAC", "PCM_16"),
+    ("AIFF", "PCM_16"),
+    ("RF64", "PCM_16"),
+    ("W64", "PCM_16"),
+    ("CAF", "PCM_16"),
+    ("AU", "PCM_16"),
+]
 
 
 def read(data, name="x", **to):
@@ -34,8 +44,9 @@ def test_lossless_formats(format, subtype):
     np.testing.assert_allclose(found, sound, atol=1 / 100 if subtype == "PCM_U8" else 1e-4)
 
 
-@pytest.mark.parametrize(("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"),
-                                                 ("MP3", "MPEG_LAYER_III")])
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")]
+)
 def test_lossy_formats(format, subtype):
     sound = 0.3 * np.sin(2 * np.pi * 440 * np.arange(24000) / 24000, dtype=np.float32)[None]
     found = read(file_bytes(sound, 24000, format, subtype))
@@ -54,8 +65,10 @@ def test_every_rate_becomes_the_codecs_and_keeps_its_length(rate):
 
 def test_resampling_does_not_depend_on_the_pieces():
     sound = tone(1, 44100, 2)
-    whole, parts = (fitted(Sound(44100, 2, 44100, pieces), 16000, 1).whole()
-                    for pieces in ([sound], cut(sound, (1, 10, 997, 5000))))
+    whole, parts = (
+        fitted(Sound(44100, 2, 44100, pieces), 16000, 1).whole()
+        for pieces in ([sound], cut(sound, (1, 10, 997, 5000)))
+    )
     np.testing.assert_array_equal(whole, parts)
 
 
@@ -128,35 +141,41 @@ def test_no_samples_are_a_sound_of_no_length():
     assert read(file_bytes(np.zeros((2, 0)), 44100), sample_rate=16000, channels=1).shape == (1, 0)
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    (b"", "x: empty"),
-    (b"hello, this is no sound at all", "x: not a sound that can be read; known are WAV, FLAC"),
-    (struct.pack("<Q", 8) + b'{"a":1} ', "x: not a sound but a token record: use janus decode"),
-    (b"\x89PNG\r\n\x1a\n" + b"0" * 50, "x: not a sound but a picture: use janus tokenize image"),
-    (b"RIFF\0\0\0\0WEBPVP8 " + b"0" * 50, "x: not a sound but a picture: use janus tokenize image"),
-    (b"RIFF\0\0\0\0WAVE" + b"0" * 50, "x: a damaged or unknown sound"),
-    (b"fLaC" + b"0" * 50, "x: a damaged or unknown sound"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "x: empty"),
+        (b"hello, this is no sound at all", "x: not a sound that can be read; known are WAV, FLAC"),
+        (struct.pack("<Q", 8) + b'{"a":1} ', "x: not a sound but a token record: use janus decode"),
+        (b"\x89PNG\r\n\x1a\n" + b"0" * 50, "x: not a sound but a picture: use janus tokenize image"),
+        (b"RIFF\0\0\0\0WEBPVP8 " + b"0" * 50, "x: not a sound but a picture: use janus tokenize image"),
+        (b"RIFF\0\0\0\0WAVE" + b"0" * 50, "x: a damaged or unknown sound"),
+        (b"fLaC" + b"0" * 50, "x: a damaged or unknown sound"),
+    ],
+)
 def test_what_is_no_sound_is_said(data, message):
     with pytest.raises(MediaError, match=message.replace("(", r"\(")):
         read(data)
 
 
-@pytest.mark.parametrize(("format", "message"), [
-    ("WAV", r"truncated: 10,\d+ of 16,000 bytes of samples"),
-    ("AIFF", r"truncated: 10,\d+ of 16,\d+ bytes of samples"),
-    ("AU", r"truncated: 10,\d+ of 16,000 bytes of samples"),
-    ("W64", r"truncated: 10,\d+ of 16,104 bytes"),
-    ("RF64", r"truncated: 10,\d+ of 16,\d+ bytes"),
-    ("CAF", "a damaged or unknown sound"),
-    ("FLAC", "damaged after|truncated"),
-    ("OGG", "truncated: its last page is missing"),
-    ("MP3", "truncated: .* of 64,000 samples"),
-])
+@pytest.mark.parametrize(
+    ("format", "message"),
+    [
+        ("WAV", r"truncated: 10,\d+ of 16,000 bytes of samples"),
+        ("AIFF", r"truncated: 10,\d+ of 16,\d+ bytes of samples"),
+        ("AU", r"truncated: 10,\d+ of 16,000 bytes of samples"),
+        ("W64", r"truncated: 10,\d+ of 16,104 bytes"),
+        ("RF64", r"truncated: 10,\d+ of 16,\d+ bytes"),
+        ("CAF", "a damaged or unknown sound"),
+        ("FLAC", "damaged after|truncated"),
+        ("OGG", "truncated: its last page is missing"),
+        ("MP3", "truncated: .* of 64,000 samples"),
+    ],
+)
 def test_truncated_files_are_refused(format, message):
     data = file_bytes(tone(4 if format in ("OGG", "MP3") else 0.5, 16000), 16000, format)
     with pytest.raises(MediaError, match=f"^x: ({message})"):
-        read(data[:len(data) * 2 // 3])
+        read(data[: len(data) * 2 // 3])
 
 
 def test_samples_must_be_numbers():
@@ -202,8 +221,10 @@ def test_what_is_written_is_read_again_with_its_parameters(tmp_path, format):
 def test_the_same_sound_gives_the_same_bytes():
     sound = tone(0.5, 16000)
     for format in ("wav", "flac"):
-        a, b = (sound_bytes(Sound(16000, 1, 8000, cut(sound, sizes)), format, {"a": "b"})
-                for sizes in ([8000], [7, 500]))
+        a, b = (
+            sound_bytes(Sound(16000, 1, 8000, cut(sound, sizes)), format, {"a": "b"})
+            for sizes in ([8000], [7, 500])
+        )
         assert a == b
 
 
@@ -243,6 +264,7 @@ def test_ffmpeg_reads_a_streamed_wav_if_it_is_here(tmp_path):
     if shutil.which("ffmpeg") is None:
         pytest.skip("no ffmpeg here")
     data = wav_header(16000, 1, None, json.dumps({"a": "b"}).encode()) + bytes(3200)
-    done = subprocess.run(["ffmpeg", "-v", "error", "-i", "-", "-f", "s16le", "-"], input=data,
-                          capture_output=True, check=False)
+    done = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", "-", "-f", "s16le", "-"], input=data, capture_output=True, check=False
+    )
     assert len(done.stdout) == 3200

@@ -27,8 +27,13 @@ def test_record_says_what_its_tokens_are(codecs):
     record = encode(codecs["pocket"], tone(1.01, 16000), progress=done.append)
     (segment,) = record.segments
     assert segment.data.dtype == np.uint16 and segment.data.shape == (4, 51) and sum(done) == 16160
-    assert dict(segment.info) == {"tokenizer": "tiny", "fingerprint": "f" * 64, "sample_rate": 16000,
-                                  "frame_rate": 50, "num_samples": 16160}
+    assert dict(segment.info) == {
+        "tokenizer": "tiny",
+        "fingerprint": "f" * 64,
+        "sample_rate": 16000,
+        "frame_rate": 50,
+        "num_samples": 16160,
+    }
     assert record.made_by == ({"stage": "tokenize", "modality": "audio", "source": "a.wav"},)
     assert dumps(loads(dumps(record))) == dumps(record)
 
@@ -48,8 +53,10 @@ def test_sounds_keep_their_exact_length(codecs, kind, samples):
 def test_the_same_bytes_however_the_sound_is_cut(codecs, kind):
     codec = codecs[kind]
     sound = tone(1.5, codec.cfg.sample_rate, codec.cfg.channels)
-    first, second = (dumps(encode_audio(cut(sound, sizes), codec, "t", "f"))
-                     for sizes in ([sound.shape[1]], [1, 777, 20000]))
+    first, second = (
+        dumps(encode_audio(cut(sound, sizes), codec, "t", "f"))
+        for sizes in ([sound.shape[1]], [1, 777, 20000])
+    )
     assert first == second
 
 
@@ -96,30 +103,36 @@ def segment(shape=(4, 10), top=5, **info):
     return Segment("audio", data, info)
 
 
-@pytest.mark.parametrize(("bad", "message"), [
-    (segment(top=64), "id 64 is out of range: the codebook has 64 entries"),
-    (segment((5, 10)), "5 codebooks, the codec has 4"),
-    (segment(num_samples=3201), "num_samples 3201 does not fit 10 frames of 320 samples"),
-    (segment(num_samples=2880), "num_samples 2880 does not fit"),
-    (segment(num_samples=-1), "num_samples -1 does not fit"),
-    (segment(num_samples="many"), "num_samples 'many' does not fit"),
-    (segment(num_samples=True), "num_samples True does not fit"),
-    (segment(sample_rate=24000), "its sample_rate is 24000, the codec's 16000"),
-    (segment(frame_rate=75), "its frame_rate is 75, the codec's 50"),
-    (Segment("text", np.zeros(3, np.uint16)), "expected an audio segment, found text"),
-])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (segment(top=64), "id 64 is out of range: the codebook has 64 entries"),
+        (segment((5, 10)), "5 codebooks, the codec has 4"),
+        (segment(num_samples=3201), "num_samples 3201 does not fit 10 frames of 320 samples"),
+        (segment(num_samples=2880), "num_samples 2880 does not fit"),
+        (segment(num_samples=-1), "num_samples -1 does not fit"),
+        (segment(num_samples="many"), "num_samples 'many' does not fit"),
+        (segment(num_samples=True), "num_samples True does not fit"),
+        (segment(sample_rate=24000), "its sample_rate is 24000, the codec's 16000"),
+        (segment(frame_rate=75), "its frame_rate is 75, the codec's 50"),
+        (Segment("text", np.zeros(3, np.uint16)), "expected an audio segment, found text"),
+    ],
+)
 def test_records_that_do_not_fit_the_codec(codecs, bad, message):
     with pytest.raises(RecordError, match=message):
         decode_audio(bad, codecs["pocket"])
 
 
-@pytest.mark.parametrize(("info", "message"), [
-    ({}, "num_samples None does not fit"),
-    ({"num_samples": 3200}, "scales must hold one number"),
-    ({"num_samples": 3200, "scales": []}, "scales must hold one number"),
-    ({"num_samples": 3200, "scales": ["loud"]}, "scales must hold one number"),
-    ({"num_samples": 3200, "scales": 1}, "scales must hold one number"),
-])
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({}, "num_samples None does not fit"),
+        ({"num_samples": 3200}, "scales must hold one number"),
+        ({"num_samples": 3200, "scales": []}, "scales must hold one number"),
+        ({"num_samples": 3200, "scales": ["loud"]}, "scales must hold one number"),
+        ({"num_samples": 3200, "scales": 1}, "scales must hold one number"),
+    ],
+)
 def test_records_that_lack_what_segments_need(codecs, info, message):
     with pytest.raises(RecordError, match=message):
         decode_audio(segment(**info), codecs["48khz"])

@@ -84,15 +84,19 @@ def test_a_batch_is_what_its_prompts_are_alone(decoder):
     moved, joined = together(prompts, own, decoder)
     assert all(np.array_equal(a, b) for a, b in zip(prompts, before, strict=True))
     assert [p[0].tolist() for p in moved] == [
-        [-1, 0, 1, 2, -1, 0], [-1, 9], [-1, 3, -1, 1], [-1, 4, 5, -1, 2]]
+        [-1, 0, 1, 2, -1, 0],
+        [-1, 9],
+        [-1, 3, -1, 1],
+        [-1, 4, 5, -1, 2],
+    ]
     width = max(p.shape[1] for p in moved)
     batch = torch.zeros(4, len(moved), width, dtype=torch.int64)
     batch[1] = PADDING
     for row, prompt in enumerate(moved):
-        batch[:, row, width - prompt.shape[1]:] = torch.from_numpy(prompt)
+        batch[:, row, width - prompt.shape[1] :] = torch.from_numpy(prompt)
     hidden = decoder(*batch, features=joined)
     for row, (prompt, given) in enumerate(zip(prompts, own, strict=True)):
-        torch.testing.assert_close(hidden[row, -prompt.shape[1]:], read(decoder, prompt, given or None))
+        torch.testing.assert_close(hidden[row, -prompt.shape[1] :], read(decoder, prompt, given or None))
 
 
 def test_no_features_at_all(decoder):

@@ -189,11 +189,14 @@ def test_two_passes_are_close_to_one_call(dvae, refiner):
     assert difference.max() <= 12 and difference.mean() < 1
 
 
-@pytest.mark.parametrize(("side", "scale", "message"), [
-    (12, 2, "12 px patches, the refiner knows 8, 16, 32"),
-    (16, 4, "16 px already and x4 would pass 32 px: choose --scale 2"),
-    (32, 2, "32 px already, the full size: leave `upsample` out"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "scale", "message"),
+    [
+        (12, 2, "12 px patches, the refiner knows 8, 16, 32"),
+        (16, 4, "16 px already and x4 would pass 32 px: choose --scale 2"),
+        (32, 2, "32 px already, the full size: leave `upsample` out"),
+    ],
+)
 def test_upsample_refuses_patches_that_do_not_fit(dvae, refiner, side, scale, message):
     record = Record((Segment("pixels", np.zeros((1, 1, side, side, 3), np.uint8)),))
     with pytest.raises(RecordError, match=message):

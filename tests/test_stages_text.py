@@ -24,7 +24,11 @@ def test_any_text_comes_back(text, words):
 
 def test_known_answer(text):
     [segment] = text.encode("a red apple", "x").segments
-    assert [text.decode(Segment("text", segment.data[i:i + 1])) for i in range(3)] == ["a", " red", " apple"]
+    assert [text.decode(Segment("text", segment.data[i : i + 1])) for i in range(3)] == [
+        "a",
+        " red",
+        " apple",
+    ]
     assert segment.data.dtype == np.uint16 and segment.info["fingerprint"] == text.fingerprint
 
 

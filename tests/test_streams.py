@@ -44,7 +44,7 @@ class Dribble(io.RawIOBase):
 
     def write(self, data) -> int:
         self.turn += 1
-        taken = bytes(data)[:1 + self.turn % 3]
+        taken = bytes(data)[: 1 + self.turn % 3]
         self.data += taken
         return len(taken)
 
@@ -156,8 +156,10 @@ def test_each_record_is_flushed():
 
 
 def test_full_disk_and_closed_pipe():
-    with (Path("/dev/full").open("wb", buffering=0) as file,
-          pytest.raises(RecordError, match=r"out: .*No space left")):
+    with (
+        Path("/dev/full").open("wb", buffering=0) as file,
+        pytest.raises(RecordError, match=r"out: .*No space left"),
+    ):
         StreamWriter(file, numbered=True, name="out").write(record(0))
     source, sink = os.pipe()
     os.close(source)

@@ -61,13 +61,15 @@ def test_half_blocks_are_upper_and_lower_pixels():
     assert np.array_equal(cells[:, :, 0], sheet[::2]) and np.array_equal(cells[:, :, 1], sheet[1::2])
 
 
-@pytest.mark.parametrize(("count", "aspect", "across", "down"), [
-    (1, 1.7, 1, 1), (2, 1.7, 2, 1), (4, 4.0, 4, 1), (4, 1.7, 2, 2), (3, 0.4, 1, 3), (8, 1.7, 4, 2)])
+@pytest.mark.parametrize(
+    ("count", "aspect", "across", "down"),
+    [(1, 1.7, 1, 1), (2, 1.7, 2, 1), (4, 4.0, 4, 1), (4, 1.7, 2, 2), (3, 0.4, 1, 3), (8, 1.7, 4, 2)],
+)
 def test_side_by_side(count, aspect, across, down):
     pictures = [np.full((32, 32, 3), 10 * (i + 1), np.uint8) for i in range(count)]
     sheet = ti.side_by_side(pictures, aspect)
     assert sheet.shape == (down * 34 - 2, across * 34 - 2, 4)
     for i in range(count):
         top, left = i // across * 34, i % across * 34
-        assert (sheet[top:top + 32, left:left + 32] == [*[10 * (i + 1)] * 3, 255]).all()
+        assert (sheet[top : top + 32, left : left + 32] == [*[10 * (i + 1)] * 3, 255]).all()
     assert (sheet[..., 3] == 255).sum() == count * 32 * 32

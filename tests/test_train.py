@@ -169,9 +169,13 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "janus_cli", "train"]
     job = [str(place.recipe), "--data", str(place.data), "--runs", str(place.runs), "--only", "dvae"]
     done = subprocess.run(
-        [sys.executable, *launch, *job, "--device", "cpu"], capture_output=True, text=True,
-        timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [sys.executable, *launch, *job, "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     assert len((place.runs / "tiny" / "dvae.jsonl").read_text().splitlines()) == 2  # one process logs
     assert load_file(place.model / "dvae.safetensors")["quantize.codebook"].shape == (16, 8)

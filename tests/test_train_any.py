@@ -82,7 +82,7 @@ mix = {{ draw = 2, see = 2, hear = 2, speak = 2, hear-draw = 1, see-speak = 1 }}
 heard = 12
 said = 8
 """
-OWN = DRAWS[DRAWS.index("[decoder]"):DRAWS.index("[model]")]
+OWN = DRAWS[DRAWS.index("[decoder]") : DRAWS.index("[model]")]
 ANY = (DRAWS.replace(OWN, "") + SENSES).replace("max_seq_len = 128", "max_seq_len = 256")
 
 
@@ -212,12 +212,17 @@ def test_utterances_are_kept_and_made_again_for_another_codec(small: None, tmp_p
     assert path.stat().st_mtime_ns != age
 
 
-@pytest.mark.parametrize(("component", "removed"), [
-    ("codec", SENSES[SENSES.index("[model.codec]"):SENSES.index("[model.vision]")]),
-    ("vision", SENSES[SENSES.index("[model.vision]"):SENSES.index("[decoder]")]),
-], ids=["codec", "vision"])
-def test_a_component_without_its_shape_is_one_line(small: None, tmp_path: Path, component: str,
-                                                   removed: str) -> None:
+@pytest.mark.parametrize(
+    ("component", "removed"),
+    [
+        ("codec", SENSES[SENSES.index("[model.codec]") : SENSES.index("[model.vision]")]),
+        ("vision", SENSES[SENSES.index("[model.vision]") : SENSES.index("[decoder]")]),
+    ],
+    ids=["codec", "vision"],
+)
+def test_a_component_without_its_shape_is_one_line(
+    small: None, tmp_path: Path, component: str, removed: str
+) -> None:
     assert removed in ANY
     with pytest.raises(JanusError, match=rf"^the recipe trains a .*has no \[model\.{component}\]$"):
         Place(tmp_path, ANY.replace(removed, "")).train(only=component)

@@ -59,8 +59,14 @@ def segments(batch: dict[str, Tensor]) -> list[list[Segment]]:
             row: list[Segment] = []
             for a, b in pairwise(opening):
                 assert len(set(types[a:b].tolist())) == 1
-                row.append((TYPES[types[a]], ids[a + 1 : b].tolist(), targets[a:b].tolist(),
-                            set(roles[a:b].tolist())))
+                row.append(
+                    (
+                        TYPES[types[a]],
+                        ids[a + 1 : b].tolist(),
+                        targets[a:b].tolist(),
+                        set(roles[a:b].tolist()),
+                    )
+                )
             out.append(row)
     return out
 
@@ -120,7 +126,8 @@ def test_see_is_a_picture_and_its_description(make: Make, shared: Materials) -> 
 
 
 def test_places_of_single_drawings_are_left_out_the_mean_and_those_of_scenes_never(
-        make: Make, shared: Materials) -> None:
+    make: Make, shared: Materials
+) -> None:
     eyes = VisionTower(dataclasses.replace(shared.vision.cfg, summary=True))
     objective = make({"see": 200}, text_slots=40)
     objective.m = dataclasses.replace(shared, vision=eyes)
@@ -129,16 +136,20 @@ def test_places_of_single_drawings_are_left_out_the_mean_and_those_of_scenes_nev
     for sight, words in segments(batch_of(objective)):
         picture, places = sight[1][-1] // 17, [i % 17 for i in sight[1]]
         assert places[-1] == 16 and places == sorted(set(places)) and sight[1][0] // 17 == picture
-        plain = any(s.kind == "plain" for s in shared.corpus.samples
-                    if description(s, CONCEPTS).startswith(said_in(objective, words[1])))
+        plain = any(
+            s.kind == "plain"
+            for s in shared.corpus.samples
+            if description(s, CONCEPTS).startswith(said_in(objective, words[1]))
+        )
         (single if plain else scenes).append(len(places))
     assert set(scenes) == {17}
     assert 0.35 < np.mean(np.array(single) == 17) < 0.65
     assert min(single) < 4 and 11 < np.mean(single) < 15
 
 
-def test_hear_is_a_sound_and_its_words(make: Make, shared: Materials,
-                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hear_is_a_sound_and_its_words(
+    make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(joint, "DEAF", 0.0)
     monkeypatch.setattr(joint, "HURRY", 0.0)
     objective = make({"hear": 20}, text_slots=60)
@@ -191,8 +202,14 @@ def test_a_batch_has_as_many_of_each_as_the_mix_says(make: Make) -> None:
     mix = dict(zip(DIRECTIONS, (1, 2, 3, 4, 5, 6), strict=True))
     batch = batch_of(make(mix))
     shapes = [[s[0] for s in row] for row in segments(batch)]
-    kinds = [["text", "image"], ["sight", "text"], ["audio", "text"], ["text", "audio"],
-             ["audio", "text", "image"], ["sight", "text", "audio"]]
+    kinds = [
+        ["text", "image"],
+        ["sight", "text"],
+        ["audio", "text"],
+        ["text", "audio"],
+        ["audio", "text", "image"],
+        ["sight", "text", "audio"],
+    ]
     assert [shapes.count(kind) for kind in kinds] == [1, 2, 3, 4, 5, 6] and len(shapes) == 21
     assert len(batch["pixels"]) == 2 + 6
     assert all(batch[f"{i}.ids"].shape[1] % 8 == 0 for i in range(3))
@@ -226,11 +243,17 @@ def test_dropped_captions_are_empty_and_teach_nothing(make: Make) -> None:
     assert not any(words[1] for words, _ in segments(batch_of(make({"draw": 5}, drop=1.0))))
 
 
-@pytest.mark.parametrize(("options", "low", "high"), [
-    ({"corrupt": 0.0}, 0, 0), ({"corrupt": 0.5}, 0.15, 0.35), ({"corrupt": 0.0, "blind": 1.0}, 0.35, 0.65),
-])  # fmt: skip
-def test_corrupted_pictures_keep_clean_targets(make: Make, shared: Materials, options: dict[str, float],
-                                               low: float, high: float) -> None:
+@pytest.mark.parametrize(
+    ("options", "low", "high"),
+    [
+        ({"corrupt": 0.0}, 0, 0),
+        ({"corrupt": 0.5}, 0.15, 0.35),
+        ({"corrupt": 0.0, "blind": 1.0}, 0.35, 0.65),
+    ],
+)
+def test_corrupted_pictures_keep_clean_targets(
+    make: Make, shared: Materials, options: dict[str, float], low: float, high: float
+) -> None:
     clean = {tuple(codes.reshape(-1).tolist()) for codes in shared.corpus.codes}
     wrong = []
     for _, picture in segments(batch_of(make({"draw": 60}, **options))):
@@ -239,14 +262,17 @@ def test_corrupted_pictures_keep_clean_targets(make: Make, shared: Materials, op
     assert low <= np.mean(wrong) <= high
 
 
-def test_corrupted_sounds_keep_clean_targets(make: Make, shared: Materials,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_corrupted_sounds_keep_clean_targets(
+    make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(joint, "DEAF", 1.0)
     monkeypatch.setattr(joint, "HURRY", 0.0)
     monkeypatch.setattr(joint, "LISTEN", 1.0)
     objective = make({"hear": 20, "speak": 20}, corrupt=1.0)
-    clean = {own: [source.frames(i).tolist() for i in range(len(source))]
-             for own, source in ((True, shared.said), (False, shared.heard))}
+    clean = {
+        own: [source.frames(i).tolist() for i in range(len(source))]
+        for own, source in ((True, shared.said), (False, shared.heard))
+    }
     for row in segments(batch_of(objective)):
         own = row[0][0] == "text"
         sound = row[1] if own else row[0]
@@ -277,8 +303,10 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
             frames = objective._frames(source.frames(number)).tolist()
             own = [source.alphabet[k] for k in source.pronounced(number)]
             assert part.phones is not None and len(part.phones) == len(part.ids)
-            told = {(int(frame), objective.phones.alphabet[p])
-                    for frame, p in zip(part.ids, part.phones, strict=True)}
+            told = {
+                (int(frame), objective.phones.alphabet[p])
+                for frame, p in zip(part.ids, part.phones, strict=True)
+            }
             assert told <= set(zip(frames, own, strict=True))
 
 

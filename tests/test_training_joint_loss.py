@@ -67,13 +67,21 @@ def expected_loss(objective: JointObjective, batch: dict[str, Tensor]) -> tuple[
                     logits = decoder.logits(hidden[at], modality, before)
                     parts.append(F.cross_entropy(logits[None], torch.tensor([code])))
                 losses.setdefault((modality, int(column["roles"][row, at])), []).append(sum(parts))  # type: ignore
-    weights = {("text", READ): 0.15, ("text", WRITTEN): 1.5, ("image", WRITTEN): 1.0,
-               ("audio", READ): 0.05, ("audio", WRITTEN): 0.5}
+    weights = {
+        ("text", READ): 0.15,
+        ("text", WRITTEN): 1.5,
+        ("image", WRITTEN): 1.0,
+        ("audio", READ): 0.05,
+        ("audio", WRITTEN): 0.5,
+    }
     means = {key: torch.stack(values).mean() for key, values in losses.items()}
     assert means.keys() == weights.keys()
     total = sum(weights[key] * mean for key, mean in means.items())
-    each = {m: sum(weights[k] * v for k, v in means.items() if k[0] == m)
-            / sum(w for k, w in weights.items() if k[0] == m) for m in ("text", "image", "audio")}
+    each = {
+        m: sum(weights[k] * v for k, v in means.items() if k[0] == m)
+        / sum(w for k, w in weights.items() if k[0] == m)
+        for m in ("text", "image", "audio")
+    }
     return total, each  # type: ignore[return-value]
 
 

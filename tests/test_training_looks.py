@@ -22,8 +22,15 @@ from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other
 from janus_cli.training.sight import PAD, VisionObjective, carefree
 from janus_cli.training.utterances import description
 
-COLOUR = {"noto-v1": "#0a0", "fluent-emoji": "#00a", "emojione": "#0aa", "fxemoji": "#aa0",
-          "streamline": "#a0a", "fluent-black": "#000", "emojione-black": "#111"}  # fmt: skip
+COLOUR = {
+    "noto-v1": "#0a0",
+    "fluent-emoji": "#00a",
+    "emojione": "#0aa",
+    "fxemoji": "#aa0",
+    "streamline": "#a0a",
+    "fluent-black": "#000",
+    "emojione-black": "#111",
+}
 
 
 def look(name: str, height: int = 4) -> str:
@@ -50,8 +57,10 @@ def iconify(folder: Path, package: str, names: list[str], aliases: dict[str, str
     """An iconify set whose drawings are named after themselves."""
     place = folder / package.rpartition("@")[0]
     place.mkdir(parents=True)
-    icons = {"icons": {name: {"body": f"<g>{package[:16]} {name}</g>"} for name in names},
-             "aliases": {alias: {"parent": name} for alias, name in (aliases or {}).items()}}
+    icons = {
+        "icons": {name: {"body": f"<g>{package[:16]} {name}</g>"} for name in names},
+        "aliases": {alias: {"parent": name} for alias, name in (aliases or {}).items()},
+    }
     (place / "icons.json").write_text(json.dumps(icons))
     return place
 
@@ -75,8 +84,13 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
         (folder / "data.json").write_text(json.dumps([row]))
     (clock,) = read_packages(tmp_path)
     found = {name: drawing.split("<g>")[1].split("<")[0].split()[1] for name, drawing in clock.looks.items()}
-    assert found == {"noto-v1": "wecker", "fluent-emoji": "alarm-clock", "fxemoji": "alarmclock",
-                     "streamline": "alarm-clock-1", "fluent-black": "wecker"}  # fmt: skip
+    assert found == {
+        "noto-v1": "wecker",
+        "fluent-emoji": "alarm-clock",
+        "fxemoji": "alarmclock",
+        "streamline": "alarm-clock-1",
+        "fluent-black": "wecker",
+    }
 
 
 def test_a_pack_keeps_its_looks_and_an_older_one_has_none(tmp_path: Path) -> None:
@@ -107,7 +121,12 @@ def test_hands_of_a_held_out_style_are_held_out_too() -> None:
     assert heldout.looks(concepts[1], held) == list(LOOKS), "twemoji's hands drew no other set"
     assert heldout.looks(concepts[2], held) == [], "noto-v1 is by noto's"
     assert heldout.looks(concepts[1], {("bear", "fluent")}) == [
-        "noto-v1", "emojione", "fxemoji", "streamline", "emojione-black"]  # fmt: skip
+        "noto-v1",
+        "emojione",
+        "fxemoji",
+        "streamline",
+        "emojione-black",
+    ]
     newer = replace(concepts[0], looks={"a set to come": look("emojione")})
     assert heldout.looks(newer, held) == []
     assert {style for _, style in LOOKS.values()} <= {*STYLES, ""}
@@ -130,7 +149,8 @@ def test_what_is_looked_at_is_never_held_out() -> None:
     looks, first = other_looks(concepts), len(index(concepts))
     numbers = dict(enumerate(looks_index(concepts), first))
     assert {concept: [numbers[n] for n in found] for concept, found in looks.items()} == {
-        c: [(c, name) for name in LOOKS] for c in (0, 1)}  # fmt: skip
+        c: [(c, name) for name in LOOKS] for c in (0, 1)
+    }
     shown = [looked_at(Sample((1,), "noto"), drawing_numbers(concepts), looks, rng) for _ in range(200)]
     others = [(told, scene) for told, scene in shown if not told.style]
     assert 70 < len(others) < 130
@@ -140,9 +160,14 @@ def test_what_is_looked_at_is_never_held_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "sample", [Sample((0,), "fluent", "blue"), Sample((0,), "fluent", hue="red"), Sample((3,), "noto"),
-               Sample((0, 1), "fluent", layout="above")]
-)  # fmt: skip
+    "sample",
+    [
+        Sample((0,), "fluent", "blue"),
+        Sample((0,), "fluent", hue="red"),
+        Sample((3,), "noto"),
+        Sample((0, 1), "fluent", layout="above"),
+    ],
+)
 def test_only_single_drawings_that_others_drew_are_looked_at_otherwise(sample: Sample) -> None:
     concepts, rng = with_looks(), np.random.default_rng(0)
     numbers, looks = drawing_numbers(concepts), other_looks(concepts)

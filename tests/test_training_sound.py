@@ -188,8 +188,9 @@ def test_the_codebooks_are_fitted_at_their_step_alone(objective: CodecObjective)
     assert left[0] > 2 * left[1] > 2 * left[2], "each codebook leaves less than half"
 
 
-def test_afterwards_a_third_of_the_steps_use_fewer_codebooks(objective: CodecObjective,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_afterwards_a_third_of_the_steps_use_fewer_codebooks(
+    objective: CodecObjective, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(objective, "crop", lambda rng: np.zeros(4, np.float32))
     used = [int(objective.batch(np.random.default_rng(i), 9)["used"]) for i in range(300)]
     assert set(used) == {1, 2} and 0.1 < np.mean(np.array(used) == 1) < 0.25  # half of a third, of two books
@@ -212,8 +213,9 @@ def test_what_is_decoded_is_what_the_codes_say(objective: CodecObjective) -> Non
     batch = objective.batch(np.random.default_rng(2), 2)
     codes = objective.codec.encode(batch["waveform"][:, None])
     for used in (1, 2):
-        torch.testing.assert_close(objective._latents(batch["waveform"], used),
-                                   objective.codec.dequantize(codes[:, :used]))
+        torch.testing.assert_close(
+            objective._latents(batch["waveform"], used), objective.codec.dequantize(codes[:, :used])
+        )
 
 
 @pytest.mark.parametrize("step", [0, 2], ids=["plain", "codes"])

@@ -50,10 +50,15 @@ def spectrum(waveform: np.ndarray) -> np.ndarray:
 
 
 def test_words_and_voices_sound_different(speaker: Speaker) -> None:
-    same, again, words, voice = (spectrum(speaker.say(u)) for u in (
-        Utterance("a red apple"), Utterance("a red apple"), Utterance("sushi"),
-        Utterance("a red apple", variant="f2"),
-    ))  # fmt: skip
+    same, again, words, voice = (
+        spectrum(speaker.say(u))
+        for u in (
+            Utterance("a red apple"),
+            Utterance("a red apple"),
+            Utterance("sushi"),
+            Utterance("a red apple", variant="f2"),
+        )
+    )
     near = np.abs(same - again).mean()
     assert np.abs(same - words).mean() > 2 * near and np.abs(same - voice).mean() > 2 * near
 
@@ -73,8 +78,12 @@ def test_the_exams_voices_are_never_trained_on() -> None:
         assert {u.variant for u in drawn} == set(known) and {u.language for u in drawn} == set(ACCENTS)
         assert {150 <= u.speed < 215 and 30 <= u.pitch < 70 for u in drawn} == {True}
     assert {any_voice("x", rng, language).language for language in LANGUAGES if language != "en"} == {
-        "de", "es", "fr", "ja", "ko",
-    }  # fmt: skip
+        "de",
+        "es",
+        "fr",
+        "ja",
+        "ko",
+    }
 
 
 def test_two_speakers_do_not_take_each_others_words() -> None:
@@ -83,12 +92,15 @@ def test_two_speakers_do_not_take_each_others_words() -> None:
         assert len(speaker.say(Utterance("bear"))) > 0.1 * RATE
 
 
-@pytest.mark.parametrize(("utterance", "complaint"), [
-    (Utterance("bear", language="xx"), r"^espeak-ng has no voice xx\+m3$"),
-    (Utterance("bear", variant="nobody"), r"^espeak-ng has no voice en-us\+nobody$"),
-    (Utterance(""), "^espeak-ng says nothing for ''$"),
-    (Utterance("  "), "says nothing for '  '$"),
-])
+@pytest.mark.parametrize(
+    ("utterance", "complaint"),
+    [
+        (Utterance("bear", language="xx"), r"^espeak-ng has no voice xx\+m3$"),
+        (Utterance("bear", variant="nobody"), r"^espeak-ng has no voice en-us\+nobody$"),
+        (Utterance(""), "^espeak-ng says nothing for ''$"),
+        (Utterance("  "), "says nothing for '  '$"),
+    ],
+)
 def test_what_cannot_be_said_is_one_line(speaker: Speaker, utterance: Utterance, complaint: str) -> None:
     with pytest.raises(JanusError, match=complaint):
         speaker.say(utterance)

@@ -30,15 +30,21 @@ from janus_cli.training.utterances import (
 # ---- words
 
 
-@pytest.mark.parametrize(("sample", "words"), [
-    (Sample((0,), "fluent"), "apple, fluent"),
-    (Sample((3,), "noto"), "red kite, noto"),
-    (Sample((1,), "fluent", background="blue"), "bear on a blue background, fluent"),
-    (Sample((3,), "fluent", hue="green"), "green kite, fluent"),
-    (Sample((2,), "fluent", layout="3"), "three cherries, fluent"),
-    (Sample((0, 1), "fluent", "pink", layout="above"), "an apple above a bear on a pink background, fluent"),
-    (Sample((0,), "fluent", layout="top left"), "a small apple in the top left, fluent"),
-])
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        (Sample((0,), "fluent"), "apple, fluent"),
+        (Sample((3,), "noto"), "red kite, noto"),
+        (Sample((1,), "fluent", background="blue"), "bear on a blue background, fluent"),
+        (Sample((3,), "fluent", hue="green"), "green kite, fluent"),
+        (Sample((2,), "fluent", layout="3"), "three cherries, fluent"),
+        (
+            Sample((0, 1), "fluent", "pink", layout="above"),
+            "an apple above a bear on a pink background, fluent",
+        ),
+        (Sample((0,), "fluent", layout="top left"), "a small apple in the top left, fluent"),
+    ],
+)
 def test_a_description_names_all_that_is_shown(sample: Sample, words: str) -> None:
     assert description(sample, CONCEPTS) == words
 

@@ -40,8 +40,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(installed: Path, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "JANUS_MODELS"}
     command = [sys.executable, "-P", "-m", "janus_cli", *args]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-                          env={**environment, "PYTHONPATH": str(installed)})
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+        env={**environment, "PYTHONPATH": str(installed)},
+    )
 
 
 def test_the_wheel_holds_the_models_and_nothing_else_of_them(wheel):

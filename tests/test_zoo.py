@@ -49,7 +49,8 @@ def test_the_codebook_fingerprint_is_that_of_the_normalised_rows(tmp_path):
     save_file({zoo.CODEBOOK: book.astype(np.float32)}, tmp_path / "a.safetensors")
     save_file({zoo.CODEBOOK: (4 * book.astype(np.float32))}, tmp_path / "b.safetensors")
     assert zoo.codebook_fingerprint(tmp_path / "a.safetensors") == zoo.codebook_fingerprint(
-        tmp_path / "b.safetensors")
+        tmp_path / "b.safetensors"
+    )
 
 
 def test_the_codebook_fingerprint_of_a_known_codebook(tmp_path):
@@ -65,15 +66,21 @@ def test_the_codebook_may_have_any_float_type(tmp_path, dtype):
     for name, kind in (("a", torch.float32), ("b", dtype)):
         save_torch({zoo.CODEBOOK: book.to(kind), "w": torch.ones(3)}, tmp_path / f"{name}.safetensors")
     assert zoo.codebook_fingerprint(tmp_path / "a.safetensors") == zoo.codebook_fingerprint(
-        tmp_path / "b.safetensors")
+        tmp_path / "b.safetensors"
+    )
 
 
 def test_header_of_a_weight_file(tmp_path):
-    save_torch({"a": torch.ones(2, 3), "b": torch.ones(4, dtype=torch.float16)}, tmp_path / "w.safetensors",
-               metadata={"k": "v"})
+    save_torch(
+        {"a": torch.ones(2, 3), "b": torch.ones(4, dtype=torch.float16)},
+        tmp_path / "w.safetensors",
+        metadata={"k": "v"},
+    )
     tensors = zoo.read_header(tmp_path / "w.safetensors")
     assert {n: (t.dtype, t.shape, t.size) for n, t in tensors.items()} == {
-        "a": ("F32", (2, 3), 6), "b": ("F16", (4,), 4)}
+        "a": ("F32", (2, 3), 6),
+        "b": ("F16", (4,), 4),
+    }
 
 
 def header(data: object) -> bytes:
@@ -81,11 +88,19 @@ def header(data: object) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"abc", b"\xff" * 16, header([]), header({"a": 1}), header({"a": {"dtype": "F32"}}),
-    header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}),
-    header({"a": {"dtype": "Q9", "shape": [0], "data_offsets": [0, 0]}}),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"abc",
+        b"\xff" * 16,
+        header([]),
+        header({"a": 1}),
+        header({"a": {"dtype": "F32"}}),
+        header({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}),
+        header({"a": {"dtype": "Q9", "shape": [0], "data_offsets": [0, 0]}}),
+    ],
+)
 def test_what_is_no_weight_file(tmp_path, data):
     Path(tmp_path / "w.safetensors").write_bytes(data)
     with pytest.raises(ModelError, match=r"w.safetensors: not a safetensors weight file"):

@@ -20,49 +20,82 @@ Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that s
 def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
     """Parts, sizes, dtypes, files with the hub's digests, and what is missing, as plain JSON values."""
     facts: dict[str, Any] = {
-        "kind": "model", "name": place.name, "path": str(place.path), "parameters": 0, "bytes": 0,
-        "type": read_object(place.path / "config.json").get("model_type"), "components": {}}
+        "kind": "model",
+        "name": place.name,
+        "path": str(place.path),
+        "parameters": 0,
+        "bytes": 0,
+        "type": read_object(place.path / "config.json").get("model_type"),
+        "components": {},
+    }
     try:
         parts = _parts(place.path)
     except ModelError as error:
         facts["problem"] = str(error)
     else:
-        facts |= {"components": parts, "parameters": sum(p["parameters"] for p in parts.values()),
-                  "bytes": sum(p["bytes"] for p in parts.values())}
+        facts |= {
+            "components": parts,
+            "parameters": sum(p["parameters"] for p in parts.values()),
+            "bytes": sum(p["bytes"] for p in parts.values()),
+        }
     known = hub.digests(place.path)
-    facts["files"] = [{"file": file.name, "bytes": file.stat().st_size}
-                      | ({"digest": known[file.name].hex} if file.name in known else {})
-                      for file in _files(place.path)]
+    facts["files"] = [
+        {"file": file.name, "bytes": file.stat().st_size}
+        | ({"digest": known[file.name].hex} if file.name in known else {})
+        for file in _files(place.path)
+    ]
     facts["missing"] = hub.missing(place.path)
     return facts
 
 
 def describe_codec(place: zoo.Place) -> dict[str, Any]:
     """Parts, sizes and dtypes of a published EnCodec checkpoint, and what its tokens are."""
-    facts: dict[str, Any] = {"kind": "model", "name": place.name, "path": str(place.path), "parameters": 0,
-                             "bytes": 0, "type": "encodec", "components": {}}
+    facts: dict[str, Any] = {
+        "kind": "model",
+        "name": place.name,
+        "path": str(place.path),
+        "parameters": 0,
+        "bytes": 0,
+        "type": "encodec",
+        "components": {},
+    }
     try:
         config, parts = zoo.find(str(place.path)).config.codec, _parts(place.path)
     except ModelError as error:
         return facts | {"problem": str(error)}
-    return facts | {"components": parts, "parameters": sum(p["parameters"] for p in parts.values()),
-                    "bytes": sum(p["bytes"] for p in parts.values())} | sound_facts(config)
+    return (
+        facts
+        | {
+            "components": parts,
+            "parameters": sum(p["parameters"] for p in parts.values()),
+            "bytes": sum(p["bytes"] for p in parts.values()),
+        }
+        | sound_facts(config)
+    )
 
 
 def sound_facts(codec: CodecConfig | None) -> dict[str, Any]:
     """What the tokens of a model with a codec stand for; nothing without one."""
     if codec is None:
         return {}
-    return {"sound": {"sample_rate": codec.sample_rate, "channels": codec.channels, "codebooks": codec.n_q,
-                      "frame_rate": codec.frame_rate, "codebook_size": codec.codebook_size}}
+    return {
+        "sound": {
+            "sample_rate": codec.sample_rate,
+            "channels": codec.channels,
+            "codebooks": codec.n_q,
+            "frame_rate": codec.frame_rate,
+            "codebook_size": codec.codebook_size,
+        }
+    }
 
 
 def _parts(path: Path) -> dict[str, dict[str, Any]]:
     """Parameters, bytes and dtypes of each part of the net, by the name that the checkpoint gives it."""
     parts: dict[str, dict[str, Any]] = {}
     for name, (dtype, size) in _tensors(path).items():
-        part = parts.setdefault(name.removeprefix("model.").split(".")[0],
-                                {"parameters": 0, "bytes": 0, "dtype": set()})
+        part = parts.setdefault(
+            name.removeprefix("model.").split(".")[0], {"parameters": 0, "bytes": 0, "dtype": set()}
+        )
         part["parameters"] += size
         part["bytes"] += size * zoo.WIDTH[dtype]
         part["dtype"].add(dtype)
@@ -77,8 +110,10 @@ def _tensors(path: Path) -> dict[str, tuple[str, int]]:
     from janus_cli.checkpoint import Checkpoint, dtype_word
 
     checkpoint = Checkpoint.open(path)
-    return {name: (dtype_word(checkpoint.dtype(name)), math.prod(shape))
-            for name, shape in checkpoint.shapes().items()}
+    return {
+        name: (dtype_word(checkpoint.dtype(name)), math.prod(shape))
+        for name, shape in checkpoint.shapes().items()
+    }
 
 
 def _files(path: Path) -> list[Path]:
@@ -107,8 +142,10 @@ def _check_tensors(place: zoo.Place) -> str:
     names = len(Parts(place.path, config.janus_pro).plan)
     parts = _parts(place.path)
     dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
-    return (f"ok, {names} as config.json asks, {sum(p['parameters'] for p in parts.values()):,} parameters, "
-            f"{'+'.join(dtypes)}")
+    return (
+        f"ok, {names} as config.json asks, {sum(p['parameters'] for p in parts.values()):,} parameters, "
+        f"{'+'.join(dtypes)}"
+    )
 
 
 def _check_tokenizer(place: zoo.Place) -> str:
@@ -138,8 +175,10 @@ def _digest_fault(path: Path, known: hub.Digest) -> str:
         return f"{path}: {error.strerror}"
     if found == known.hex:
         return ""
-    return (f"{path}: its {known.kind} is {found[:12]}, the hub's {known.hex[:12]}: "
-            f"delete {path.resolve()} and pull the model again")
+    return (
+        f"{path}: its {known.kind} is {found[:12]}, the hub's {known.hex[:12]}: "
+        f"delete {path.resolve()} and pull the model again"
+    )
 
 
 def file_lines(facts: dict[str, Any]) -> list[list[str]]:

@@ -128,12 +128,15 @@ def visible(text: str, keep: str = "") -> str:
 
     That is control characters, marks that turn the direction of writing, and whatever has no glyph.
     """
+
     def escape(c: str) -> str:
         units = struct.iter_unpack(">H", c.encode("utf-16-be", "surrogatepass"))
         return "".join(f"\\u{unit:04x}" for (unit,) in units)
 
-    return "".join(c if c.isprintable() or c in keep or c in _JOINERS or unicodedata.category(c) == "Zs"
-                   else escape(c) for c in text)
+    return "".join(
+        c if c.isprintable() or c in keep or c in _JOINERS or unicodedata.category(c) == "Zs" else escape(c)
+        for c in text
+    )
 
 
 def shown(text: str) -> str:
@@ -175,8 +178,9 @@ def _bar(*columns: "ProgressColumn") -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(*columns, console=Console(stderr=True), transient=True,
-                    redirect_stdout=stdout_is_terminal())
+    return Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=stdout_is_terminal()
+    )
 
 
 def _label() -> "TextColumn":
@@ -256,6 +260,7 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
     """
     rate = Rate()
     if quiet or not sys.stderr.isatty():
+
         def count(new: int) -> None:
             rate.tokens += new
 
@@ -263,8 +268,9 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Callable[[int], None]]]:
         return
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    made, speed = (TextColumn(text) for text in ("{task.completed:.0f} tokens",
-                                                 "{task.fields[speed]:.0f} tokens/s"))
+    made, speed = (
+        TextColumn(text) for text in ("{task.completed:.0f} tokens", "{task.fields[speed]:.0f} tokens/s")
+    )
     with _bar(SpinnerColumn(), made, speed, TimeElapsedColumn()) as progress:
         task = progress.add_task("generate", total=None, speed=0.0)
 

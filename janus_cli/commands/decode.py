@@ -21,14 +21,27 @@ if TYPE_CHECKING:
 
 def decode(
     inputs: opt.Inputs = None,
-    output: Annotated[str | None, typer.Option(
-        "--output", "-o", metavar="TEMPLATE", show_default=False,
-        help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with {prompt} "
-             "{seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="TEMPLATE",
+            show_default=False,
+            help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with {prompt} "
+            "{seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.",
+        ),
+    ] = None,
     model: opt.ModelName = None,
-    tokenizer: Annotated[str | None, typer.Option(
-        "--tokenizer", metavar="FILE", show_default=False,
-        help="Read text tokens with this tokenizer.json.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="FILE",
+            show_default=False,
+            help="Read text tokens with this tokenizer.json.",
+        ),
+    ] = None,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
     force: opt.Force = False,

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 def denoise(
     inputs: opt.Inputs = None,
     steps: opt.Steps = None,
-    scale: Annotated[int, typer.Option(
-        "--scale", callback=opt.known_scale,
-        help="Enlarge first by 1, 2 or 4, then denoise straight at that size.")] = 1,
+    scale: Annotated[
+        int,
+        typer.Option(
+            "--scale",
+            callback=opt.known_scale,
+            help="Enlarge first by 1, 2 or 4, then denoise straight at that size.",
+        ),
+    ] = 1,
     noise: opt.Noise = 0.0,
     seed: opt.Seed = 0,
     stream: opt.Stream = False,

@@ -26,22 +26,40 @@ QUESTION = "Describe this picture."
 
 
 def describe(
-    images: Annotated[list[str], typer.Argument(
-        metavar="IMAGE|-", show_default=False,
-        help="Pictures, each described in a line; a Janus-Pro model is asked about all of them at once. "
-             "- for standard input.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE|-",
+            show_default=False,
+            help="Pictures, each described in a line; a Janus-Pro model is asked about all of them at once. "
+            "- for standard input.",
+        ),
+    ],
     model: opt.NewModelName = zoo.SENSES,
-    prompt: Annotated[str | None, typer.Option(
-        "--prompt", "-p", metavar="TEXT", show_default=False,
-        help="A question, for a Janus-Pro model.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(
-        "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model",
-        help="At most.")] = None,
-    temperature: Annotated[float, typer.Option(
-        "--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")] = 0.0,
-    top_p: Annotated[float, typer.Option(
-        "--top-p", min=0.0, max=1.0,
-        help="Draw among the likeliest tokens that hold this share of the probability.")] = 1.0,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt", "-p", metavar="TEXT", show_default=False, help="A question, for a Janus-Pro model."
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model", help="At most."
+        ),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")
+    ] = 0.0,
+    top_p: Annotated[
+        float,
+        typer.Option(
+            "--top-p",
+            min=0.0,
+            max=1.0,
+            help="Draw among the likeliest tokens that hold this share of the probability.",
+        ),
+    ] = 1.0,
     beams: opt.Beams = None,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same answer.")] = 0,
     device: opt.DeviceChoice = Device.auto,
@@ -82,8 +100,9 @@ def _shown(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> It
             yield pipeline.shown(_read(name), id=shown)
 
 
-def _ask(names: Sequence[str], question: str, pipeline: "Pipeline", options: "GenerateOptions",
-         as_json: bool) -> None:
+def _ask(
+    names: Sequence[str], question: str, pipeline: "Pipeline", options: "GenerateOptions", as_json: bool
+) -> None:
     """The answer to one question about all pictures, as it is made; as JSON when it is whole."""
     pieces = pipeline.describe([_read(name) for name in names], question, options)
     if as_json:

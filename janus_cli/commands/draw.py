@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 
 def draw(
-    prompts: Annotated[list[str] | None, typer.Argument(
-        metavar="PROMPT", show_default=False, help="What to draw.")] = None,
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
+    ] = None,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
     size: opt.Size = None,
@@ -39,12 +40,19 @@ def draw(
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    output: Annotated[str, typer.Option(
-        "--output", "-o", metavar="TEMPLATE",
-        help="A name in .png .jpg .webp, with {prompt} {seed} {index} {id}, a folder/, or - for "
-             "standard output.")] = "{prompt}.png",
-    stdin: Annotated[bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")]
-    = False,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="TEMPLATE",
+            help="A name in .png .jpg .webp, with {prompt} {seed} {index} {id}, a folder/, or - for "
+            "standard output.",
+        ),
+    ] = "{prompt}.png",
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")
+    ] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
@@ -76,14 +84,16 @@ def draw(
     pipeline = loader.named()
     if stdin and sys.stdin is not None and sys.stdin.isatty():
         batch_size = 1  # someone is typing: answer each line
-    options = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size,
-                          size=size)
+    options = DrawOptions(
+        number, seed, cfg_scale, temperature, top_k, top_p, steps, scale, batch_size, size=size
+    )
     if (page := page_for(pipeline.model, size)) and (said := limits_of(pipeline.model, page)):
         talk(f"--size {size}: {said}")
     chosen, done = pipeline.generate_options(options), 0
     with token_bar(quiet or watcher.paints) as (rate, count), watcher.begin(pipeline, options, rate):
-        given = usable(chain(prompts or [], read_texts(True, failures) if stdin else ()), pipeline, chosen,
-                       failures)
+        given = usable(
+            chain(prompts or [], read_texts(True, failures) if stdin else ()), pipeline, chosen, failures
+        )
         for record in pipeline.draw(given, options, count, watch=watcher.part if watcher.watches else None):
             with failures.item(shortened(record.prompt)):
                 picture = cast("np.ndarray", pipeline.decode(record))
@@ -102,9 +112,11 @@ def draw(
     failures.finish(done)
 
 
-def usable(prompts: Iterable[str | None], pipeline: "Pipeline", options: "GenerateOptions",
-           failures: Failures) -> Iterator[str | None]:
+def usable(
+    prompts: Iterable[str | None], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
+) -> Iterator[str | None]:
     """The prompts that the model takes, None for others, which are counted; empty lines are passed over."""
+
     def check(prompt: str) -> None:
         pipeline.check_prompt(pipeline.tokenize(prompt), options)
 
@@ -125,5 +137,12 @@ def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_jso
 
     known: dict[str, Any] = json.loads(parameters(record)["janus"])
     words: dict[str, Any] = {w: known[w] for w in ("model", "seed", "index", "tokens") if w in known}
-    put_json({"path": name, "prompt": record.prompt, **words, "device": pipeline.device,
-              "seconds": round(rate.seconds, 3)})
+    put_json(
+        {
+            "path": name,
+            "prompt": record.prompt,
+            **words,
+            "device": pipeline.device,
+            "seconds": round(rate.seconds, 3),
+        }
+    )

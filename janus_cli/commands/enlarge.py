@@ -29,8 +29,17 @@ def is_checkpoint(model: str) -> bool:
     return Path(model).is_file() or (Path(model).suffix.lower() in CHECKPOINTS and not Path(model).is_dir())
 
 
-def enlarge(inputs: Sequence[str], model: str, scale: int | None, tile: int | None, device: Device,
-            dtype: Dtype, output: str | None, force: bool, quiet: bool) -> None:
+def enlarge(
+    inputs: Sequence[str],
+    model: str,
+    scale: int | None,
+    tile: int | None,
+    device: Device,
+    dtype: Dtype,
+    output: str | None,
+    force: bool,
+    quiet: bool,
+) -> None:
     """Enlarge every input; into pictures where `output` is a picture's name, else into records."""
     talk, failures = Talk(quiet), Failures()
     names = expand(inputs, (*PICTURES, *_RECORDS)) or ["-"]
@@ -51,8 +60,9 @@ def enlarge(inputs: Sequence[str], model: str, scale: int | None, tile: int | No
     failures.finish(done)
 
 
-def _load(model: str, scale: int | None, tile: int | None, device: Device, dtype: Dtype,
-          talk: Talk) -> "SuperResolution":
+def _load(
+    model: str, scale: int | None, tile: int | None, device: Device, dtype: Dtype, talk: Talk
+) -> "SuperResolution":
     import torch
 
     from janus_cli.checkpoint import read_state
@@ -69,13 +79,16 @@ def _load(model: str, scale: int | None, tile: int | None, device: Device, dtype
     words = "bf16" if dtype is Dtype.bf16 else "fp32"
     talk(f"{net.architecture} x{net.scale}, device {where}, {words}, {tiles}")
     if net.whole and work.tile:
-        talk(f"{net.architecture} may show seams between tiles of large pictures: --tile 0 has none, "
-             "and needs more memory")
+        talk(
+            f"{net.architecture} may show seams between tiles of large pictures: --tile 0 has none, "
+            "and needs more memory"
+        )
     return work
 
 
-def _records(pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures,
-             quiet: bool) -> "Iterator[Record]":
+def _records(
+    pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
+) -> "Iterator[Record]":
     for name, picture in pictures:
         with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
             yield work.record(picture, work.rows(picture, progress))

@@ -19,17 +19,29 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The model to examine.")] = zoo.DEFAULT,
     as_json: opt.Json = False,
-    gallery: Annotated[Path | None, typer.Option(
-        "--gallery", metavar="FILE", show_default=False, help="Write a contact sheet (PNG).")] = None,
-    write_card: Annotated[bool, typer.Option(
-        "--write-card", help="Put the table into the model's README.md.")] = False,
-    everything: Annotated[bool, typer.Option(
-        "--all", help="Every direction of an any-to-any model, and its codec.")] = False,
-    album: Annotated[Path | None, typer.Option(
-        "--album", metavar="FILE", show_default=False,
-        help="With --all: write a sheet of what it sees, hears, draws and says (PNG).")] = None,
-    limit: Annotated[int | None, typer.Option(
-        "--limit", metavar="N", show_default=False, help="Only N questions of each kind.")] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", metavar="FILE", show_default=False, help="Write a contact sheet (PNG)."),
+    ] = None,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Put the table into the model's README.md.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every direction of an any-to-any model, and its codec.")
+    ] = False,
+    album: Annotated[
+        Path | None,
+        typer.Option(
+            "--album",
+            metavar="FILE",
+            show_default=False,
+            help="With --all: write a sheet of what it sees, hears, draws and says (PNG).",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", show_default=False, help="Only N questions of each kind."),
+    ] = None,
     seed: opt.Seed = 0,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
     device: opt.DeviceChoice = Device.auto,
@@ -45,9 +57,18 @@ def evaluate(
     talk = Talk(quiet)
     talk(f"device {chosen}")
     with _progress(quiet) as progress:
-        report = evaluate(model, data=Path(data), limit=limit, seed=seed, gallery=gallery, device=chosen,
-                          write_card=write_card, everything=everything or album is not None, album=album,
-                          progress=progress)
+        report = evaluate(
+            model,
+            data=Path(data),
+            limit=limit,
+            seed=seed,
+            gallery=gallery,
+            device=chosen,
+            write_card=write_card,
+            everything=everything or album is not None,
+            album=album,
+            progress=progress,
+        )
     if as_json:
         put_json(report)
     else:

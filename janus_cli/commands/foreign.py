@@ -54,16 +54,31 @@ class PluginGroup(TyperGroup):
 
 def command_of(plugin: Modality) -> Any:
     """The command `janus tokenize NAME` of a plugin."""
-    def run(inputs: list[str] | None = None, output: str | None = None, force: bool = False,
-            quiet: bool = False, **given: Any) -> None:
+
+    def run(
+        inputs: list[str] | None = None,
+        output: str | None = None,
+        force: bool = False,
+        quiet: bool = False,
+        **given: Any,
+    ) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures()
         names = expand(inputs or ["-"], plugin.suffixes)
         write_all(_records(names, plugin, options, failures), output, force, failures)
 
     parameters = [
-        _parameter("inputs", Annotated[list[str] | None, typer.Argument(
-            metavar="FILE|DIR|-", show_default=False, help="Files, folders of them, or standard input.")]),
+        _parameter(
+            "inputs",
+            Annotated[
+                list[str] | None,
+                typer.Argument(
+                    metavar="FILE|DIR|-",
+                    show_default=False,
+                    help="Files, folders of them, or standard input.",
+                ),
+            ],
+        ),
         *(_parameter(_word(option), _annotation(option), option.default) for option in plugin.options),
         _parameter("output", opt.Output),
         _parameter("force", opt.Force, False),
@@ -87,12 +102,17 @@ def _annotation(option: Option) -> Any:
     """The typer declaration of an option."""
     kind: Any = option.kind if option.default is not None else option.kind | None
     flag = f"--{option.name}"
-    return Annotated[kind, typer.Option(flag, help=option.help, callback=_chosen(option),
-                                        show_default=option.default is not None)]
+    return Annotated[
+        kind,
+        typer.Option(
+            flag, help=option.help, callback=_chosen(option), show_default=option.default is not None
+        ),
+    ]
 
 
 def _chosen(option: Option) -> Callable[[Any], Any]:
     """A check that a value is among the option's choices."""
+
     def check(value: Any) -> Any:
         if option.choices and value is not None and value not in option.choices:
             known = ", ".join(map(str, option.choices))
@@ -102,8 +122,9 @@ def _chosen(option: Option) -> Callable[[Any], Any]:
     return check
 
 
-def _records(names: Sequence[str], plugin: Modality, options: dict[str, Any],
-             failures: Failures) -> "Iterator[Record]":
+def _records(
+    names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
+) -> "Iterator[Record]":
     from janus_cli.extension import tokenize
     from janus_cli.files import read_bytes
 
@@ -111,5 +132,11 @@ def _records(names: Sequence[str], plugin: Modality, options: dict[str, Any],
         shown, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
         with failures.item(shown):
             data = read_bytes(place, shown)
-            yield tokenize(plugin, data, shown, options, id=id_of(shown),
-                           source="" if name == "-" else as_text(Path(name).name))
+            yield tokenize(
+                plugin,
+                data,
+                shown,
+                options,
+                id=id_of(shown),
+                source="" if name == "-" else as_text(Path(name).name),
+            )

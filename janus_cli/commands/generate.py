@@ -40,18 +40,35 @@ def generate(
     seed: opt.Seed = 0,
     size: opt.Size = None,
     cfg_scale: opt.CfgScale = None,
-    temperature: Annotated[float | None, typer.Option(
-        "--temperature", min=0.0, show_default="the model's; 0 for a text",
-        help="0 = always the likeliest token, or the likeliest text of --beams tries.")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            min=0.0,
+            show_default="the model's; 0 for a text",
+            help="0 = always the likeliest token, or the likeliest text of --beams tries.",
+        ),
+    ] = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    max_tokens: Annotated[int | None, typer.Option(
-        "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model",
-        help="At most, of a text.")] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-tokens",
+            min=1,
+            metavar="N",
+            show_default="64; 512 of a Janus-Pro model",
+            help="At most, of a text.",
+        ),
+    ] = None,
     seconds: opt.Seconds = None,
-    through_words: Annotated[bool, typer.Option(
-        "--through-words/--direct", help="Whether a prompt without text is put into words first, which "
-        "then stay in the record.")] = True,
+    through_words: Annotated[
+        bool,
+        typer.Option(
+            "--through-words/--direct",
+            help="Whether a prompt without text is put into words first, which then stay in the record.",
+        ),
+    ] = True,
     beams: opt.Beams = None,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
@@ -78,8 +95,18 @@ def generate(
     if to is not Target.image and stream:
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
     check_parts(stream, output)
-    given = DrawOptions(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size,
-                        through_words=through_words, size=size, beams=beams)
+    given = DrawOptions(
+        number,
+        seed,
+        cfg_scale,
+        temperature,
+        top_k,
+        top_p,
+        batch_size=batch_size,
+        through_words=through_words,
+        size=size,
+        beams=beams,
+    )
 
     talk, failures = Talk(quiet), Failures()
 
@@ -110,20 +137,31 @@ def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record
     parts = list(records)
     if failures.count or not parts:
         raise RecordError("a part of the prompt is missing: nothing is generated from the rest")
-    yield Record(tuple(s for r in parts for s in r.segments), parts[0].id,
-                 tuple(step for r in parts for step in r.made_by))
+    yield Record(
+        tuple(s for r in parts for s in r.segments),
+        parts[0].id,
+        tuple(step for r in parts for step in r.made_by),
+    )
 
 
-def _generated(loader: Loader, records: Iterator["Record"], complete: "Complete", laid_out: "LaidOut",
-               failures: Failures, count: Callable[[int], None], stream: bool) -> Iterator["Record"]:
+def _generated(
+    loader: Loader,
+    records: Iterator["Record"],
+    complete: "Complete",
+    laid_out: "LaidOut",
+    failures: Failures,
+    count: Callable[[int], None],
+    stream: bool,
+) -> Iterator["Record"]:
     for pipeline, group in loader.grouped(records, failures):
         chosen, page = complete(pipeline.model), laid_out(pipeline.model)
         made = pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count, stream)
         yield from pipeline.lay_out(made, page)
 
 
-def _usable(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions",
-            failures: Failures) -> Iterator["Record | None"]:
+def _usable(
+    records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
+) -> Iterator["Record | None"]:
     """The records that can be prompts; None, counted as a failure, for each of the others."""
     for record in records:
         yield record if failures.passed("", pipeline.check_prompt, record, options) else None

@@ -19,15 +19,31 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
-_SOUNDS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"FORM", b".snd", b"caff",
-           b"riff", b"RF64")
+_SOUNDS = (
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"\xff\xf2",
+    b"FORM",
+    b".snd",
+    b"caff",
+    b"riff",
+    b"RF64",
+)
 _SEEN = {"modality", "shape", "dtype", "range", "seconds"}  # facts that no metadata can gainsay
 
 
 def info(
-    inputs: Annotated[list[str] | None, typer.Argument(
-        metavar="FILE|DIR|MODEL|-", show_default=False,
-        help="Token files, folders or shards, pictures, sounds, models; standard input if none.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|DIR|MODEL|-",
+            show_default=False,
+            help="Token files, folders or shards, pictures, sounds, models; standard input if none.",
+        ),
+    ] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Look inside.
@@ -90,8 +106,11 @@ def _begins_as(path: Path) -> Callable[[Path], dict[str, Any]] | None:
 
 def describe_record(record: "Record") -> dict[str, Any]:
     """A record's name, segments and history."""
-    facts: dict[str, Any] = {"id": record.id, "segments": [describe_segment(s) for s in record.segments],
-                             "made_by": list(record.made_by)}
+    facts: dict[str, Any] = {
+        "id": record.id,
+        "segments": [describe_segment(s) for s in record.segments],
+        "made_by": list(record.made_by),
+    }
     if record.part:
         facts["part"] = {"index": record.part.index, "last": record.part.last, "rows": list(record.part.rows)}
     return facts
@@ -99,8 +118,11 @@ def describe_record(record: "Record") -> dict[str, Any]:
 
 def describe_segment(segment: "Segment") -> dict[str, Any]:
     """A segment's modality, shape, dtype, range of values and metadata, whatever those hold."""
-    facts: dict[str, Any] = {"modality": segment.modality, "shape": list(segment.data.shape),
-                             "dtype": str(segment.data.dtype)}
+    facts: dict[str, Any] = {
+        "modality": segment.modality,
+        "shape": list(segment.data.shape),
+        "dtype": str(segment.data.dtype),
+    }
     if segment.data.size:
         facts["range"] = [segment.data.min().item(), segment.data.max().item()]
     facts |= {word: value for word, value in segment.info.items() if word not in _SEEN}
@@ -124,8 +146,13 @@ def describe_picture(path: Path) -> dict[str, Any]:
     from janus_cli.media import read_image, read_image_metadata
 
     height, width = read_image(path, str(path)).shape[:2]
-    return {**_made(path, read_image_metadata(path)), "kind": "picture", "file": str(path), "width": width,
-            "height": height}
+    return {
+        **_made(path, read_image_metadata(path)),
+        "kind": "picture",
+        "file": str(path),
+        "width": width,
+        "height": height,
+    }
 
 
 def describe_sound(path: Path) -> dict[str, Any]:
@@ -133,9 +160,16 @@ def describe_sound(path: Path) -> dict[str, Any]:
     from janus_cli.sound import read_comment
 
     sound, kind, texts = read_comment(path, str(path))
-    return {**_made(path, texts), "kind": "sound", "file": str(path), "format": kind,
-            "seconds": sound.seconds, "sample_rate": sound.sample_rate, "channels": sound.channels,
-            "num_samples": sound.num_samples}
+    return {
+        **_made(path, texts),
+        "kind": "sound",
+        "file": str(path),
+        "format": kind,
+        "seconds": sound.seconds,
+        "sample_rate": sound.sample_rate,
+        "channels": sound.channels,
+        "num_samples": sound.num_samples,
+    }
 
 
 def _made(path: Path, texts: dict[str, str]) -> dict[str, Any]:
@@ -171,13 +205,22 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
             parts[component] = {"missing": file.name}
             continue
         tensors = zoo.read_header(file).values()
-        parts[component] = {"parameters": sum(t.size for t in tensors), "bytes": file.stat().st_size,
-                            "dtype": "+".join(sorted({t.dtype for t in tensors}))}
+        parts[component] = {
+            "parameters": sum(t.size for t in tensors),
+            "bytes": file.stat().st_size,
+            "dtype": "+".join(sorted({t.dtype for t in tensors})),
+        }
     have = [p for p in parts.values() if "parameters" in p]
     facts: dict[str, Any] = {
-        "kind": "model", "name": place.name, "path": str(model.path), "type": model.config.model_type,
-        "parameters": sum(p["parameters"] for p in have), "bytes": sum(p["bytes"] for p in have),
-        "components": parts, "grid": list(model.config.generation.grid)}
+        "kind": "model",
+        "name": place.name,
+        "path": str(model.path),
+        "type": model.config.model_type,
+        "parameters": sum(p["parameters"] for p in have),
+        "bytes": sum(p["bytes"] for p in have),
+        "components": parts,
+        "grid": list(model.config.generation.grid),
+    }
     if (model.path / "tokenizer.json").is_file():
         facts["text_fingerprint"] = model.text_fingerprint
     if "parameters" in parts.get("dvae", {}):
@@ -197,8 +240,9 @@ def put_table(facts: dict[str, Any]) -> None:
 
 def table(facts: dict[str, Any]) -> list[str]:
     """The lines that show `facts` to a person."""
-    return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines,
-            "model": _model_lines}[facts["kind"]](facts)
+    return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines, "model": _model_lines}[
+        facts["kind"]
+    ](facts)
 
 
 def columns(rows: list[list[str]]) -> list[str]:
@@ -213,21 +257,38 @@ def _record_lines(facts: dict[str, Any]) -> list[str]:
     rows = [["", "modality", "shape", "dtype", "values", "tokenizer", "fingerprint"]]
     for i, s in enumerate(facts["segments"]):
         values = "..".join(f"{v:g}" if isinstance(v, float) else str(v) for v in s.get("range", []))
-        rows.append([str(i), s["modality"], "x".join(map(str, s["shape"])), s["dtype"], values,
-                     str(s.get("tokenizer", "")), str(s.get("fingerprint", ""))[:12]])
+        rows.append(
+            [
+                str(i),
+                s["modality"],
+                "x".join(map(str, s["shape"])),
+                s["dtype"],
+                values,
+                str(s.get("tokenizer", "")),
+                str(s.get("fingerprint", ""))[:12],
+            ]
+        )
     heard = [[str(i), *_heard(s)] for i, s in enumerate(facts["segments"]) if "seconds" in s]
-    told = [[str(i), *_told(s)] for i, s in enumerate(facts["segments"])
-            if s["modality"] not in plugins.BUILT_IN]
-    return [f"{place}  record {facts['number']}  id {facts['id']!r}{part}", *columns(rows),
-            *(columns(heard) if heard else []), *(f"  {'  '.join(cells)}" for cells in told),
-            *_history(facts["made_by"])]
+    told = [
+        [str(i), *_told(s)] for i, s in enumerate(facts["segments"]) if s["modality"] not in plugins.BUILT_IN
+    ]
+    return [
+        f"{place}  record {facts['number']}  id {facts['id']!r}{part}",
+        *columns(rows),
+        *(columns(heard) if heard else []),
+        *(f"  {'  '.join(cells)}" for cells in told),
+        *_history(facts["made_by"]),
+    ]
 
 
 def _told(segment: dict[str, Any]) -> list[str]:
     """What a plugin says of its segment."""
     elsewhere = _SEEN | {"tokenizer", "fingerprint"}
-    return [f"{word}={json.dumps(value, ensure_ascii=False)}" for word, value in segment.items()
-            if word not in elsewhere]
+    return [
+        f"{word}={json.dumps(value, ensure_ascii=False)}"
+        for word, value in segment.items()
+        if word not in elsewhere
+    ]
 
 
 def _heard(segment: dict[str, Any]) -> list[str]:
@@ -240,16 +301,25 @@ def _heard(segment: dict[str, Any]) -> list[str]:
 
 
 def _history(made_by: list[dict[str, Any]]) -> list[str]:
-    rows = [[str(step.get("stage", "?")),
-             " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.items() if k != "stage")]
-            for step in made_by]
+    rows = [
+        [
+            str(step.get("stage", "?")),
+            " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.items() if k != "stage"),
+        ]
+        for step in made_by
+    ]
     return columns(rows) if rows else []
 
 
 def _media_lines(facts: dict[str, Any]) -> list[str]:
-    what = f"picture {facts['width']}x{facts['height']}" if facts["kind"] == "picture" else \
-        (f"sound {facts['seconds']:.2f} s  {facts['sample_rate']} Hz  {facts['channels']} channels  "
-         f"{facts['format']}")
+    what = (
+        f"picture {facts['width']}x{facts['height']}"
+        if facts["kind"] == "picture"
+        else (
+            f"sound {facts['seconds']:.2f} s  {facts['sample_rate']} Hz  {facts['channels']} channels  "
+            f"{facts['format']}"
+        )
+    )
     lines = [f"{facts['file']}  {what}"]
     words = ("prompt", "model", "seed", "index", "tokens", "version")
     rows = [[word, str(facts[word])] for word in words if word in facts]
@@ -260,19 +330,30 @@ def _media_lines(facts: dict[str, Any]) -> list[str]:
 def _model_lines(facts: dict[str, Any]) -> list[str]:
     rows = [["component", "parameters", "bytes", "dtype"]]
     for name, part in facts["components"].items():
-        rows.append([name, f"{part['parameters']:,}", f"{part['bytes']:,}", part["dtype"]]
-                    if "parameters" in part else [name, f"missing: {part['missing']}", "", ""])
+        rows.append(
+            [name, f"{part['parameters']:,}", f"{part['bytes']:,}", part["dtype"]]
+            if "parameters" in part
+            else [name, f"missing: {part['missing']}", "", ""]
+        )
     rows.append(["together", f"{facts['parameters']:,}", f"{facts['bytes']:,}", ""])
     lines = [f"{facts['name']}  model at {facts['path']}", *columns(rows)]
     if "problem" in facts:
         lines = [lines[0], f"  {facts['problem']}"]
     if "files" in facts:
         lines += columns([["file", "bytes", "digest"], *file_lines(facts)])
-    prints = [[word.replace("_", " "), facts[word]] for word in
-              ("text_fingerprint", "codebook_fingerprint", "codec_fingerprint") if word in facts]
+    prints = [
+        [word.replace("_", " "), facts[word]]
+        for word in ("text_fingerprint", "codebook_fingerprint", "codec_fingerprint")
+        if word in facts
+    ]
     grid = [["picture tokens", "x".join(map(str, facts["grid"]))]] if "grid" in facts else []
     if sound := facts.get("sound"):
-        grid.append(["sound tokens", f"{sound['codebooks']} codebooks of {sound['codebook_size']}, "
-                     f"{sound['frame_rate']:g} frames/s, {sound['sample_rate']} Hz, "
-                     f"{sound['channels']} channels"])
+        grid.append(
+            [
+                "sound tokens",
+                f"{sound['codebooks']} codebooks of {sound['codebook_size']}, "
+                f"{sound['frame_rate']:g} frames/s, {sound['sample_rate']} Hz, "
+                f"{sound['channels']} channels",
+            ]
+        )
     return lines + (columns(grid + prints) if grid + prints else [])

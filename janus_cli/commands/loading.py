@@ -54,8 +54,12 @@ class Loader:
         """The model whose tokens `record` holds. Raises ModelError where it is not here."""
         return self.named(self._model or model_of(record))
 
-    def each(self, records: Iterable["Record"], failures: Failures,
-             begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]]) -> Iterator["Record"]:
+    def each(
+        self,
+        records: Iterable["Record"],
+        failures: Failures,
+        begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]],
+    ) -> Iterator["Record"]:
         """What each model's stage makes of its records, one at a time; those that fail are counted.
 
         `begin` gives the stage of a model, which may keep parts of a record until the others come. Where one
@@ -79,9 +83,13 @@ class Loader:
             if failures.count > before and not is_whole(record):
                 failed.add(result)
 
-    def grouped(self, records: Iterable["Record"], failures: Failures,
-                ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
+    def grouped(
+        self,
+        records: Iterable["Record"],
+        failures: Failures,
+    ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
         """Runs of records that use the same model, with it; those whose model is not here are counted."""
+
         def placed() -> Iterator[tuple[Pipeline, "Record"]]:
             for record in records:
                 with failures.item():
@@ -104,7 +112,9 @@ def model_of(record: "Record") -> str | None:
             try:
                 zoo.find(name)
             except ModelError:
-                raise ModelError(f"the record was made by model {name!r}, which is not here: "
-                                 "choose one with --model NAME or --model FOLDER") from None
+                raise ModelError(
+                    f"the record was made by model {name!r}, which is not here: "
+                    "choose one with --model NAME or --model FOLDER"
+                ) from None
             return name
     return None

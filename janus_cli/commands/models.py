@@ -43,22 +43,31 @@ def _print_models(found: list[dict[str, Any]]) -> None:
     for facts in found:
         have = [name for name, part in facts["components"].items() if "parameters" in part]
         have += ["(incomplete)"] * bool("problem" in facts or facts.get("missing"))
-        rows.append([facts["name"], f"{facts['parameters']:,}", f"{facts['bytes'] / 1e6:.1f}",
-                     " ".join(have) or "none", facts["path"]])
+        rows.append(
+            [
+                facts["name"],
+                f"{facts['parameters']:,}",
+                f"{facts['bytes'] / 1e6:.1f}",
+                " ".join(have) or "none",
+                facts["path"],
+            ]
+        )
     put("\n".join(visible(line.removeprefix("  ")) for line in columns(rows)))
 
 
 @app.command("show")
-def show(model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT,
-         as_json: opt.Json = False) -> None:
+def show(
+    model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT, as_json: opt.Json = False
+) -> None:
     """One model's components, sizes and fingerprints."""
     facts = describe_model(zoo.locate(model))
     (put_json if as_json else put_table)(facts)
 
 
 @app.command("verify")
-def verify(models: Annotated[list[str] | None, typer.Argument(metavar="MODEL")] = None,
-           as_json: opt.Json = False) -> None:
+def verify(
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL")] = None, as_json: opt.Json = False
+) -> None:
     """Check every file and tensor; name what is missing or does not fit."""
     failures = Failures()
     done = 0
@@ -104,8 +113,11 @@ def _check(model: zoo.Model, component: str) -> str:
     from janus_cli import weights
     from janus_cli.pipeline import Pipeline
 
-    module: torch.nn.Module = Pipeline(model).codec if component == "codec" \
+    module: torch.nn.Module = (
+        Pipeline(model).codec
+        if component == "codec"
         else weights.load(_build(model, component), model.file(component))
+    )
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
 
@@ -117,8 +129,13 @@ def _build(model: zoo.Model, component: str) -> Any:
     from janus_cli.nets.refiner import Refiner
     from janus_cli.nets.siglip import VisionTower
 
-    nets: dict[str, Any] = {"dvae": DVAE, "vision": VisionTower, "decoder": Decoder, "refiner": Refiner,
-                            "judge": Judge}
+    nets: dict[str, Any] = {
+        "dvae": DVAE,
+        "vision": VisionTower,
+        "decoder": Decoder,
+        "refiner": Refiner,
+        "judge": Judge,
+    }
     return nets[component](getattr(model.config, component))
 
 
@@ -130,10 +147,14 @@ class Stored(StrEnum):
 
 
 @app.command("pull")
-def pull(name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
-         revision: Annotated[str | None, typer.Option(
-             "--revision", metavar="REV", show_default="main", help="Branch, tag or commit.")] = None,
-         quiet: opt.Quiet = False) -> None:
+def pull(
+    name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", metavar="REV", show_default="main", help="Branch, tag or commit."),
+    ] = None,
+    quiet: opt.Quiet = False,
+) -> None:
     """Fetch a model from the Hugging Face hub into the cache that its tools share; run it again to go on.
 
     janus models pull deepseek-ai/Janus-Pro-1B
@@ -150,8 +171,12 @@ def pull(name: Annotated[str, typer.Argument(metavar="ORG/NAME")],
 def import_model(
     model: Annotated[str, typer.Argument(metavar="MODEL|FILE", help="A name, folder, or weight file.")],
     dtype: Annotated[Stored | None, typer.Option("--dtype", show_default="as stored")] = None,
-    output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="DIR", show_default="NAME-safetensors", help="The new folder.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", show_default="NAME-safetensors", help="The new folder."
+        ),
+    ] = None,
     quiet: opt.Quiet = False,
 ) -> None:
     """Turn a published checkpoint's .bin files into safetensors, once: they load faster and run no code.
@@ -167,8 +192,10 @@ def import_model(
     kinds = {Stored.bf16: torch.bfloat16, Stored.fp32: torch.float32}
     with byte_bar("writing", quiet) as progress:
         files = convert(place.path, target, kinds[dtype] if dtype else None, progress)
-    Talk(quiet)(f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e9:.2f} GB: "
-                f"use them with --model {target}")
+    Talk(quiet)(
+        f"{len(files)} files, {sum(f.stat().st_size for f in files) / 1e9:.2f} GB: "
+        f"use them with --model {target}"
+    )
     put(str(target))
 
 

@@ -87,8 +87,10 @@ class Outputs:
         more = _kind(record)
         if self._held and (self._held != more or more not in ("text", "sound")):
             other = f"another {more}" if more == self._held else f"a {more}"
-            raise OutputError(f"standard output holds a {self._held}, which {other} cannot follow: "
-                              "use -o to write a file each")
+            raise OutputError(
+                f"standard output holds a {self._held}, which {other} cannot follow: "
+                "use -o to write a file each"
+            )
 
     def write(self, record: "Record", media: "Media") -> str:
         """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
@@ -100,10 +102,20 @@ class Outputs:
                 _to_stdout(record, media.whole() if are_rows(media) else media)
             self._held = _kind(record)
             return "-"
-        default = media.suffix if isinstance(media, Foreign) else ".txt" if isinstance(media, str) else \
-            ".wav" if is_sound(media) else ".png"
-        template = str(Path(self._template) / f"{_folder_name(record)}{default}") if self._is_folder \
+        default = (
+            media.suffix
+            if isinstance(media, Foreign)
+            else ".txt"
+            if isinstance(media, str)
+            else ".wav"
+            if is_sound(media)
+            else ".png"
+        )
+        template = (
+            str(Path(self._template) / f"{_folder_name(record)}{default}")
+            if self._is_folder
             else self._template
+        )
         path = Path(fill(template, record, len(self._written)))
         if is_sound(media):
             written = write_sound(record, media, self._place(path), self._force)
@@ -161,8 +173,9 @@ def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) ->
     suffix = path.suffix.lower()
     if isinstance(media, Foreign):
         if suffix not in media.writers:
-            raise MediaError(f"{path}: the record holds {media.modality}: use a name in "
-                             f"{', '.join(media.writers)}")
+            raise MediaError(
+                f"{path}: the record holds {media.modality}: use a name in {', '.join(media.writers)}"
+            )
         return media.writers[suffix]()
     if isinstance(media, str):
         if suffix != ".txt":
@@ -213,8 +226,12 @@ def fill(template: str, record: "Record", count: int) -> str:
     steps = [step for step in record.made_by if step.get("stage") == "generate"]
     made = steps[-1] if steps else {}
     id = slug(record.id) or str(count)
-    values = {"prompt": slug(record.prompt) or id, "id": id, "seed": made.get("seed", 0),
-              "index": made.get("index", count)}
+    values = {
+        "prompt": slug(record.prompt) or id,
+        "id": id,
+        "seed": made.get("seed", 0),
+        "index": made.get("index", count),
+    }
     return template.format_map(values)
 
 

@@ -32,8 +32,9 @@ _SHARE = 4  # and that many times what one painting takes, so that it does not s
 class Preview:
     """Paints canvases as they change. Once it is closed the terminal is as it was."""
 
-    def __init__(self, protocol: Protocol, rate: Rate,
-                 clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, protocol: Protocol, rate: Rate, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._protocol, self._rate, self._clock = protocol, rate, clock
         self._block: dict[object, Canvas] = {}
         self._prompts: list[str] = []
@@ -107,8 +108,9 @@ class Preview:
 class _Painting:
     """A block of pictures as rich prints it: its lines, then one of words."""
 
-    def __init__(self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str,
-                 image_id: int) -> None:
+    def __init__(
+        self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str, image_id: int
+    ) -> None:
         from janus_cli import media, terminal_image
 
         self._caption = caption

@@ -114,8 +114,10 @@ class StandardOutput:
         assert self._writer is not None
         ours, theirs = ((s.sample_rate, s.channels) for s in (self._writer, sound))
         if ours != theirs:
-            raise MediaError(f"{theirs[0]} Hz in {theirs[1]} channels cannot follow {ours[0]} Hz in "
-                             f"{ours[1]} in one WAV: use -o to write a file each")
+            raise MediaError(
+                f"{theirs[0]} Hz in {theirs[1]} channels cannot follow {ours[0]} Hz in "
+                f"{ours[1]} in one WAV: use -o to write a file each"
+            )
         for piece in sound.pieces:
             self._writer.write(piece)
             self._samples += piece.shape[1]

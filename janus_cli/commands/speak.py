@@ -21,20 +21,28 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 def speak(
-    texts: Annotated[list[str] | None, typer.Argument(
-        metavar="TEXT", show_default=False, help="What to say.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="TEXT", show_default=False, help="What to say.")
+    ] = None,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     seconds: opt.Seconds = None,
-    output: Annotated[str, typer.Option(
-        "--output", "-o", metavar="TEMPLATE",
-        help="A name in .wav .flac .ogg, with {prompt} {seed} {index} {id}, a folder/, or - for "
-             "standard output.")] = "{prompt}.wav",
-    stdin: Annotated[bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")]
-    = False,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="TEMPLATE",
+            help="A name in .wav .flac .ogg, with {prompt} {seed} {index} {id}, a folder/, or - for "
+            "standard output.",
+        ),
+    ] = "{prompt}.wav",
+    stdin: Annotated[
+        bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")
+    ] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.SENSES,
     device: opt.DeviceChoice = Device.auto,

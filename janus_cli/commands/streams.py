@@ -71,14 +71,16 @@ def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
     return found
 
 
-def read_records(inputs: Sequence[str], failures: Failures, command: str,
-                 parts: bool = False) -> Iterator["Record"]:
+def read_records(
+    inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
+) -> Iterator["Record"]:
     """What `named_records` reads, without the names."""
     return (record for _, record in named_records(inputs, failures, command, parts))
 
 
-def named_records(inputs: Sequence[str], failures: Failures, command: str,
-                  parts: bool = False) -> Iterator[tuple[str, "Record"]]:
+def named_records(
+    inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
+) -> Iterator[tuple[str, "Record"]]:
     """The records of files, folders and shards one after another; of stdin for "-" or no input.
 
     Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is

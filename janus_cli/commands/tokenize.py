@@ -23,20 +23,35 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 
-app = typer.Typer(cls=PluginGroup, rich_markup_mode=None, no_args_is_help=True,
-                  help="Text, pictures, sounds and what plugins know to tokens.")
+app = typer.Typer(
+    cls=PluginGroup,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Text, pictures, sounds and what plugins know to tokens.",
+)
 
 
 @app.command("text")
 def text(
-    texts: Annotated[list[str] | None, typer.Argument(
-        metavar="TEXT|-", show_default=False,
-        help="One record each; standard input if none or -, less its last newline.")] = None,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT|-",
+            show_default=False,
+            help="One record each; standard input if none or -, less its last newline.",
+        ),
+    ] = None,
     lines: Annotated[bool, typer.Option("--lines", help="Standard input has one text a line.")] = False,
     model: opt.NewModelName = zoo.DEFAULT,
-    tokenizer: Annotated[str | None, typer.Option(
-        "--tokenizer", metavar="FILE", show_default=False,
-        help="Use this tokenizer.json instead of the model's.")] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="FILE",
+            show_default=False,
+            help="Use this tokenizer.json instead of the model's.",
+        ),
+    ] = None,
     output: opt.Output = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,  # as every filter has it; here there is nothing to say but errors
@@ -61,8 +76,9 @@ def text_tokenizer(file: str | None, model: str) -> "TextTokenizer":
     return TextTokenizer(path, path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
 
 
-def _text_records(texts: Sequence[str], lines: bool, encoder: "TextTokenizer",
-                  failures: Failures) -> Iterator["Record"]:
+def _text_records(
+    texts: Sequence[str], lines: bool, encoder: "TextTokenizer", failures: Failures
+) -> Iterator["Record"]:
     index = 0
     for argument in texts:
         for text in read_texts(lines, failures) if argument == "-" else [argument]:
@@ -89,9 +105,12 @@ def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
 
 @app.command("image")
 def image(
-    inputs: Annotated[list[str] | None, typer.Argument(
-        metavar="FILE|DIR|-", show_default=False,
-        help="Pictures, folders of them, or standard input.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|DIR|-", show_default=False, help="Pictures, folders of them, or standard input."
+        ),
+    ] = None,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
@@ -125,13 +144,26 @@ def _file(name: str) -> str:
 
 @app.command("audio")
 def audio(
-    inputs: Annotated[list[str] | None, typer.Argument(
-        metavar="FILE|DIR|-", show_default=False,
-        help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|DIR|-",
+            show_default=False,
+            help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input.",
+        ),
+    ] = None,
     model: opt.NewModelName = zoo.DEFAULT,
-    bandwidth: Annotated[float | None, typer.Option(
-        "--bandwidth", "-b", min=0.0, metavar="KBPS", show_default="all codebooks",
-        help="kbit/s of the tokens, as the codec has them: 1.5, 3, 6, 12 or 24 for encodec_24khz.")] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth",
+            "-b",
+            min=0.0,
+            metavar="KBPS",
+            show_default="all codebooks",
+            help="kbit/s of the tokens, as the codec has them: 1.5, 3, 6, 12 or 24 for encodec_24khz.",
+        ),
+    ] = None,
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
     force: opt.Force = False,
@@ -147,8 +179,9 @@ def audio(
     write_all(records, output, force, failures)
 
 
-def _audio_records(names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures,
-                   quiet: bool) -> Iterator["Record"]:
+def _audio_records(
+    names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
+) -> Iterator["Record"]:
     from janus_cli.sound import fitted, open_sound
 
     if "-" in names:
@@ -158,8 +191,12 @@ def _audio_records(names: Sequence[str], loader: Loader, bandwidth: float | None
     pipeline.check_bandwidth(bandwidth)
     for name in names:
         shown, place = source(name, _NO_SOUND)
-        with failures.item(shown), open_sound(place, shown) as sound, \
-                sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress:
+        with (
+            failures.item(shown),
+            open_sound(place, shown) as sound,
+            sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress,
+        ):
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.encode_audio(pieces, id=id_of(shown), bandwidth=bandwidth,
-                                        source=_file(name), progress=progress)
+            yield pipeline.encode_audio(
+                pieces, id=id_of(shown), bandwidth=bandwidth, source=_file(name), progress=progress
+            )

@@ -26,17 +26,28 @@ class Component(StrEnum):
 
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml; see models/pocket.")],
-    only: Annotated[Component | None, typer.Option(
-        "--only", show_default=False, help="Train this component alone.")] = None,
-    resume: Annotated[bool, typer.Option(
-        "--resume", help="Go on from the last checkpoint, exactly as if never stopped.")] = False,
-    warm: Annotated[bool, typer.Option(
-        "--warm-start", help="Begin with the weights in the model folder; codes stay as they are.")] = False,
-    out: Annotated[Path | None, typer.Option(
-        "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write.")] = None,
+    only: Annotated[
+        Component | None, typer.Option("--only", show_default=False, help="Train this component alone.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly as if never stopped.")
+    ] = False,
+    warm: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start", help="Begin with the weights in the model folder; codes stay as they are."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."
+        ),
+    ] = None,
     data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
-    runs: Annotated[str, typer.Option(
-        "--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")] = "runs",
+    runs: Annotated[
+        str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
+    ] = "runs",
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision; for GPUs.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the decoder's layers.")] = False,
     device: opt.DeviceChoice = Device.auto,
@@ -51,8 +62,9 @@ def train(
     talk = Talk(quiet)
     chosen = pick_device(device)
     talk(f"device {chosen}")
-    options = TrainOptions(only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen,
-                           bf16, compile)
+    options = TrainOptions(
+        only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen, bf16, compile
+    )
     folder = train(recipe, options, _reporter(talk), _tracker(quiet))
     talk(f"trained {folder}")
 

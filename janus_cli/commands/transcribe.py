@@ -23,14 +23,22 @@ _NO_SOUND = "name a sound (janus transcribe FILE), or pipe one in"
 
 
 def transcribe(
-    inputs: Annotated[list[str] | None, typer.Argument(
-        metavar="AUDIO|-", show_default=False,
-        help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input; a line each.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="AUDIO|-",
+            show_default=False,
+            help="WAV, FLAC, OGG, MP3 ..., folders of them, or standard input; a line each.",
+        ),
+    ] = None,
     model: opt.NewModelName = zoo.SENSES,
-    max_tokens: Annotated[int | None, typer.Option(
-        "--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text.")] = None,
-    temperature: Annotated[float, typer.Option(
-        "--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")] = 0.0,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")
+    ] = 0.0,
     beams: opt.Beams = None,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same words.")] = 0,
     device: opt.DeviceChoice = Device.auto,
@@ -51,8 +59,9 @@ def transcribe(
     say_all(_heard(names, pipeline, options, failures), pipeline, options, len(names) > 1, as_json, failures)
 
 
-def _heard(names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions",
-           failures: Failures) -> Iterator["Record"]:
+def _heard(
+    names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
+) -> Iterator["Record"]:
     """The sounds as audio tokens. What is no sound, or too long, is counted as a failure."""
     from janus_cli.sound import fitted, open_sound
 

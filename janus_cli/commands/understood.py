@@ -11,12 +11,19 @@ if TYPE_CHECKING:
     from janus_cli.stages.generate import GenerateOptions
 
 
-def say_all(records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions", named: bool,
-            as_json: bool, failures: Failures) -> None:
+def say_all(
+    records: Iterator["Record"],
+    pipeline: "Pipeline",
+    options: "GenerateOptions",
+    named: bool,
+    as_json: bool,
+    failures: Failures,
+) -> None:
     """The words for each record on standard output, one line each; `named`: after its id, as grep does.
 
     As JSON: file, text, model. Records that are no prompts are counted as failures.
     """
+
     def usable() -> Iterator["Record | None"]:
         for record in records:
             yield record if failures.passed(record.id, pipeline.check_prompt, record, options) else None

@@ -14,31 +14,69 @@ from janus_cli.errors import UsageError
 
 
 def upsample(
-    inputs: Annotated[list[str] | None, typer.Argument(
-        metavar="FILE|DIR|-", show_default=False,
-        help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if none "
-             "or -.")] = None,
-    scale: Annotated[int | None, typer.Option(
-        "--scale", show_default="what --size asked for, else the model's",
-        help="Enlargement: 1, 2 or 4; a checkpoint has its own.")] = None,
-    steps: Annotated[int | None, typer.Option(
-        "--steps", min=0, show_default="the model's", help="Denoising steps of a pass that goes on from an "
-        "enlarged picture, or from bare tokens; 0 = only enlarge.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|DIR|-",
+            show_default=False,
+            help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if none "
+            "or -.",
+        ),
+    ] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            "--scale",
+            show_default="what --size asked for, else the model's",
+            help="Enlargement: 1, 2 or 4; a checkpoint has its own.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps",
+            min=0,
+            show_default="the model's",
+            help="Denoising steps of a pass that goes on from an "
+            "enlarged picture, or from bare tokens; 0 = only enlarge.",
+        ),
+    ] = None,
     stream: opt.Stream = False,
-    model: Annotated[str | None, typer.Option(
-        "--model", "-m", metavar="NAME|DIR|CHECKPOINT", show_default=False,
-        help="Model to use (otherwise the one that the record names), or a super-resolution checkpoint: "
-             "SwinIR, ESRGAN, SPAN ... in .safetensors or .pth.")] = None,
-    tile: Annotated[int | None, typer.Option(
-        "--tile", min=0, metavar="PX", show_default="256",
-        help="With a checkpoint: about the side of what it sees at once; 0 = the whole picture.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|DIR|CHECKPOINT",
+            show_default=False,
+            help="Model to use (otherwise the one that the record names), or a super-resolution checkpoint: "
+            "SwinIR, ESRGAN, SPAN ... in .safetensors or .pth.",
+        ),
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            "--tile",
+            min=0,
+            metavar="PX",
+            show_default="256",
+            help="With a checkpoint: about the side of what it sees at once; 0 = the whole picture.",
+        ),
+    ] = None,
     device: opt.DeviceChoice = Device.auto,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="What a checkpoint computes in.")] = Dtype.auto,
-    output: Annotated[str | None, typer.Option(
-        "--output", "-o", metavar="FILE", show_default=False,
-        help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; with a checkpoint also "
-             "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id}; standard output if "
-             "none or -.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; with a checkpoint also "
+            "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id}; standard output if "
+            "none or -.",
+        ),
+    ] = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:

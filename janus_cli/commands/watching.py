@@ -35,8 +35,9 @@ ANIMATIONS = (".webp", ".gif", ".apng")
 class Watcher:
     """What is to be made of pictures under way. A context manager, while they are drawn."""
 
-    def __init__(self, preview: bool, frames: str | None, animation: str | None, force: bool,
-                 failures: Failures) -> None:
+    def __init__(
+        self, preview: bool, frames: str | None, animation: str | None, force: bool, failures: Failures
+    ) -> None:
         """`preview`: paint on stderr, where that is a terminal; `frames`: a folder; `animation`: a template.
 
         Where a frame can't be written, its picture has no more of them: one of `failures`. Raises UsageError
@@ -77,8 +78,9 @@ class Watcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._preview is not None:
             self._preview.close()
 
@@ -134,8 +136,9 @@ def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
     size = None
     if page is not None:
         scale, size = page.scale, page.pixels
-    return Canvas(config.generation.grid, book.patch, scale,
-                  lambda tokens: decode_image(tokens, pipeline.dvae), size)
+    return Canvas(
+        config.generation.grid, book.patch, scale, lambda tokens: decode_image(tokens, pipeline.dvae), size
+    )
 
 
 def key_of(record: "Record") -> "Key":

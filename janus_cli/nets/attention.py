@@ -107,9 +107,7 @@ class RelativeBias(nn.Module):
     two-dimensional modality a table over signed (row, column) offsets, used between its grid tokens.
     """
 
-    def __init__(
-        self, cfg: RelativeConfig, n_head: int, modalities: Iterable[ModalityConfig]
-    ) -> None:
+    def __init__(self, cfg: RelativeConfig, n_head: int, modalities: Iterable[ModalityConfig]) -> None:
         super().__init__()
         two_d = [m.two_d for m in modalities]
         self.n_modality, self.n_bucket, self.reach = len(two_d), cfg.n_bucket, cfg.max_distance

@@ -27,9 +27,16 @@ class Codec(nn.Module):
     def __init__(self, cfg: CodecConfig) -> None:
         super().__init__()
         self.cfg = cfg
-        shape = dict(channels=cfg.channels, dimension=cfg.dim, n_filters=cfg.n_filter,
-                     ratios=list(cfg.ratios), lstm=cfg.n_lstm, causal=cfg.causal, norm=cfg.norm,
-                     true_skip=not cfg.conv_shortcut)
+        shape = dict(
+            channels=cfg.channels,
+            dimension=cfg.dim,
+            n_filters=cfg.n_filter,
+            ratios=list(cfg.ratios),
+            lstm=cfg.n_lstm,
+            causal=cfg.causal,
+            norm=cfg.norm,
+            true_skip=not cfg.conv_shortcut,
+        )
         seanet = import_encodec()
         self.encoder = seanet.SEANetEncoder(**shape)
         self.decoder = seanet.SEANetDecoder(**shape)

@@ -57,10 +57,12 @@ class Decoder(nn.Module):
         super().__init__()
         self.cfg = cfg
         self.type_ids = {name: i for i, name in enumerate(cfg.modalities)}
-        self.modalities = nn.ModuleDict({
-            name: (FeatureAdapter if m.feature_dim else ModalityAdapter)(m, cfg.dim, cfg.tie_embedding)
-            for name, m in cfg.modalities.items()
-        })
+        self.modalities = nn.ModuleDict(
+            {
+                name: (FeatureAdapter if m.feature_dim else ModalityAdapter)(m, cfg.dim, cfg.tie_embedding)
+                for name, m in cfg.modalities.items()
+            }
+        )
         n, mixin = len(cfg.modalities), cfg.mixin
         self.type_embedding = TypeEmbedding(n, cfg.dim) if mixin and mixin.type_embedding else None
         self.relative = (
@@ -157,7 +159,13 @@ class Decoder(nn.Module):
         return Context(rope[..., 0, :], rope[..., 1, :], mask, onehot, own_ranks, differs)
 
     def forward(
-        self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None,
+        self,
+        ids: Tensor,
+        types: Tensor,
+        rows: Tensor,
+        cols: Tensor,
+        *,
+        cache: KVCache | None = None,
         features: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Hidden states after the final norm, [B, T, D].

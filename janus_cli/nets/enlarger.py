@@ -19,8 +19,10 @@ from janus_cli.nets.standins import standing_in
 EXTRA = "janus-cli[sr]"
 _ALIGN = 32  # px; the windows of most attention nets (8, 16, 32) divide it
 _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (refused here) take of it
-    "torchvision": (), "torchvision.transforms": (),
-    "torchvision.transforms.functional": ("InterpolationMode", "normalize", "rotate")}
+    "torchvision": (),
+    "torchvision.transforms": (),
+    "torchvision.transforms.functional": ("InterpolationMode", "normalize", "rotate"),
+}
 
 
 def import_spandrel() -> Any:
@@ -31,8 +33,10 @@ def import_spandrel() -> Any:
         with standing_in(_TORCHVISION):
             return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
-        raise UsageError("super-resolution checkpoints need the package "
-                         f"{(error.name or 'spandrel').partition('.')[0]}: pip install '{EXTRA}'") from None
+        raise UsageError(
+            "super-resolution checkpoints need the package "
+            f"{(error.name or 'spandrel').partition('.')[0]}: pip install '{EXTRA}'"
+        ) from None
 
 
 class Enlarger:
@@ -51,15 +55,18 @@ class Enlarger:
             raise ModelError(f"{said} for {net.purpose}: only super-resolution and restoration work here")
         self._channels = int(net.input_channels)
         if (net.input_channels, net.output_channels) not in ((3, 3), (1, 1)):
-            raise ModelError(f"{said} from {net.input_channels} to {net.output_channels} channels: only RGB "
-                             "and grey ones work here")
+            raise ModelError(
+                f"{said} from {net.input_channels} to {net.output_channels} channels: only RGB "
+                "and grey ones work here"
+            )
         step = net.size_requirements.multiple_of
         self.align = step * -(-_ALIGN // step)
         self.whole = net.tiling.name != "SUPPORTED"
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], name: str, device: str = "cpu",
-                   dtype: torch.dtype = torch.float32) -> "Enlarger":
+    def from_state(
+        cls, state: Mapping[str, Any], name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> "Enlarger":
         """The net whose weights `state` holds; `name` is the file's, for messages.
 
         Raises ModelError for weights of an unknown architecture, or that do not fit theirs; UsageError for
@@ -71,18 +78,23 @@ class Enlarger:
                 warnings.simplefilter("ignore")  # of torch's, at how some nets are written
                 net = spandrel.MAIN_REGISTRY.load(spandrel.canonicalize_state_dict(dict(state)))
         except spandrel.UnsupportedModelError:
-            raise ModelError(f"{name}: no super-resolution checkpoint of an architecture that spandrel "
-                             f"{spandrel.__version__} knows") from None
+            raise ModelError(
+                f"{name}: no super-resolution checkpoint of an architecture that spandrel "
+                f"{spandrel.__version__} knows"
+            ) from None
         except Exception as error:  # on strange tensors its detectors and nets raise nearly anything
             reason = " ".join(str(error).split())[:120]
-            raise ModelError(f"{name}: its weights fit no architecture that spandrel {spandrel.__version__} "
-                             f"knows ({type(error).__name__}: {reason})") from None
+            raise ModelError(
+                f"{name}: its weights fit no architecture that spandrel {spandrel.__version__} "
+                f"knows ({type(error).__name__}: {reason})"
+            ) from None
         made = cls(net, name)
         try:
             net.to(device=device, dtype=dtype).eval()
         except spandrel.UnsupportedDtypeError:
-            raise UsageError(f"{made.architecture} cannot compute in {str(dtype)[6:]}: "
-                             "leave --dtype away") from None
+            raise UsageError(
+                f"{made.architecture} cannot compute in {str(dtype)[6:]}: leave --dtype away"
+            ) from None
         return made
 
     @property
@@ -104,11 +116,15 @@ class Enlarger:
             out = torch.cat([self.net(part) for part in parts], dim=1).float()
         wanted = (1, 3, picture.shape[2] * self.scale, picture.shape[3] * self.scale)
         if out.shape != wanted:
-            raise ModelError(f"{self.name}: gives {list(out.shape)} where {list(wanted)} is due: its "
-                             f"scale is not the {self.scale} that its weights look like")
+            raise ModelError(
+                f"{self.name}: gives {list(out.shape)} where {list(wanted)} is due: its "
+                f"scale is not the {self.scale} that its weights look like"
+            )
         if not out.isfinite().all():
-            raise ModelError(f"{self.name}: gives values that are no finite numbers: its weights are "
-                             "damaged, or need another --dtype")
+            raise ModelError(
+                f"{self.name}: gives values that are no finite numbers: its weights are "
+                "damaged, or need another --dtype"
+            )
         return out
 
     @contextlib.contextmanager
@@ -122,5 +138,6 @@ class Enlarger:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
             size = f"{given.shape[3]} x {given.shape[2]}"
-            raise ModelError(f"{self.name}: no memory for {size} pixels at once: "
-                             "give a smaller --tile") from None
+            raise ModelError(
+                f"{self.name}: no memory for {size} pixels at once: give a smaller --tile"
+            ) from None

@@ -35,8 +35,13 @@ def conv_stem(cfg: VisionConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     before, channels = 3, cfg.stem
     for _ in range(cfg.patch.bit_length() - 1):
-        layers += [nn.Conv2d(before, channels, 3, stride=2, padding=1), nn.GroupNorm(1, channels), nn.GELU(),
-                   nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.GELU()]
+        layers += [
+            nn.Conv2d(before, channels, 3, stride=2, padding=1),
+            nn.GroupNorm(1, channels),
+            nn.GELU(),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+            nn.GELU(),
+        ]
         before, channels = channels, 2 * channels
     return nn.Sequential(*layers, nn.Conv2d(before, cfg.dim, 1))
 
@@ -94,8 +99,10 @@ class VisionTower(nn.Module):
         """Raises ModelError for squares of patches that don't fill the picture."""
         super().__init__()
         if cfg.pool < 1 or cfg.image_size % (cfg.patch * cfg.pool):
-            raise ModelError(f"vision: {cfg.pool} x {cfg.pool} patches of {cfg.patch} px do not fill a "
-                             f"picture of {cfg.image_size} px")
+            raise ModelError(
+                f"vision: {cfg.pool} x {cfg.pool} patches of {cfg.patch} px do not fill a "
+                f"picture of {cfg.image_size} px"
+            )
         self.cfg = cfg
         self.patch_embed = PatchEmbed(cfg)
         self.pos_embed = nn.Parameter(torch.zeros(1, (cfg.image_size // cfg.patch) ** 2, cfg.dim))

@@ -63,14 +63,14 @@ def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[T
         held = piece if held is None else torch.cat([held, piece], dim=2)
         while held.shape[2] >= (done + span.block + span.right - begin) * span.unit:
             end = done + span.block
-            window = held[..., :(end + span.right - begin) * span.unit]
-            yield net(window)[..., (done - begin) * span.gain:(end - begin) * span.gain]
+            window = held[..., : (end + span.right - begin) * span.unit]
+            yield net(window)[..., (done - begin) * span.gain : (end - begin) * span.gain]
             done = end
             keep = max(done - span.left, 0)
-            held = held[..., (keep - begin) * span.unit:].clone()
+            held = held[..., (keep - begin) * span.unit :].clone()
             begin = keep
     if held is not None and held.shape[2] > (done - begin) * span.unit:
-        yield net(held)[..., (done - begin) * span.gain:]
+        yield net(held)[..., (done - begin) * span.gain :]
 
 
 def _parts(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -99,8 +99,11 @@ def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block:
             convs.append(layer)
     out = iter(pieces)
     for stage in [*stages, nn.Sequential(*convs)]:
-        out = carried(stage, out) if hasattr(stage, "lstm") \
+        out = (
+            carried(stage, out)
+            if hasattr(stage, "lstm")
             else windowed(stage, out, span_of(stage, hop, causal, block))
+        )
     return out
 
 
@@ -110,8 +113,11 @@ def _block(codec: Codec) -> int:
 
 
 @torch.inference_mode()
-def encode_stream(codec: Codec, pieces: Iterable[Tensor], n_q: int | None = None,
-                  ) -> Iterator[tuple[Tensor, float | None]]:
+def encode_stream(
+    codec: Codec,
+    pieces: Iterable[Tensor],
+    n_q: int | None = None,
+) -> Iterator[tuple[Tensor, float | None]]:
     """Codes [B, Q, F] of the sound that `pieces` [B, C, any length] make up, a run of frames at a time.
 
     Beside them the segment's scale, where the codec normalises; then each item is one whole segment.
@@ -149,8 +155,9 @@ def segment_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
 
 
 @torch.inference_mode()
-def decode_stream(codec: Codec, codes: Tensor, frames: Sequence[int],
-                  scales: Sequence[float] | None = None) -> Iterator[Tensor]:
+def decode_stream(
+    codec: Codec, codes: Tensor, frames: Sequence[int], scales: Sequence[float] | None = None
+) -> Iterator[Tensor]:
     """The sound [B, C, F * hop] of codes [B, Q, F], piece by piece.
 
     frames: how many of F belong to each segment, as `segment_frames` says; scales: each segment's.

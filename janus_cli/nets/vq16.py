@@ -76,8 +76,15 @@ class Double(nn.Module):
 class Level(nn.Module):
     """The blocks of one resolution, and the step to the next. Attention only at the lowest one."""
 
-    def __init__(self, width: int, out: int, n_block: int, lowest: bool,
-                 downsample: Halve | None = None, upsample: Double | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        out: int,
+        n_block: int,
+        lowest: bool,
+        downsample: Halve | None = None,
+        upsample: Double | None = None,
+    ) -> None:
         super().__init__()
         self.res = nn.ModuleList(ResidualBlock(width if i == 0 else out, out) for i in range(n_block))
         self.attn = nn.ModuleList(GridAttention(out) for _ in range(n_block if lowest else 0))

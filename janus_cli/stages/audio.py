@@ -26,14 +26,24 @@ def books_for(cfg: CodecConfig, bandwidth: float | None) -> int:
     each = cfg.frame_rate * math.log2(cfg.codebook_size) / 1000
     count = round(bandwidth / each) if math.isfinite(bandwidth) else 0
     if not 1 <= count <= cfg.n_q or not math.isclose(count * each, bandwidth, rel_tol=1e-6):
-        raise UsageError(f"--bandwidth {bandwidth:g}: this codec makes multiples of {each:g} kbit/s "
-                         f"up to {each * cfg.n_q:g}")
+        raise UsageError(
+            f"--bandwidth {bandwidth:g}: this codec makes multiples of {each:g} kbit/s "
+            f"up to {each * cfg.n_q:g}"
+        )
     return count
 
 
-def encode_audio(pieces: Iterable[np.ndarray], codec: Codec, name: str, fingerprint: str, *,
-                 n_q: int | None = None, id: str = "", source: str = "",
-                 progress: Progress | None = None) -> Record:
+def encode_audio(
+    pieces: Iterable[np.ndarray],
+    codec: Codec,
+    name: str,
+    fingerprint: str,
+    *,
+    n_q: int | None = None,
+    id: str = "",
+    source: str = "",
+    progress: Progress | None = None,
+) -> Record:
     """A record with one audio segment [Q, ceil(samples / hop)] from float32 pieces [channels, samples].
 
     The pieces are at the codec's rate and of its channels. Only the codes of what was read stay in memory,
@@ -48,8 +58,9 @@ def encode_audio(pieces: Iterable[np.ndarray], codec: Codec, name: str, fingerpr
         nonlocal count
         for piece in pieces:
             if piece.ndim != 2 or len(piece) != cfg.channels:
-                raise MediaError(f"{source or 'sound'}: expected [{cfg.channels}, samples], "
-                                 f"found {list(piece.shape)}")
+                raise MediaError(
+                    f"{source or 'sound'}: expected [{cfg.channels}, samples], found {list(piece.shape)}"
+                )
             count += piece.shape[1]
             if piece.shape[1]:
                 yield torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None].to(device)
@@ -60,8 +71,13 @@ def encode_audio(pieces: Iterable[np.ndarray], codec: Codec, name: str, fingerpr
     for codes, scale in encode_stream(codec, tensors(), n_q):
         runs.append(to_ids(codes[0].cpu().numpy(), cfg.codebook_size))
         scales.append(scale)
-    info = {"tokenizer": name, "fingerprint": fingerprint, "sample_rate": cfg.sample_rate,
-            "frame_rate": _plain(cfg.frame_rate), "num_samples": count}
+    info = {
+        "tokenizer": name,
+        "fingerprint": fingerprint,
+        "sample_rate": cfg.sample_rate,
+        "frame_rate": _plain(cfg.frame_rate),
+        "num_samples": count,
+    }
     if cfg.normalize:
         info["scales"] = [float(str(np.float32(scale))) for scale in scales]  # the shortest that reads back
     segment = Segment("audio", to_ids(np.concatenate(runs, axis=1), cfg.codebook_size), info)
@@ -87,13 +103,17 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
         length = frames * cfg.hop_length
     most = frames * cfg.hop_length
     if type(length) is not int or not 0 <= length <= most or sum(segment_frames(cfg, length)) != frames:
-        raise RecordError(f"audio segment: num_samples {length!r} does not fit {frames} frames of "
-                          f"{cfg.hop_length} samples")
+        raise RecordError(
+            f"audio segment: num_samples {length!r} does not fit {frames} frames of {cfg.hop_length} samples"
+        )
     if not cfg.normalize:
         return
     scales = segment.info.get("scales")
-    if not isinstance(scales, list) or len(scales) != len(segment_frames(cfg, length)) or not all(
-            type(s) in (int, float) and math.isfinite(s) for s in scales):
+    if (
+        not isinstance(scales, list)
+        or len(scales) != len(segment_frames(cfg, length))
+        or not all(type(s) in (int, float) and math.isfinite(s) for s in scales)
+    ):
         raise RecordError("audio segment: scales must hold one number for each of the codec's segments")
 
 

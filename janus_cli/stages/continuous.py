@@ -53,8 +53,11 @@ def check_width(segment: Segment, decoder: Net) -> None:
     width = decoder.cfg.modalities[segment.modality].feature_dim
     if segment.data.ndim != 2 or segment.data.shape[1] != width or segment.data.dtype != np.float32:
         found = f"{segment.data.dtype} {list(segment.data.shape)}"
-        raise UsageError(f"{segment.modality} segment: {found}, but the decoder reads float32 tokens of "
-                         f"{width} values: was it made with other options?")
+        raise UsageError(
+            f"{segment.modality} segment: {found}, but the decoder reads float32 tokens of "
+            f"{width} values: was it made with other options?"
+        )
+
 
 def features(segments: Iterable[Segment], decoder: Net) -> Features:
     """The tokens of a prompt's continuous segments by modality, in the order of their ids."""
@@ -65,8 +68,9 @@ def features(segments: Iterable[Segment], decoder: Net) -> Features:
     return {name: torch.from_numpy(np.concatenate(rows)) for name, rows in found.items()}
 
 
-def together(tokens: Sequence[np.ndarray], each: Sequence[Mapping[str, Tensor]],
-             decoder: Net) -> tuple[list[np.ndarray], Features]:
+def together(
+    tokens: Sequence[np.ndarray], each: Sequence[Mapping[str, Tensor]], decoder: Net
+) -> tuple[list[np.ndarray], Features]:
     """A batch's prompts [4, T] with ids that count through the features of them all, and those features.
 
     `each` has the features of each prompt; a tensor that several prompts have stands there once. The arrays

@@ -64,13 +64,21 @@ def prefill(net: JanusPro, images: Sequence[np.ndarray], ids: Sequence[int], see
 def check_length(net: JanusPro, question: Question) -> None:
     """Raise UsageError where the model has no room for the question and one token of an answer."""
     if len(question.ids) >= net.cfg.max_seq_len:
-        raise UsageError(f"the prompt has {len(question.ids)} tokens, the model takes {net.cfg.max_seq_len} "
-                         "in all: use fewer words or pictures")
+        raise UsageError(
+            f"the prompt has {len(question.ids)} tokens, the model takes {net.cfg.max_seq_len} "
+            "in all: use fewer words or pictures"
+        )
 
 
 @torch.inference_mode()
-def answer(net: JanusPro, images: Sequence[np.ndarray], question: Question, end: int,
-           options: GenerateOptions, index: int = 0) -> Iterator[int]:
+def answer(
+    net: JanusPro,
+    images: Sequence[np.ndarray],
+    question: Question,
+    end: int,
+    options: GenerateOptions,
+    index: int = 0,
+) -> Iterator[int]:
     """The answer's ids one by one, without the `end`, drawn from the random stream (seed, `index`).
 
     Raises UsageError where the prompt is too long.
@@ -92,9 +100,16 @@ def answer(net: JanusPro, images: Sequence[np.ndarray], question: Question, end:
         x = net.language_model.embed_tokens(new[:, None])
 
 
-def answers(records: Iterable[Record | None], net: JanusPro, ask: Callable[[Record], Question],
-            look: Callable[[Segment], np.ndarray], end: int, options: GenerateOptions, identity: Identity,
-            progress: Callable[[int], None] | None = None) -> Iterator[Record]:
+def answers(
+    records: Iterable[Record | None],
+    net: JanusPro,
+    ask: Callable[[Record], Question],
+    look: Callable[[Segment], np.ndarray],
+    end: int,
+    options: GenerateOptions,
+    identity: Identity,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Record]:
     """For every record `options.n` records of one text segment, numbered as `generate` numbers pictures.
 
     `ask` makes the question of a record, `look` the picture uint8 [H, W, 3] of one of its segments; None
@@ -115,8 +130,9 @@ def answers(records: Iterable[Record | None], net: JanusPro, ask: Callable[[Reco
                 if progress:
                     progress(1)
             made = Segment("text", to_ids(ids, net.cfg.modalities["text"].vocab_size), info)
-            yield record.with_step("generate", (made,), model=identity.name, seed=options.seed, index=index,
-                                   **note)
+            yield record.with_step(
+                "generate", (made,), model=identity.name, seed=options.seed, index=index, **note
+            )
 
 
 def spoken(ids: Iterable[int], words: Callable[[list[int]], str]) -> Iterator[str]:

@@ -95,8 +95,11 @@ class PromptBuilder:
 
     def asks(self, record: Record) -> bool:
         """Whether `record` is put into words first."""
-        return self.prompts is None and self.options.through_words and needs_words(
-            record.segments, self.options.to, self.decoder, self.n_sight)
+        return (
+            self.prompts is None
+            and self.options.through_words
+            and needs_words(record.segments, self.options.to, self.decoder, self.n_sight)
+        )
 
     def laid_out(self, record: Record, *, drop_text: bool = False) -> np.ndarray:
         """Decoder input of a prompt, int64 [4, T]; without the words where they come first."""
@@ -116,8 +119,15 @@ class PromptBuilder:
             ids = until_end(made.words[i])
             segments.insert(0, text_segment(ids, self.decoder, self.identity))
             said = {"beams": options.beams, **({"words": self.spell(ids.tolist())} if self.spell else {})}
-        return record.with_step("generate", segments, model=self.identity.name, seed=options.seed,
-                                index=row.index, **options.note, **said)
+        return record.with_step(
+            "generate",
+            segments,
+            model=self.identity.name,
+            seed=options.seed,
+            index=row.index,
+            **options.note,
+            **said,
+        )
 
     def check(self, record: Record) -> None:
         """Raise the error that says why `record` cannot be a prompt."""
@@ -153,8 +163,10 @@ class PromptBuilder:
         except (RecordError, UsageError) as error:
             raise type(error)(f"{who}{error} (model {self.identity.name})") from None
         if modality == "audio" and len(segment.data) < cfg.n_q:
-            raise RecordError(f"{who}audio segment: {len(segment.data)} codebooks, model "
-                              f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth")
+            raise RecordError(
+                f"{who}audio segment: {len(segment.data)} codebooks, model "
+                f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth"
+            )
         if modality == "audio" and not segment.data.size:
             raise RecordError(f"{who}audio segment: a sound of no length: there is nothing to hear")
 
@@ -163,16 +175,26 @@ class PromptBuilder:
         name, most = self.identity.name, self.decoder.cfg.max_seq_len
         frames = sum(s.data.shape[1] for s in record.segments if s.modality == "audio")
         if not frames or self.identity.codec is None:
-            return (f"a prompt of {width} tokens and {new} new ones are too long: "
-                    f"model {name} takes {most} in all")
+            return (
+                f"a prompt of {width} tokens and {new} new ones are too long: "
+                f"model {name} takes {most} in all"
+            )
         rate = self.identity.codec.frame_rate
         room = max(most + 1 - new - (width - frames), 0) / rate
-        return (f"a sound of {frames / rate:.1f} s is too long: model {name} takes at most {room:.1f} s "
-                f"here, beside {new} new tokens")
+        return (
+            f"a sound of {frames / rate:.1f} s is too long: model {name} takes at most {room:.1f} s "
+            f"here, beside {new} new tokens"
+        )
 
 
-def check_prompt(record: Record, decoder: Net, options: GenerateOptions, identity: Identity,
-                 prompts: Prompts | None = None, eyes: Eyes | None = None) -> None:
+def check_prompt(
+    record: Record,
+    decoder: Net,
+    options: GenerateOptions,
+    identity: Identity,
+    prompts: Prompts | None = None,
+    eyes: Eyes | None = None,
+) -> None:
     """Raise what is wrong with `record` as a prompt, as `generate` would when it comes to it.
 
     UsageError for continuous tokens of another width or a sequence too long, RecordError for ids out of

@@ -50,12 +50,17 @@ def needs_words(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int
     Those are sounds, and what is read as features: seen pictures and plugins' continuous segments.
     """
     placed = arrange(segments, to, decoder, n_sight)
-    return to != "text" and "text" in decoder.type_ids and bool(placed) and all(
-        name == "audio" or takes_features(name, decoder) for name, _ in placed)
+    return (
+        to != "text"
+        and "text" in decoder.type_ids
+        and bool(placed)
+        and all(name == "audio" or takes_features(name, decoder) for name, _ in placed)
+    )
 
 
-def layout(segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False,
-           n_sight: int = 0) -> np.ndarray:
+def layout(
+    segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False, n_sight: int = 0
+) -> np.ndarray:
     """Decoder input of a prompt: ids, types, rows, cols as int64 [4, T].
 
     Every segment follows its delimiter; the delimiter of `to` comes last. `drop_text` keeps of a text

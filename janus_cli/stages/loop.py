@@ -49,8 +49,9 @@ class Made:
 class Loop:
     """One batch on its way through the decoder."""
 
-    def __init__(self, rows: Sequence[Row], decoder: Net, options: "GenerateOptions",
-                 progress: Progress | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Row], decoder: Net, options: "GenerateOptions", progress: Progress | None = None
+    ) -> None:
         self.rows, self.decoder, self.options, self.progress = rows, decoder, options, progress
         self.count, self.device = len(rows), decoder.device
         self.copies = 2 if any(row.unconditional is not None for row in rows) else 1
@@ -113,8 +114,9 @@ class Loop:
         words = self._likeliest(hidden, asked, self.options.max_words)
         if (words[:, -1] != END).any():  # there was no room for more
             self._go_on(words[:, -1], words[:, -1] == END)
-        kinds = torch.full((self.count * self.copies,), self.decoder.type_ids[self.options.to],
-                           device=self.device)
+        kinds = torch.full(
+            (self.count * self.copies,), self.decoder.type_ids[self.options.to], device=self.device
+        )
         return words, self._advance(torch.full_like(kinds, DELIMITER), kinds)
 
     def _likeliest(self, hidden: Tensor, asked: Tensor, most: int) -> Tensor:

@@ -74,8 +74,9 @@ def lay_out(
         whole = Segment("image", _around(square, paper, page.grid), info)
         segments = [whole if s is drawn else s for s in record.segments]
         done = Record(tuple(segments), record.id, record.made_by)
-        yield done.with_step("page", size=[page.height, page.width], scale=page.scale,
-                             drawn=list(drawn.data.shape))
+        yield done.with_step(
+            "page", size=[page.height, page.width], scale=page.scale, drawn=list(drawn.data.shape)
+        )
 
 
 def background(square: np.ndarray, info: Mapping[str, Any], look: Look) -> int:

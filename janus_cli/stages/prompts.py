@@ -17,8 +17,10 @@ from janus_cli.records import Record, Segment
 BOS, EOS, PAD = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜▁pad▁｜>"
 USER, ASSISTANT = "<|User|>", "<|Assistant|>"
 BEGIN, PICTURE, FINISH = "<begin_of_image>", "<image_placeholder>", "<end_of_image>"
-SYSTEM = ("You are a helpful language and vision assistant. You are able to understand the visual content "
-          "that the user provides, and assist the user with a variety of tasks using natural language.")
+SYSTEM = (
+    "You are a helpful language and vision assistant. You are able to understand the visual content "
+    "that the user provides, and assist the user with a variety of tasks using natural language."
+)
 
 
 class Tokenizer(Protocol):
@@ -69,8 +71,10 @@ class Prompts:
         needed = (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE, FINISH)
         found = {token: tokenizer.token_id(token) for token in needed}
         if missing := [token for token, id in found.items() if id is None]:
-            raise ModelError(f"model {tokenizer.name}: its tokenizer.json lacks the special token "
-                             f"{missing[0]}; it is not Janus-Pro's: pull the model again")
+            raise ModelError(
+                f"model {tokenizer.name}: its tokenizer.json lacks the special token "
+                f"{missing[0]}; it is not Janus-Pro's: pull the model again"
+            )
         self._special = {token: id for token, id in found.items() if id is not None}
         self._refused = sorted(tokenizer.special | set(needed))
         self.end = self._special[EOS]
@@ -104,8 +108,10 @@ class Prompts:
         code leaves that to the caller, and shows one picture, a line break, the question.
         """
         before = [None, *parts]
-        return "".join(f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._plain(part)
-                       for last, part in zip(before, parts, strict=False))
+        return "".join(
+            f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._plain(part)
+            for last, part in zip(before, parts, strict=False)
+        )
 
     def asked(self, record: Record, n_token: int) -> Question:
         """The question that a record's segments make; pixels stand for the image tokens before them.
@@ -138,8 +144,10 @@ class Prompts:
         depends on the length alone. Raises UsageError for anything but text.
         """
         if other := [s.modality for s in record.segments if s.modality != "text"]:
-            raise UsageError(f"Janus-Pro cannot take an {other[0]} as a condition for an image: it was "
-                             "trained on text alone for that; ask about pictures with janus describe")
+            raise UsageError(
+                f"Janus-Pro cannot take an {other[0]} as a condition for an image: it was "
+                "trained on text alone for that; ask about pictures with janus describe"
+            )
         text = " ".join(self._tokenizer.decode(segment) for segment in record.segments)
         ids = np.array(self.picture(text), np.int64)
         if drop_text:

@@ -131,8 +131,9 @@ def enlarged_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
 def _rows(record: Record, modalities: Sequence[str]) -> list[_Taken]:
     """The rows that the record's segments of these modalities have, each [1, cols, ...]."""
     found = {name: segment.data for name in modalities if (segment := record.find(name)) is not None}
-    return [{name: data[i : i + 1] for name, data in found.items()}
-            for i in range(min(map(len, found.values())))]
+    return [
+        {name: data[i : i + 1] for name, data in found.items()} for i in range(min(map(len, found.values())))
+    ]
 
 
 def _shapes(row: _Taken) -> dict[str, tuple[int, ...]]:

@@ -29,8 +29,11 @@ class Identity:
 
     def fingerprint(self, modality: str) -> str | None:
         """The fingerprint that segments of `modality` must carry, None where the model has none."""
-        return {"text": self.text_fingerprint, "image": self.codebook_fingerprint,
-                "audio": self.codec_fingerprint}.get(modality)
+        return {
+            "text": self.text_fingerprint,
+            "image": self.codebook_fingerprint,
+            "audio": self.codec_fingerprint,
+        }.get(modality)
 
 
 def until_end(ids: np.ndarray) -> np.ndarray:
@@ -38,8 +41,9 @@ def until_end(ids: np.ndarray) -> np.ndarray:
     return ids[: int((ids == END).argmax())] if (ids == END).any() else ids
 
 
-def new_segment(codes: np.ndarray, options: "GenerateOptions", vocab_size: int,
-                identity: Identity) -> Segment:
+def new_segment(
+    codes: np.ndarray, options: "GenerateOptions", vocab_size: int, identity: Identity
+) -> Segment:
     """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
     info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
     if options.to == "image":
@@ -50,8 +54,11 @@ def new_segment(codes: np.ndarray, options: "GenerateOptions", vocab_size: int,
     codes = codes[:, : int(ended.argmax())] if ended.any() else codes
     if (codec := identity.codec) is not None:
         rate = codec.frame_rate
-        info |= {"sample_rate": codec.sample_rate, "frame_rate": int(rate) if rate.is_integer() else rate,
-                 "num_samples": codes.shape[1] * codec.hop_length}
+        info |= {
+            "sample_rate": codec.sample_rate,
+            "frame_rate": int(rate) if rate.is_integer() else rate,
+            "num_samples": codes.shape[1] * codec.hop_length,
+        }
     return Segment("audio", to_ids(codes, vocab_size), info)
 
 

@@ -50,8 +50,9 @@ class Picture:
         rows, cols = segment.data.shape
         patch = segment.info.get("patch", PATCH)
         if type(patch) is not int or patch * rows < image.shape[0] or patch * cols < image.shape[1]:
-            raise RecordError(f"patches of {patch!r} px do not cover a picture of "
-                              f"{list(image.shape[:2])} pixels")
+            raise RecordError(
+                f"patches of {patch!r} px do not cover a picture of {list(image.shape[:2])} pixels"
+            )
         return cls(image, record, (rows, cols), patch)
 
 
@@ -85,8 +86,14 @@ class SuperResolution:
 
     def told(self, picture: Picture, segments: tuple[Segment, ...] | None = None) -> Record:
         """The picture's record, which says what enlarged it."""
-        return picture.record.with_step("upsample", segments, model=self.net.name, scale=self.net.scale,
-                                        architecture=self.net.architecture, tile=self.tile)
+        return picture.record.with_step(
+            "upsample",
+            segments,
+            model=self.net.name,
+            scale=self.net.scale,
+            architecture=self.net.architecture,
+            tile=self.tile,
+        )
 
 
 def patches(rows: Rows, grid: tuple[int, int], side: int) -> np.ndarray:

@@ -30,8 +30,10 @@ class Span:
 
     def weights(self, scale: int) -> Tensor:
         """The weights [(fall[1] - rise[0]) * scale] of the used pixels, enlarged; neighbours' add up to 1."""
-        up, flat, down = (n * scale for n in (self.rise[1] - self.rise[0], self.fall[0] - self.rise[1],
-                                              self.fall[1] - self.fall[0]))
+        up, flat, down = (
+            n * scale
+            for n in (self.rise[1] - self.rise[0], self.fall[0] - self.rise[1], self.fall[1] - self.fall[0])
+        )
         return torch.cat([_ramp(up), torch.ones(flat), 1 - _ramp(down)])
 
     def used(self, scale: int) -> slice:
@@ -72,8 +74,14 @@ def count(shape: tuple[int, ...], tile: int, align: int) -> int:
     return len(spans(shape[0], tile, align)) * len(spans(shape[1], tile, align))
 
 
-def bands(picture: np.ndarray, net: Callable[[Tensor], Tensor], scale: int, tile: int, align: int,
-          progress: Callable[[int], None] = lambda tiles: None) -> Iterator[np.ndarray]:
+def bands(
+    picture: np.ndarray,
+    net: Callable[[Tensor], Tensor],
+    scale: int,
+    tile: int,
+    align: int,
+    progress: Callable[[int], None] = lambda tiles: None,
+) -> Iterator[np.ndarray]:
     """The picture, uint8 [H, W, 3], enlarged by `net`: its rows from the top, in uint8 [h, W * scale, 3].
 
     `net` takes [1, 3, h, w] in [0, 1] and gives [1, 3, h * scale, w * scale] on the same scale. Beside the
@@ -85,12 +93,12 @@ def bands(picture: np.ndarray, net: Callable[[Tensor], Tensor], scale: int, tile
         band = torch.zeros((row.fall[1] - row.rise[0]) * scale, width * scale, 3)
         down = row.weights(scale)[:, None, None]
         for column in spans(width, tile, align):
-            piece = picture[row.start:row.stop, column.start:column.stop]
+            piece = picture[row.start : row.stop, column.start : column.stop]
             result = net(_to_unit(piece))[0].movedim(0, -1)[row.used(scale), column.used(scale)].cpu()
             band[:, column.place(scale)] += result * (down * column.weights(scale)[:, None])
             progress(1)
         if left is not None:
-            band[:len(left)] += left
+            band[: len(left)] += left
         done = (row.fall[0] - row.rise[0]) * scale
         left, ready = band[done:].clone(), _to_bytes(band[:done])
         del band  # before the next one is there

@@ -74,18 +74,22 @@ class Upsample(Rowwise):
             raise RecordError(f"{who}{side} px patches, the refiner knows {', '.join(map(str, sides))}")
         scale = self._scale(record)
         if scale > 1 and side == sides[-1]:
-            raise RecordError(f"{who}its patches have {side} px already, the full size: "
-                              "leave `upsample` out")
+            raise RecordError(f"{who}its patches have {side} px already, the full size: leave `upsample` out")
         if side * scale > sides[-1]:
-            raise RecordError(f"{who}its patches have {side} px already and x{scale} would pass "
-                              f"{sides[-1]} px: choose --scale {sides[-1] // side}")
+            raise RecordError(
+                f"{who}its patches have {side} px already and x{scale} would pass "
+                f"{sides[-1]} px: choose --scale {sides[-1] // side}"
+            )
         if image is not None and pixels is not None and image.data.shape != pixels.data.shape[:2]:
             rows, cols = pixels.data.shape[:2]
-            raise RecordError(f"{who}{rows} x {cols} patches of pixels, but {image.data.shape[0]} x "
-                              f"{image.data.shape[1]} image tokens")
+            raise RecordError(
+                f"{who}{rows} x {cols} patches of pixels, but {image.data.shape[0]} x "
+                f"{image.data.shape[1]} image tokens"
+            )
 
     def steps(self, record: Record) -> list[Step]:
         """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
+
         def decode(codes: Tensor, *_: Any) -> Tensor:
             return to_float(self._dvae.picture(codes), codes.device)
 

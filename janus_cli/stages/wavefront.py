@@ -56,8 +56,9 @@ class Denoiser:
     given is twice as large, from the pass of the net that is a patch's last.
     """
 
-    def __init__(self, refiner: Refiner, wave: Wave, noise: Iterator[np.ndarray] | None = None,
-                 twice: bool = False) -> None:
+    def __init__(
+        self, refiner: Refiner, wave: Wave, noise: Iterator[np.ndarray] | None = None, twice: bool = False
+    ) -> None:
         """`noise`: float32 [3, P, W * P] for each row, added to the reconstruction at the start."""
         self._refiner, self._wave, self._noise, self._twice = refiner, wave, noise, twice
         self._rows: list[Row] = []  # the reconstruction

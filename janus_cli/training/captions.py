@@ -30,8 +30,13 @@ BACKGROUND_WORDS = {
     "ko": dict(blue="파란", green="초록", yellow="노란", pink="분홍", gray="회색", black="검은"),
 }
 IRREGULAR = {
-    "sheep": "sheep", "mouse": "mice", "fish": "fish", "shrimp": "shrimp", "squid": "squid", "sushi": "sushi",
-}  # fmt: skip
+    "sheep": "sheep",
+    "mouse": "mice",
+    "fish": "fish",
+    "shrimp": "shrimp",
+    "squid": "squid",
+    "sushi": "sushi",
+}
 
 
 def with_article(name: str) -> str:

@@ -52,16 +52,22 @@ def album(tour: Tour, held: Sequence[np.ndarray]) -> np.ndarray:
     table = [
         _row("image to text: held-out drawings, and what the model writes", seen),
         _row("image to audio: what it says to them", [f"to {text}" for text in seen]),
-        _row("audio to text: unseen voices, and what the model understands",
-             [f"{name} > {text}" for name, text in zip(names, words, strict=True)]),
+        _row(
+            "audio to text: unseen voices, and what the model understands",
+            [f"{name} > {text}" for name, text in zip(names, words, strict=True)],
+        ),
         _row("audio to image: drawn from the sounds above", words),
         _row("text to audio: said by the model", names),
         _row("the same, said by espeak-ng", names),
-    ]  # fmt: skip
+    ]
     rows = [
-        at_size(np.stack(pictures), THUMB), _spectrograms(tour, shown_said), _spectrograms(tour, heard),
-        at_size(drawn, THUMB), _spectrograms(tour, said), np.stack([spectrogram(w) for w in true]),
-    ]  # fmt: skip
+        at_size(np.stack(pictures), THUMB),
+        _spectrograms(tour, shown_said),
+        _spectrograms(tour, heard),
+        at_size(drawn, THUMB),
+        _spectrograms(tour, said),
+        np.stack([spectrogram(w) for w in true]),
+    ]
     return sheet(table, np.concatenate(rows))
 
 

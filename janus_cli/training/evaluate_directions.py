@@ -25,8 +25,18 @@ from janus_cli.training.pack import Concept
 from janus_cli.training.speech import RATE, Speaker, Utterance, any_voice
 
 BATCH = 16  # prompts generated together
-PLACES = ("two", "three", "four", "left of", "above", "top left", "top right", "bottom left", "bottom right",
-          "center")  # how captions say number and place
+PLACES = (
+    "two",
+    "three",
+    "four",
+    "left of",
+    "above",
+    "top left",
+    "top right",
+    "bottom left",
+    "bottom right",
+    "center",
+)  # how captions say number and place
 FILLERS = {"a", "an", "in", "the", "small"}
 CHOICES = 60  # phrases that the independent recogniser chooses among
 
@@ -83,8 +93,10 @@ class Tour:
     def shown(self, pictures: Iterable[np.ndarray]) -> list[Record]:
         """Pictures uint8 [S, S, 3] as they are."""
         patch = self.pipeline.dvae.cfg.patch
-        return [Record((Segment("pixels", image_to_pixels(p, patch), {"patch": patch}),), str(i))
-                for i, p in enumerate(pictures)]
+        return [
+            Record((Segment("pixels", image_to_pixels(p, patch), {"patch": patch}),), str(i))
+            for i, p in enumerate(pictures)
+        ]
 
     def written(self, records: Sequence[Record]) -> list[str]:
         """What the model writes about each."""
@@ -118,8 +130,13 @@ def see(tour: Tour, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
     right = [names_it(text, name) for text, (name, _) in zip(texts, tour.lists.pairs, strict=True)]
     style = [style in words(text) for text, (_, style) in zip(texts, tour.lists.pairs, strict=True)]
     both = np.array(right) & np.array(style)
-    return {"n": len(texts), "concept": share(np.array(right)), "style": share(np.array(style)),
-            "both": share(both), "examples": texts[:8]}
+    return {
+        "n": len(texts),
+        "concept": share(np.array(right)),
+        "style": share(np.array(style)),
+        "both": share(both),
+        "examples": texts[:8],
+    }
 
 
 def _scene_marks(text: str, entry: SceneEntry) -> dict[str, bool]:
@@ -131,7 +148,8 @@ def _scene_marks(text: str, entry: SceneEntry) -> dict[str, bool]:
     return {
         "concepts": things <= set(words(said)),
         "placed": all(p in said for p in placed) and (bool(placed) or not entry.layout),
-        "background": (f"on a {entry.background} background" in text) if entry.background
+        "background": (f"on a {entry.background} background" in text)
+        if entry.background
         else " background" not in text,
         "all": words(said) == words(phrase),
     }
@@ -143,8 +161,11 @@ def see_scenes(tour: Tour, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
     marks = [_scene_marks(text, entry) for text, entry in zip(texts, tour.lists.scenes, strict=True)]
     for mark in marks:
         mark["all"] = mark["all"] and mark["background"]
-    return {"n": len(texts), **{key: share(np.array([m[key] for m in marks])) for key in marks[0]},
-            "examples": texts[:8]}
+    return {
+        "n": len(texts),
+        **{key: share(np.array([m[key] for m in marks])) for key in marks[0]},
+        "examples": texts[:8],
+    }
 
 
 def hear(tour: Tour) -> dict[str, Any]:
@@ -154,8 +175,12 @@ def hear(tour: Tour) -> dict[str, Any]:
     for label, texts in asked.items():
         said = tour.written(tour.spoken(texts))
         exact = share(np.array([words(a) == words(b) for a, b in zip(texts, said, strict=True)]))
-        report[label] = {"n": len(texts), "words": word_accuracy(texts, said), "exact": exact,
-                         "examples": [list(pair) for pair in zip(texts[:8], said[:8], strict=True)]}
+        report[label] = {
+            "n": len(texts),
+            "words": word_accuracy(texts, said),
+            "exact": exact,
+            "examples": [list(pair) for pair in zip(texts[:8], said[:8], strict=True)],
+        }
     every = [report[k] for k in ("names", "scenes")]
     report["words"] = float(np.average([r["words"] for r in every], weights=[r["n"] for r in every]))
     return report
@@ -184,8 +209,11 @@ def hear_draw(tour: Tour) -> dict[str, Any]:
     names = list(tour.lists.plain)
     pairs = [(name, DEFAULT_STYLE) for name in names]
     from_text = tour.drawn([tour.pipeline.tokenize(name, str(i)) for i, name in enumerate(names)])
-    return {"n": len(names), "audio": tour.ruler.score(tour.drawn(tour.spoken(names)), pairs),
-            "text": tour.ruler.score(from_text, pairs)}
+    return {
+        "n": len(names),
+        "audio": tour.ruler.score(tour.drawn(tour.spoken(names)), pairs),
+        "text": tour.ruler.score(from_text, pairs),
+    }
 
 
 def see_speak(tour: Tour, pictures: Sequence[np.ndarray]) -> dict[str, Any]:

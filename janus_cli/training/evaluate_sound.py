@@ -72,8 +72,9 @@ def usage(codes: np.ndarray, size: int) -> dict[str, float]:
     return {"used": float((counts > 0).mean()), "perplexity": float(np.exp(entropy))}
 
 
-def codec_report(codec: Codec, concepts: Sequence[Concept], seed: int, limit: int | None,
-                 tell: Tell) -> dict[str, Any]:
+def codec_report(
+    codec: Codec, concepts: Sequence[Concept], seed: int, limit: int | None, tell: Tell
+) -> dict[str, Any]:
     """The report: quality with one, two, ... all codebooks, and each codebook's use."""
     waveforms = sentences(concepts, seed, min(COUNT, limit or COUNT))
     levels = range(1, codec.cfg.n_q + 1)
@@ -91,8 +92,12 @@ def codec_report(codec: Codec, concepts: Sequence[Concept], seed: int, limit: in
         "n": len(waveforms),
         "seconds": sum(map(len, waveforms)) / RATE,
         "levels": [
-            {"n_q": n, "bits": n * bits, **{k: float(np.mean([m[k] for m in rows])) for k in rows[0]},
-             **usage(every[n - 1], codec.cfg.codebook_size)}
+            {
+                "n_q": n,
+                "bits": n * bits,
+                **{k: float(np.mean([m[k] for m in rows])) for k in rows[0]},
+                **usage(every[n - 1], codec.cfg.codebook_size),
+            }
             for n, rows in measured.items()
         ],
-    }  # fmt: skip
+    }

@@ -69,10 +69,21 @@ class GeneratorObjective(nn.Module):
     """
 
     def __init__(
-        self, cfg: DecoderConfig, corpus: Corpus, concepts: Sequence[Concept], tokenizer: object, *,
-        batch_size: int, text_slots: int = 20, drop: float = 0.1, corrupt: float = 0.25,
-        text_weight: float = 0.2, negatives: int = 0, blind: float = 0.0, restyle: float = 0.0,
-    ):  # fmt: skip
+        self,
+        cfg: DecoderConfig,
+        corpus: Corpus,
+        concepts: Sequence[Concept],
+        tokenizer: object,
+        *,
+        batch_size: int,
+        text_slots: int = 20,
+        drop: float = 0.1,
+        corrupt: float = 0.25,
+        text_weight: float = 0.2,
+        negatives: int = 0,
+        blind: float = 0.0,
+        restyle: float = 0.0,
+    ):
         super().__init__()
         self.negatives, self.blind, self.restyle = negatives, blind, restyle
         self.held = heldout.pairs(list(concepts))

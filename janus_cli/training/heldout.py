@@ -22,8 +22,11 @@ def pairs(concepts: list[Concept], share: float = 0.16) -> set[tuple[str, str]]:
 
 def looks(concept: Concept, held: Collection[tuple[str, str]]) -> list[str]:
     """Sets whose drawing of `concept` may be looked at: none by the hands of a style that is held out."""
-    return [look for look, (_, style) in LOOKS.items() if look in concept.looks
-            and (concept.name, style) not in held]
+    return [
+        look
+        for look, (_, style) in LOOKS.items()
+        if look in concept.looks and (concept.name, style) not in held
+    ]
 
 
 def together(first: str, second: str, share: float = 0.1) -> bool:

@@ -67,8 +67,15 @@ def _vision(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     if shop.recipe.model.vision is None:
         raise JanusError("the recipe trains a vision encoder but has no [model.vision]")
     corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    return VisionObjective(shop.recipe.model.vision, corpus, shop.concepts, shop.sprites, shop.tokenizer,
-                           shop.dvae, fit_recipe.batch_size)
+    return VisionObjective(
+        shop.recipe.model.vision,
+        corpus,
+        shop.concepts,
+        shop.sprites,
+        shop.tokenizer,
+        shop.dvae,
+        fit_recipe.batch_size,
+    )
 
 
 def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
@@ -77,33 +84,56 @@ def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     if fit_recipe.mix:
         return _joint(shop, fit_recipe, corpus)
     return GeneratorObjective(
-        shop.recipe.model.decoder, corpus, shop.concepts, shop.tokenizer,
-        batch_size=fit_recipe.batch_size, text_slots=fit_recipe.text_slots, drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt, text_weight=fit_recipe.text_weight, negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind, restyle=fit_recipe.restyle,
-    )  # fmt: skip
+        shop.recipe.model.decoder,
+        corpus,
+        shop.concepts,
+        shop.tokenizer,
+        batch_size=fit_recipe.batch_size,
+        text_slots=fit_recipe.text_slots,
+        drop=fit_recipe.drop,
+        corrupt=fit_recipe.corrupt,
+        text_weight=fit_recipe.text_weight,
+        negatives=fit_recipe.negatives,
+        blind=fit_recipe.blind,
+        restyle=fit_recipe.restyle,
+    )
 
 
 def _joint(shop: Workshop, fit_recipe: FitRecipe, corpus: Corpus) -> nn.Module:
     assert shop.recipe.model.decoder is not None
     materials = Materials(
-        corpus, shop.concepts, shop.sprites, shop.tokenizer, shop.vision,
-        shop.utterances(False, fit_recipe.heard, corpus), shop.utterances(True, fit_recipe.said, corpus),
-    )  # fmt: skip
+        corpus,
+        shop.concepts,
+        shop.sprites,
+        shop.tokenizer,
+        shop.vision,
+        shop.utterances(False, fit_recipe.heard, corpus),
+        shop.utterances(True, fit_recipe.said, corpus),
+    )
     return JointObjective(
-        shop.recipe.model.decoder, materials, fit_recipe.mix, text_slots=fit_recipe.text_slots,
-        drop=fit_recipe.drop, corrupt=fit_recipe.corrupt, negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind, restyle=fit_recipe.restyle,
-    )  # fmt: skip
+        shop.recipe.model.decoder,
+        materials,
+        fit_recipe.mix,
+        text_slots=fit_recipe.text_slots,
+        drop=fit_recipe.drop,
+        corrupt=fit_recipe.corrupt,
+        negatives=fit_recipe.negatives,
+        blind=fit_recipe.blind,
+        restyle=fit_recipe.restyle,
+    )
 
 
 def _refiner(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     if shop.recipe.model.refiner is None:
         raise JanusError("the recipe trains a refiner but has no [model.refiner]")
     return RefinerObjective(
-        shop.recipe.model.refiner, shop.dvae, shop.sprites, shop.trained_drawings,
-        fit_recipe.batch_size, fit_recipe.crop,
-    )  # fmt: skip
+        shop.recipe.model.refiner,
+        shop.dvae,
+        shop.sprites,
+        shop.trained_drawings,
+        fit_recipe.batch_size,
+        fit_recipe.crop,
+    )
 
 
 def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
@@ -111,8 +141,14 @@ def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
     return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
 
 
-BUILDERS = {"dvae": _tokenizer, "codec": _codec, "vision": _vision, "decoder": _generator,
-            "refiner": _refiner, "judge": _judge}
+BUILDERS = {
+    "dvae": _tokenizer,
+    "codec": _codec,
+    "vision": _vision,
+    "decoder": _generator,
+    "refiner": _refiner,
+    "judge": _judge,
+}
 
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner")  # of a model folder
 TOKENIZERS = ("dvae", "codec")

@@ -44,8 +44,10 @@ KEPT_PLACES = 2.0  # highest rate of a single drawing's places that are read, so
 SPELLING = 0.5  # weight of the letters that are heard on the way
 PHONES = 0.3  # and of the sounds that are heard, said, and to be said
 WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
-    "text": (0.15, 1.5), "image": (0.0, 1.0), "audio": (0.05, 0.5),
-}  # fmt: skip
+    "text": (0.15, 1.5),
+    "image": (0.0, 1.0),
+    "audio": (0.05, 0.5),
+}
 
 
 def hurried(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -81,10 +83,18 @@ class JointObjective(nn.Module):
     """
 
     def __init__(
-        self, cfg: DecoderConfig, materials: Materials, mix: Mapping[str, int], *, text_slots: int = 12,
-        drop: float = 0.1, corrupt: float = 0.25, negatives: int = 0, blind: float = 0.0,
+        self,
+        cfg: DecoderConfig,
+        materials: Materials,
+        mix: Mapping[str, int],
+        *,
+        text_slots: int = 12,
+        drop: float = 0.1,
+        corrupt: float = 0.25,
+        negatives: int = 0,
+        blind: float = 0.0,
         restyle: float = 0.0,
-    ):  # fmt: skip
+    ):
         super().__init__()
         self.decoder = Decoder(cfg)
         self.vision = materials.vision.eval().requires_grad_(False)
@@ -188,15 +198,21 @@ class JointObjective(nn.Module):
     def _hear_draw(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.heard)))
         words = self._words(self.m.heard.texts[number], WRITTEN)
-        return [self._sound(self.m.heard, number, READ, rng), words,
-                self._image(int(self.m.heard.samples[number]), rng)]
+        return [
+            self._sound(self.m.heard, number, READ, rng),
+            words,
+            self._image(int(self.m.heard.samples[number]), rng),
+        ]
 
     def _see_speak(self, rng: np.random.Generator) -> list[Part]:
         number = int(rng.integers(len(self.m.said)))
         words = self._words(self.m.said.texts[number], WRITTEN)
         sample = self.m.corpus.samples[int(self.m.said.samples[number])]
-        return [self._sight(sample, scene_of(sample, self.numbers), rng), words,
-                self._sound(self.m.said, number, WRITTEN, rng)]
+        return [
+            self._sight(sample, scene_of(sample, self.numbers), rng),
+            words,
+            self._sound(self.m.said, number, WRITTEN, rng),
+        ]
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Columns of each group of rows as `<group>.ids` ..., [B, T]; pictures looked at, and which are free.
@@ -206,8 +222,11 @@ class JointObjective(nn.Module):
         self._pictures, self._free = [], []
         makers = (self._draw, self._see, self._hear, self._speak, self._hear_draw, self._see_speak)
         make = dict(zip(DIRECTIONS, makers, strict=True))
-        rows = [row_of(make[direction](rng), self.decoder.type_ids)
-                for direction, count in self.mix.items() for _ in range(count)]
+        rows = [
+            row_of(make[direction](rng), self.decoder.type_ids)
+            for direction, count in self.mix.items()
+            for _ in range(count)
+        ]
         groups = enumerate(map(pad, chunks(rows, CHUNKS)))
         batch = {f"{i}.{name}": column for i, group in groups for name, column in group.items()}
         side = self.vision.cfg.image_size
@@ -249,8 +268,9 @@ class JointObjective(nn.Module):
                 loss = loss + PHONES * metrics[name]
         return loss, metrics
 
-    def _loss(self, hidden: Tensor, targets: Tensor, roles: Tensor,
-              kinds: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(
+        self, hidden: Tensor, targets: Tensor, roles: Tensor, kinds: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum over modalities and roles of mean losses, and each modality's."""
         total, metrics = torch.zeros((), device=hidden.device), {}
         for modality, weights in WEIGHTS.items():
@@ -279,8 +299,7 @@ class JointObjective(nn.Module):
             total = total + self._head_loss(modality, level, deeper, codes[level], share)
         return total
 
-    def _head_loss(self, modality: str, level: int, hidden: Tensor, targets: Tensor,
-                   share: Tensor) -> Tensor:
+    def _head_loss(self, modality: str, level: int, hidden: Tensor, targets: Tensor, share: Tensor) -> Tensor:
         weight, bias = self.decoder.head(modality, level)
         if 0 < self.negatives < len(weight) // 2:
             weight, bias, targets = sampled_head(weight, bias, targets, self.negatives)

@@ -52,9 +52,18 @@ class Listener:
             file.flush()
             # wide beams: with the usual ones a third of true speech ends half-way through a phrase
             self._decoder = _package().Decoder(
-                samprate=RATE, jsgf=file.name, loglevel="FATAL", beam=1e-100, wbeam=1e-80, pbeam=1e-100,
-                lw=1.0, wip=1.0, pip=1.0, bestpath=False, fwdflat=False,
-            )  # fmt: skip
+                samprate=RATE,
+                jsgf=file.name,
+                loglevel="FATAL",
+                beam=1e-100,
+                wbeam=1e-80,
+                pbeam=1e-100,
+                lw=1.0,
+                wip=1.0,
+                pip=1.0,
+                bestpath=False,
+                fwdflat=False,
+            )
 
     def hear(self, waveform: np.ndarray) -> str:
         """The phrase in float32 [T] at 16 kHz, as `plain` spells it; "" where there is none."""

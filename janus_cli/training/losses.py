@@ -19,9 +19,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, row_weight: Tensor,
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        row_weight: Tensor,
         chunk: int,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         loss = hidden.new_zeros((), dtype=torch.float32)  # in bf16 a long sum would stand still
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         grad_bias = torch.zeros_like(bias)

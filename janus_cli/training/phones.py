@@ -35,10 +35,12 @@ class Phones(nn.Module):
         self.alphabet = sorted(set().union(*alphabets))
         self.numbers = [np.array([self.alphabet.index(p) for p in own], np.int64) for own in alphabets]
         dim = decoder.cfg.dim
-        self.heads = nn.ModuleDict({
-            name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(self.alphabet)))
-            for name in ("heard", "now", "soon")
-        })
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, len(self.alphabet)))
+                for name in ("heard", "now", "soon")
+            }
+        )
         saying = Tap(decoder, SAYING)
         self.taps = {"heard": Tap(decoder, HEARING), "now": saying, "soon": saying}
 

@@ -174,9 +174,15 @@ def refine_loss(
     judged = (pick >= CLEAN).flatten()  # enlarged from codes, as in use
     judged = judged if judged.any() else torch.ones_like(judged)
     metrics = {
-        "denoise": denoising, "both": both, "x2": doubling, "x4": again, "denoise_x4": last,
-        "psnr_decoded": psnr(y, x1), "psnr_denoised": psnr(own, x1),
-        "psnr_x2": psnr(twice[judged], x2[judged]), "psnr_bicubic": psnr(bicubic[judged], x2[judged]),
+        "denoise": denoising,
+        "both": both,
+        "x2": doubling,
+        "x4": again,
+        "denoise_x4": last,
+        "psnr_decoded": psnr(y, x1),
+        "psnr_denoised": psnr(own, x1),
+        "psnr_x2": psnr(twice[judged], x2[judged]),
+        "psnr_bicubic": psnr(bicubic[judged], x2[judged]),
     }
     return denoising + 0.5 * (both + doubling + last) + again, {k: v.detach() for k, v in metrics.items()}
 
@@ -211,9 +217,15 @@ class RefinerObjective(nn.Module):
     """Composed pictures at four times the tokenizer's size, refined from its codes."""
 
     def __init__(
-        self, cfg: RefinerConfig, dvae: DVAE, sprites: Sprites, drawings: np.ndarray, batch_size: int,
-        crop: int = 6, side: int = 256,
-    ):  # fmt: skip
+        self,
+        cfg: RefinerConfig,
+        dvae: DVAE,
+        sprites: Sprites,
+        drawings: np.ndarray,
+        batch_size: int,
+        crop: int = 6,
+        side: int = 256,
+    ):
         super().__init__()
         self.dvae = dvae.eval().requires_grad_(False)
         self.refiner = Refiner(cfg)

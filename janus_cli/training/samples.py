@@ -17,8 +17,18 @@ from janus_cli.training.pack import BLACK, STYLES, Concept
 from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index, looks_index
 
 COLOUR_WORDS = {
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "black", "white", "brown", "gray",
-}  # fmt: skip
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "blue",
+    "purple",
+    "pink",
+    "black",
+    "white",
+    "brown",
+    "gray",
+}
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
     "2": ((16, 0), (16, 32)),
@@ -94,9 +104,12 @@ def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
 
 
 def looked_at(
-    sample: Sample, drawings: dict[tuple[int, str], int], looks: dict[int, list[int]],
-    rng: np.random.Generator, share: float = 0.5,
-) -> tuple[Sample, Scene]:  # fmt: skip
+    sample: Sample,
+    drawings: dict[tuple[int, str], int],
+    looks: dict[int, list[int]],
+    rng: np.random.Generator,
+    share: float = 0.5,
+) -> tuple[Sample, Scene]:
     """What eyes are shown, and as what: a `share` of single drawings by another set, without a style."""
     others = looks.get(sample.concepts[0], []) if sample.kind == "plain" else []
     if others and rng.random() < share:
@@ -110,15 +123,20 @@ def scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:
     return [
         i
         for i, c in enumerate(concepts)
-        if c.group in SCENE_GROUPS and c.name.isalpha()
-        and style in c.drawings and (c.name, style) not in held
+        if c.group in SCENE_GROUPS
+        and c.name.isalpha()
+        and style in c.drawings
+        and (c.name, style) not in held
     ]
 
 
 def random_scene_sample(
-    nouns: Sequence[int], concepts: Sequence[Concept], style: str, rng: np.random.Generator,
+    nouns: Sequence[int],
+    concepts: Sequence[Concept],
+    style: str,
+    rng: np.random.Generator,
     held: bool = False,
-) -> Sample:  # fmt: skip
+) -> Sample:
     """A layout with its concepts; relations of held-out couples only when `held`, else never."""
     background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""
     layout = str(rng.choice(list(RELATIONS if held else LAYOUTS)))

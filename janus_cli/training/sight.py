@@ -110,9 +110,15 @@ class VisionObjective(nn.Module):
     """
 
     def __init__(
-        self, cfg: VisionConfig, corpus: Corpus, concepts: Sequence[Concept], sprites: Sprites,
-        tokenizer: object, dvae: DVAE, batch_size: int,
-    ):  # fmt: skip
+        self,
+        cfg: VisionConfig,
+        corpus: Corpus,
+        concepts: Sequence[Concept],
+        sprites: Sprites,
+        tokenizer: object,
+        dvae: DVAE,
+        batch_size: int,
+    ):
         super().__init__()
         self.cfg, self.corpus, self.concepts, self.sprites = cfg, corpus, concepts, sprites
         self.tokenizer, self.batch_size = tokenizer, batch_size
@@ -142,8 +148,12 @@ class VisionObjective(nn.Module):
         words = [caption(s, self.concepts, rng, foreign=0.15) for s, _ in shown]
         concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
         free = torch.tensor([carefree(s, self.concepts) for s in samples])
-        return {"pixels": to_tensor(pictures), "text": self._tokens(words), "concept": torch.tensor(concept),
-                "free": free}
+        return {
+            "pixels": to_tensor(pictures),
+            "text": self._tokens(words),
+            "concept": torch.tensor(concept),
+            "free": free,
+        }
 
     @torch.no_grad()
     def _seen(self, pixels: Tensor, free: Tensor) -> Tensor:

@@ -17,12 +17,65 @@ RATE = 16000  # samples per second of everything here
 LANGUAGES = {"en": "en-us", "de": "de", "es": "es", "fr": "fr", "ja": "ja", "ko": "ko"}
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbcwmd")
 VARIANTS = (
-    "m1", "m2", "m3", "m4", "m6", "m7", "m8", "f1", "f2", "f4", "f5", "adam", "Alex", "Alicia", "Andrea",
-    "anika", "announcer", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "Denis",
-    "ed", "edward", "Gene", "grandma", "grandpa", "gustave", "Henrique", "Hugo", "ian", "iven", "Jacky",
-    "john", "Lee", "marcelo", "Marco", "Mario", "max", "Michael", "michel", "miguel", "Mike", "norbert",
-    "pablo", "pedro", "quincy", "Reed", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac",
-)  # fmt: skip
+    "m1",
+    "m2",
+    "m3",
+    "m4",
+    "m6",
+    "m7",
+    "m8",
+    "f1",
+    "f2",
+    "f4",
+    "f5",
+    "adam",
+    "Alex",
+    "Alicia",
+    "Andrea",
+    "anika",
+    "announcer",
+    "antonio",
+    "aunty",
+    "belinda",
+    "benjamin",
+    "boris",
+    "caleb",
+    "david",
+    "Denis",
+    "ed",
+    "edward",
+    "Gene",
+    "grandma",
+    "grandpa",
+    "gustave",
+    "Henrique",
+    "Hugo",
+    "ian",
+    "iven",
+    "Jacky",
+    "john",
+    "Lee",
+    "marcelo",
+    "Marco",
+    "Mario",
+    "max",
+    "Michael",
+    "michel",
+    "miguel",
+    "Mike",
+    "norbert",
+    "pablo",
+    "pedro",
+    "quincy",
+    "Reed",
+    "robert",
+    "sandro",
+    "shelby",
+    "steph",
+    "travis",
+    "victor",
+    "zac",
+)
 HELD_VARIANTS = ("m5", "f3", "Andy", "Annie", "Diogo", "linda", "paul", "rob")  # voices of the exam alone
 OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak with
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h
@@ -59,10 +112,15 @@ class _Event(ctypes.Structure):
     """espeak-ng's espeak_EVENT."""
 
     _fields_ = [
-        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p), ("id", _Name),
-    ]  # fmt: skip
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Name),
+    ]
 
 
 class Speaker:
@@ -79,8 +137,9 @@ class Speaker:
         self._rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(self._data).encode(), _TELL_PHONES)
         if self._rate <= 0:
             raise JanusError("espeak-ng does not start: install espeakng-loader again")
-        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int,
-                                ctypes.POINTER(_Event))
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
+        )
         self._callback: Callable[..., int] = kind(self._take)
         return library
 

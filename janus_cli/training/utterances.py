@@ -100,29 +100,42 @@ def synthesise(
             kept += [samples[start + i] for i in part]
             phones += [framed(spoken[i][1], -(-len(waveforms[i]) // hop), hop, alphabet) for i in part]
     starts = np.cumsum([0, *(row.shape[1] for row in codes)])
-    return Utterances(np.concatenate(codes, 1), starts, texts, np.array(kept), np.concatenate(phones),
-                      alphabet)
+    return Utterances(
+        np.concatenate(codes, 1), starts, texts, np.array(kept), np.concatenate(phones), alphabet
+    )
 
 
-def heard(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept],
-          rng: np.random.Generator) -> list[Utterance]:
+def heard(
+    samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept], rng: np.random.Generator
+) -> list[Utterance]:
     """Captions of the chosen samples in any voice."""
     return [any_voice(wording(samples[i], concepts, rng), rng) for i in chosen]
 
 
-def said(samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept],
-         rng: np.random.Generator) -> list[Utterance]:
+def said(
+    samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept], rng: np.random.Generator
+) -> list[Utterance]:
     """Captions of the chosen samples in the model's own voice; half without a style, in the fewest words."""
-    return [Utterance(description(replace(samples[i], style=""), concepts)) if rng.random() < 0.5
-            else Utterance(wording(samples[i], concepts, rng)) for i in chosen]
+    return [
+        Utterance(description(replace(samples[i], style=""), concepts))
+        if rng.random() < 0.5
+        else Utterance(wording(samples[i], concepts, rng))
+        for i in chosen
+    ]
 
 
 def save(utterances: Utterances, path: Path, key: str) -> None:
     """Write to `path` (.npz) under `key`, which says what they were made of."""
     words = {"key": key, "texts": utterances.texts, "alphabet": utterances.alphabet}
     note = json.dumps(words, ensure_ascii=False)
-    np.savez_compressed(path, codes=utterances.codes, starts=utterances.starts, samples=utterances.samples,
-                        phones=utterances.phones, note=np.array(note))
+    np.savez_compressed(
+        path,
+        codes=utterances.codes,
+        starts=utterances.starts,
+        samples=utterances.samples,
+        phones=utterances.phones,
+        note=np.array(note),
+    )
 
 
 def load(path: Path, key: str) -> Utterances | None:
@@ -133,5 +146,6 @@ def load(path: Path, key: str) -> Utterances | None:
         note = json.loads(str(data["note"]))
         if note["key"] != key:
             return None
-        return Utterances(data["codes"], data["starts"], note["texts"], data["samples"], data["phones"],
-                          note["alphabet"])
+        return Utterances(
+            data["codes"], data["starts"], note["texts"], data["samples"], data["phones"], note["alphabet"]
+        )

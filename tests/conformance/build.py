@@ -65,57 +65,91 @@ def record(*segments: dict, id: str = "", made_by: list | None = None, part: dic
 
 THREE = segment("text", "uint16", [5, 0, 65535], TEXT_INFO)
 PLAIN = record(THREE)
-STEPS = [{"stage": "tokenize", "text": "ein roter Apfel, 苹果 \"\\\n"},
-         {"stage": "generate", "seed": 7, "top_p": 0.9}]
+STEPS = [
+    {"stage": "tokenize", "text": 'ein roter Apfel, 苹果 "\\\n'},
+    {"stage": "generate", "seed": 7, "top_p": 0.9},
+]
 PART = {"index": 1, "last": False, "rows": [2, 4]}
 TRACE = {"channels": 1, "num_samples": 3, "stride": 2, "tokenizer": "series"}
 RATES = {"frame_rate": 50.0, "num_samples": 1900}
-TILES = [[[[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]],
-         [[[[12, 13, 14], [15, 16, 17]], [[18, 19, 20], [21, 22, 23]]]]]
+TILES = [
+    [[[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]]],
+    [[[[12, 13, 14], [15, 16, 17]], [[18, 19, 20], [21, 22, 23]]]],
+]
 PIXEL = segment("pixels", "uint8", [[[[[1, 2, 3]]]]])
 PAIR = segment("text", "uint16", [7, 8])
-MIXED = {"0.pixels": entry("U8", [1, 1, 1, 1, 3], 12, 15), "1.text": entry("U16", [2], 8, 12),
-         "2.waveform": entry("F32", [1, 2], 0, 8)}
-FOREIGN = {"__metadata__": {"tool": "x", "janus": '{ "segments": [{}], "format": 1 }'},
-           "0.text": entry("U16", [1], 0, 2)}
+MIXED = {
+    "0.pixels": entry("U8", [1, 1, 1, 1, 3], 12, 15),
+    "1.text": entry("U16", [2], 8, 12),
+    "2.waveform": entry("F32", [1, 2], 0, 8),
+}
+FOREIGN = {
+    "__metadata__": {"tool": "x", "janus": '{ "segments": [{}], "format": 1 }'},
+    "0.text": entry("U16", [1], 0, 2),
+}
 
 CANONICAL = {  # name: (bytes, the one record in it); writing that record gives the bytes again
     "text": (text(), PLAIN),
     "made-by": (text(id="äpfel-01", made_by=STEPS), record(THREE, id="äpfel-01", made_by=STEPS)),
-    "empty-prompt": (make({"0.text": entry("U16", [0], 0, 0)}, meta([{}])),
-                     record(segment("text", "uint16", []))),
+    "empty-prompt": (
+        make({"0.text": entry("U16", [0], 0, 0)}, meta([{}])),
+        record(segment("text", "uint16", [])),
+    ),
     "no-segments": (make({}, meta([])), record()),
-    "image-u32": (make({"0.image": entry("U32", [2, 2], 0, 16)}, meta([{"patch": 8}]),
-                       struct.pack("<4I", 1, 2, 3, 70000)),
-                  record(segment("image", "uint32", [[1, 2], [3, 70000]], {"patch": 8}))),
-    "audio": (make({"0.audio": entry("U16", [2, 3], 0, 12)}, meta([RATES]), struct.pack("<6H", *range(6))),
-              record(segment("audio", "uint16", [[0, 1, 2], [3, 4, 5]], RATES))),
-    "series": (make({"0.series": entry("F32", [2, 2], 0, 16)}, meta([TRACE]),
-                    struct.pack("<4f", 0.5, -1.0, 2.0, 2.0)),
-               record(segment("series", "float32", [[0.5, -1.0], [2.0, 2.0]], TRACE))),
-    "part-of-pixels": (make({"0.pixels": entry("U8", [2, 1, 2, 2, 3], 0, 24)}, meta([{}], part=PART),
-                            bytes(range(24))),
-                       record(segment("pixels", "uint8", TILES), part=PART)),
-    "wide-items-first": (make(MIXED, meta([{}, {}, {"sample_rate": 24000}]),
-                              struct.pack("<2f2H3B", 0.5, -1.0, 7, 8, 1, 2, 3)),
-                         record(PIXEL, PAIR, segment("waveform", "float32", [[0.5, -1.0]],
-                                                     {"sample_rate": 24000}))),
-    "eleven-segments": (make({f"{i}.text": entry("U16", [1], 2 * i, 2 * i + 2) for i in range(11)},
-                             meta([{}] * 11), struct.pack("<11H", *range(11))),
-                        record(*[segment("text", "uint16", [i]) for i in range(11)])),
+    "image-u32": (
+        make(
+            {"0.image": entry("U32", [2, 2], 0, 16)}, meta([{"patch": 8}]), struct.pack("<4I", 1, 2, 3, 70000)
+        ),
+        record(segment("image", "uint32", [[1, 2], [3, 70000]], {"patch": 8})),
+    ),
+    "audio": (
+        make({"0.audio": entry("U16", [2, 3], 0, 12)}, meta([RATES]), struct.pack("<6H", *range(6))),
+        record(segment("audio", "uint16", [[0, 1, 2], [3, 4, 5]], RATES)),
+    ),
+    "series": (
+        make(
+            {"0.series": entry("F32", [2, 2], 0, 16)}, meta([TRACE]), struct.pack("<4f", 0.5, -1.0, 2.0, 2.0)
+        ),
+        record(segment("series", "float32", [[0.5, -1.0], [2.0, 2.0]], TRACE)),
+    ),
+    "part-of-pixels": (
+        make({"0.pixels": entry("U8", [2, 1, 2, 2, 3], 0, 24)}, meta([{}], part=PART), bytes(range(24))),
+        record(segment("pixels", "uint8", TILES), part=PART),
+    ),
+    "wide-items-first": (
+        make(MIXED, meta([{}, {}, {"sample_rate": 24000}]), struct.pack("<2f2H3B", 0.5, -1.0, 7, 8, 1, 2, 3)),
+        record(PIXEL, PAIR, segment("waveform", "float32", [[0.5, -1.0]], {"sample_rate": 24000})),
+    ),
+    "eleven-segments": (
+        make(
+            {f"{i}.text": entry("U16", [1], 2 * i, 2 * i + 2) for i in range(11)},
+            meta([{}] * 11),
+            struct.pack("<11H", *range(11)),
+        ),
+        record(*[segment("text", "uint16", [i]) for i in range(11)]),
+    ),
 }
 
 VALID = {  # name: (bytes, the records in it); not canonical, or not one record
-    "other-writer": (raw(json.dumps(FOREIGN, indent=1).encode(), b"\1\0"),
-                     [record(segment("text", "uint16", [1]))]),
-    "other-order": (make({"0.pixels": entry("U8", [1, 1, 1, 1, 3], 0, 3), "1.text": entry("U16", [2], 3, 7)},
-                         meta([{}, {}]), struct.pack("<3B2H", 1, 2, 3, 7, 8)),
-                    [record(PIXEL, PAIR)]),
+    "other-writer": (
+        raw(json.dumps(FOREIGN, indent=1).encode(), b"\1\0"),
+        [record(segment("text", "uint16", [1]))],
+    ),
+    "other-order": (
+        make(
+            {"0.pixels": entry("U8", [1, 1, 1, 1, 3], 0, 3), "1.text": entry("U16", [2], 3, 7)},
+            meta([{}, {}]),
+            struct.pack("<3B2H", 1, 2, 3, 7, 8),
+        ),
+        [record(PIXEL, PAIR)],
+    ),
     "two-files": (text(id="a") + text(id="b"), [record(THREE, id="a"), record(THREE, id="b")]),
     "stream": (text(seq=0) + text(seq=1) + end(2), [PLAIN, PLAIN]),
     "stream-of-none": (end(0), []),
-    "streams": (text(seq=0) + end(1) + end(0) + text(id="plain") + text(seq=0) + end(1),
-                [PLAIN, record(THREE, id="plain"), PLAIN]),
+    "streams": (
+        text(seq=0) + end(1) + end(0) + text(id="plain") + text(seq=0) + end(1),
+        [PLAIN, record(THREE, id="plain"), PLAIN],
+    ),
 }
 
 
@@ -188,10 +222,14 @@ INVALID = {  # name: (bytes, a piece of what the error must say)
     "offsets-no-list": (four(offsets=4), "0.text"),
     "offsets-short": (four(shape=[3]), "0.text"),
     "many-axes": (four(shape=[1] * 9), "0.text"),
-    "hole": (wrong({"0.text": entry("U16", [1], 0, 2), "1.text": entry("U16", [1], 4, 6)}, b"abcdef"),
-             "hole"),
-    "overlap": (wrong({"0.text": entry("U16", [2], 0, 4), "1.text": entry("U16", [2], 2, 6)}, b"abcdef"),
-                "overlap"),
+    "hole": (
+        wrong({"0.text": entry("U16", [1], 0, 2), "1.text": entry("U16", [1], 4, 6)}, b"abcdef"),
+        "hole",
+    ),
+    "overlap": (
+        wrong({"0.text": entry("U16", [2], 0, 4), "1.text": entry("U16", [2], 2, 6)}, b"abcdef"),
+        "overlap",
+    ),
     "no-end-record": (text(seq=0) + text(seq=1), "stopped after 2"),
     "no-end-before-next": (text(seq=0) + text(seq=0) + end(1), "stopped after 1"),
     "no-end-before-plain": (text(seq=0) + text(), "stopped after 1"),

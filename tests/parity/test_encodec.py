@@ -13,12 +13,30 @@ from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frame
 
 CONFIG_32KHZ = {
     "model_type": "encodec",
-    "audio_channels": 1, "chunk_length_s": None,
-    "codebook_dim": 128, "codebook_size": 2048, "compress": 2, "dilation_growth_rate": 2, "hidden_size": 128,
-    "kernel_size": 7, "last_kernel_size": 7, "norm_type": "weight_norm", "normalize": False,
-    "num_filters": 64, "num_lstm_layers": 2, "num_residual_layers": 1, "overlap": None, "pad_mode": "reflect",
-    "residual_kernel_size": 3, "sampling_rate": 32000, "target_bandwidths": [2.2], "trim_right_ratio": 1.0,
-    "upsampling_ratios": [8, 5, 4, 4], "use_causal_conv": False, "use_conv_shortcut": False}
+    "audio_channels": 1,
+    "chunk_length_s": None,
+    "codebook_dim": 128,
+    "codebook_size": 2048,
+    "compress": 2,
+    "dilation_growth_rate": 2,
+    "hidden_size": 128,
+    "kernel_size": 7,
+    "last_kernel_size": 7,
+    "norm_type": "weight_norm",
+    "normalize": False,
+    "num_filters": 64,
+    "num_lstm_layers": 2,
+    "num_residual_layers": 1,
+    "overlap": None,
+    "pad_mode": "reflect",
+    "residual_kernel_size": 3,
+    "sampling_rate": 32000,
+    "target_bandwidths": [2.2],
+    "trim_right_ratio": 1.0,
+    "upsampling_ratios": [8, 5, 4, 4],
+    "use_causal_conv": False,
+    "use_conv_shortcut": False,
+}
 
 
 def wake(model, rate, channels):
@@ -88,7 +106,8 @@ def test_bandwidths_are_those_of_the_package(package):
     cfg = zoo.find(str(path)).config.codec
     for bandwidth in model.target_bandwidths:
         assert books_for(cfg, bandwidth) == model.quantizer.get_num_quantizers_for_bandwidth(
-            model.frame_rate, bandwidth)
+            model.frame_rate, bandwidth
+        )
     assert (cfg.n_q, cfg.frame_rate) == (model.quantizer.n_q, model.frame_rate)
 
 
@@ -125,9 +144,14 @@ def hf(request, tmp_path_factory, transformers):
     config = {**CONFIG_32KHZ, "num_filters": 16, "hidden_size": 32, "codebook_dim": 32}
     model = wake(EncodecModel(EncodecConfig(**config)), 32000, 1)
     folder = tmp_path_factory.mktemp("hf")
-    state = {name.replace("parametrizations.weight.original0", "weight_g").replace(
-        "parametrizations.weight.original1", "weight_v") if request.param == "weight_g" else name: tensor
-        for name, tensor in model.state_dict().items()}
+    state = {
+        name.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        )
+        if request.param == "weight_g"
+        else name: tensor
+        for name, tensor in model.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
     return model, folder
@@ -158,18 +182,21 @@ def test_the_published_32khz_configuration(tmp_path):
     assert sum(p.numel() for p in net.parameters()) > 5e7
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"pad_mode": "constant"}, "pad_mode is 'constant': this janus knows 'reflect'"),
-    ({"upsampling_ratios": [8, 5, 4]}, "expected four whole numbers"),
-    ({"codebook_size": 1000}, "expected a power of two"),
-    ({"codebook_dim": 64}, "codebook_dim is 64"),
-    ({"target_bandwidths": []}, "expected a list of numbers"),
-    ({"target_bandwidths": [0.001]}, "that would be 0 codebooks"),
-    ({"chunk_length_s": -1}, "expected seconds"),
-    ({"overlap": 1}, "expected a number from 0"),
-    ({"use_causal_conv": True, "norm_type": "time_group_norm"}, "not causal"),
-    ({"use_causal_conv": 1}, "use_causal_conv is 1"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pad_mode": "constant"}, "pad_mode is 'constant': this janus knows 'reflect'"),
+        ({"upsampling_ratios": [8, 5, 4]}, "expected four whole numbers"),
+        ({"codebook_size": 1000}, "expected a power of two"),
+        ({"codebook_dim": 64}, "codebook_dim is 64"),
+        ({"target_bandwidths": []}, "expected a list of numbers"),
+        ({"target_bandwidths": [0.001]}, "that would be 0 codebooks"),
+        ({"chunk_length_s": -1}, "expected seconds"),
+        ({"overlap": 1}, "expected a number from 0"),
+        ({"use_causal_conv": True, "norm_type": "time_group_norm"}, "not causal"),
+        ({"use_causal_conv": 1}, "use_causal_conv is 1"),
+    ],
+)
 def test_configurations_that_are_not_built_here(tmp_path, change, message):
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG_32KHZ, **change}))
     with pytest.raises(ModelError, match=message):

@@ -17,8 +17,12 @@ CLOSE = dict(rtol=0, atol=1e-4)
 def folders(tmp_path_factory):
     """The same weights as one .bin, in .bin shards, and in transformers' safetensors, whole and in shards."""
     root = tmp_path_factory.mktemp("pro")
-    made = {"bin": ("original", 0), "bins": ("original", 4_000_000),
-            "safetensors": ("transformers", 0), "shards": ("transformers", 4_000_000)}
+    made = {
+        "bin": ("original", 0),
+        "bins": ("original", 4_000_000),
+        "safetensors": ("transformers", 0),
+        "shards": ("transformers", 4_000_000),
+    }
     return {name: make(root / name, layout=layout, shard=shard) for name, (layout, shard) in made.items()}
 
 
@@ -87,8 +91,9 @@ def test_generation_logits_with_guidance(theirs, net, ours):
 
 def test_a_greedy_picture_token_for_token_in_every_layout(theirs, folders, ours):
     ids = torch.from_numpy(ours.prompts(ours.tokenize("a red apple"))[:1])
-    expected = theirs.generate(ids, attention_mask=torch.ones_like(ids), generation_mode="image",
-                               guidance_scale=5.0, do_sample=False)
+    expected = theirs.generate(
+        ids, attention_mask=torch.ones_like(ids), generation_mode="image", guidance_scale=5.0, do_sample=False
+    )
     for folder in folders.values():
         record = next(load(str(folder)).draw(["a red apple"], DrawOptions(temperature=0)))
         assert record.segments[0].data.ravel().tolist() == expected[0].tolist(), folder.name
@@ -104,9 +109,15 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
     made = list(answer(net, [image], question, ours.prompts.end, options))
     ids = question.ids
     whole = torch.tensor([ids])
-    out = theirs.generate(whole, attention_mask=torch.ones_like(whole), max_new_tokens=20, do_sample=False,
-                          pixel_values=preprocess(image, net.janus_pro.vision), eos_token_id=ours.prompts.end)
-    assert made == [id for id in out[0, len(ids):].tolist() if id != ours.prompts.end]
+    out = theirs.generate(
+        whole,
+        attention_mask=torch.ones_like(whole),
+        max_new_tokens=20,
+        do_sample=False,
+        pixel_values=preprocess(image, net.janus_pro.vision),
+        eos_token_id=ours.prompts.end,
+    )
+    assert made == [id for id in out[0, len(ids) :].tolist() if id != ours.prompts.end]
     assert len(made) > 3
 
 

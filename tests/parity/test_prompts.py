@@ -31,10 +31,24 @@ TEMPLATE = """
 {%- endfor -%}
 {%- if add_generation_prompt -%}<|Assistant|>:{%- endif -%}
 """
-PROMPTS = ["a red apple", " spaces around \n", "ein Käse für Jörg.", "一只红色的苹果", "красное яблоко?",
-           "تفاحة حمراء", "赤いリンゴ。", "빨간 사과", "emoji 🍎🚀👩‍🚀", "line\nbreak\n\n\nand more",
-           "tabs\tand  double  spaces", "code: <b>&amp;</b> {{x}} {% y %} \\n", "quote \"'`", "0123 4567",
-           "nothing <|else|> special", "a" * 300]
+PROMPTS = [
+    "a red apple",
+    " spaces around \n",
+    "ein Käse für Jörg.",
+    "一只红色的苹果",
+    "красное яблоко?",
+    "تفاحة حمراء",
+    "赤いリンゴ。",
+    "빨간 사과",
+    "emoji 🍎🚀👩‍🚀",
+    "line\nbreak\n\n\nand more",
+    "tabs\tand  double  spaces",
+    "code: <b>&amp;</b> {{x}} {% y %} \\n",
+    "quote \"'`",
+    "0123 4567",
+    "nothing <|else|> special",
+    "a" * 300,
+]
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -47,8 +61,12 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=list(SPECIAL), show_progress=False,
-                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=600,
+        special_tokens=list(SPECIAL),
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
     ends = ("\n\n", "\n", " ")
     seams = [f"{start}{text}{end}" for text in PROMPTS for start in (": ", "\n") for end in ends]
     tokenizer.train_from_iterator(seams * 4, trainer)
@@ -73,15 +91,25 @@ def theirs(transformers, folder):
     from transformers.models.janus.image_processing_pil_janus import JanusImageProcessorPil
     from transformers.models.janus.processing_janus import JanusProcessor
 
-    words = {"image_token": "<image_placeholder>", "boi_token": "<begin_of_image>",
-             "eoi_token": "<end_of_image>"}
+    words = {
+        "image_token": "<image_placeholder>",
+        "boi_token": "<begin_of_image>",
+        "eoi_token": "<end_of_image>",
+    }
     tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), bos_token="<｜begin▁of▁sentence｜>",
-        eos_token="<｜end▁of▁sentence｜>", pad_token="<｜▁pad▁｜>", extra_special_tokens=words)
+        tokenizer_file=str(folder / "tokenizer.json"),
+        bos_token="<｜begin▁of▁sentence｜>",
+        eos_token="<｜end▁of▁sentence｜>",
+        pad_token="<｜▁pad▁｜>",
+        extra_special_tokens=words,
+    )
     return JanusProcessor(
-        JanusImageProcessorPil(size={"height": 64, "width": 64}), tokenizer,
-        chat_template=(folder / "chat_template.jinja").read_text("utf-8"), use_default_system_prompt=True,
-        num_image_tokens=N_TOKEN)
+        JanusImageProcessorPil(size={"height": 64, "width": 64}),
+        tokenizer,
+        chat_template=(folder / "chat_template.jinja").read_text("utf-8"),
+        use_default_system_prompt=True,
+        num_image_tokens=N_TOKEN,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +148,19 @@ def test_a_question_without_and_with_a_picture(theirs, ours, text):
     assert sum(question.seen) == N_TOKEN
 
 
-@pytest.mark.parametrize("parts", [
-    [None], [None, None], [None, None, "compare"], ["before", None], ["before", None, "after"],
-    ["one", "two"], [None, " one ", " two ", None], [None, "a.\n", None, "\nb?"],
-])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [None],
+        [None, None],
+        [None, None, "compare"],
+        ["before", None],
+        ["before", None, "after"],
+        ["one", "two"],
+        [None, " one ", " two ", None],
+        [None, "a.\n", None, "\nb?"],
+    ],
+)
 def test_texts_and_pictures_in_any_order(theirs, ours, parts):
     question = ours.question(parts, N_TOKEN)
     assert question.ids == their_ids(theirs, parts, "text")

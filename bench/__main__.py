@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from janus_cli import zoo
-from janus_cli.commands.outputs import encode
 from janus_cli.pipeline import DrawOptions, Pipeline, load
+from janus_cli.shell.outputs import encode
 
 REPEATS = 5
 BATCHES = (1, 8)

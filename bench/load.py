@@ -39,11 +39,12 @@ def load(who: str, folder: Path, what: str, dtype: Any) -> Any:
         from transformers import JanusForConditionalGeneration
 
         return JanusForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
-    from janus_cli import parts, published
+    from janus_cli.weights import published as parts
+    from janus_cli.zoo import janus_pro
 
     wanted = {"draw": parts.GENERATE + parts.TOKENIZE, "describe": parts.UNDERSTAND}
     wanted["all"] = wanted["draw"] + wanted["describe"]
-    return parts.Parts(folder, published.read(folder).janus_pro).fill(wanted[what], "cpu", dtype)
+    return parts.Parts(folder, janus_pro.read(folder).janus_pro).fill(wanted[what], "cpu", dtype)
 
 
 def measure(who: str, folder: Path, what: str, word: str) -> dict[str, float]:
@@ -54,9 +55,9 @@ def measure(who: str, folder: Path, what: str, word: str) -> dict[str, float]:
         sys.modules.update(stand_in())
         import transformers.models.janus.modeling_janus  # noqa: F401
     else:
-        import janus_cli.checkpoint
         import janus_cli.nets.janus_pro
-        import janus_cli.weights  # noqa: F401
+        import janus_cli.weights.checkpoint
+        import janus_cli.weights.modules  # noqa: F401
     start, worked = time.perf_counter(), time.process_time()
     net = load(who, folder, what, {"bf16": torch.bfloat16, "fp32": torch.float32}[word])
     loaded, held = (time.perf_counter() - start, time.process_time() - worked), peak()

@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from janus_cli import published, remap
 from janus_cli.nets.janus_pro import JanusPro
+from janus_cli.weights import remap
+from janus_cli.zoo import janus_pro
 
 SPECIAL = (
     "<｜begin▁of▁sentence｜>",
@@ -293,7 +294,7 @@ def make(
             "do_normalize": True,
         },
     )
-    config = getattr(published.read(folder), "janus_pro", None)
+    config = getattr(janus_pro.read(folder), "janus_pro", None)
     write_weights(folder, layout, tensors(config, layout, seed, DTYPES[dtype]), shard or sizes.shard)
     return folder
 

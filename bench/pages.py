@@ -11,8 +11,8 @@ from typing import cast
 import numpy as np
 from PIL import Image, ImageDraw
 
-from janus_cli.choices import Size
 from janus_cli.pipeline import DrawOptions, Pipeline, load
+from janus_cli.pipeline.options import Size
 
 SEED = 7
 PAGES = (  # prompt, width, height, what to say of it, where it stands on the sheet

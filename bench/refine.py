@@ -22,18 +22,18 @@ from ssimulacra2 import compute_ssimulacra2
 from torch.nn import functional as F
 
 from janus_cli import zoo
-from janus_cli.media import pixels_to_image
+from janus_cli.dataset import heldout
+from janus_cli.dataset.pack import read_pack
+from janus_cli.dataset.pictures import Sprites, index
+from janus_cli.evaluation.fidelity import paint, psnr, ssim
+from janus_cli.evaluation.judge import Artist, from_tensor
+from janus_cli.media.pictures import pixels_to_image
 from janus_cli.nets.refiner import Refiner
 from janus_cli.pipeline import load
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
 from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training import heldout
-from janus_cli.training.evaluate_media import paint, psnr, ssim
-from janus_cli.training.evaluate_nets import Artist, from_tensor
-from janus_cli.training.pack import read_pack
-from janus_cli.training.pictures import Sprites, index
-from janus_cli.training.tokenizer import to_tensor
+from janus_cli.training.objectives.image_tokenizer import to_tensor
 
 STEPS = (1, 2, 3, 4, 8)
 SCALES = (1, 2, 4)

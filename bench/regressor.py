@@ -18,9 +18,9 @@ from janus_cli import weights
 from janus_cli.config import RefinerConfig, write_config
 from janus_cli.nets.refiner import Refiner
 from janus_cli.training.loop import Run, Schedule, fit
+from janus_cli.training.objectives.refiner import Crops, RefinerObjective
 from janus_cli.training.optim import adamw
 from janus_cli.training.recipe import read_recipe
-from janus_cli.training.refine import Crops, RefinerObjective
 from janus_cli.training.workshop import Workshop
 
 

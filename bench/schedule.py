@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from janus_cli.stages.wavefront import Wave
+from janus_cli.stages.rows.wavefront import Wave
 
 SIDE, GAP, SHOWN = 9, 12, 10  # pixels of a patch and between maps, evaluations shown
 START, DONE, PAPER = np.array([24, 38, 84]), np.array([255, 214, 102]), 255

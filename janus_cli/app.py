@@ -20,7 +20,6 @@ import typer
 
 from janus_cli import __version__
 from janus_cli.commands import models, tokenize
-from janus_cli.commands.console import complain
 from janus_cli.commands.decode import decode
 from janus_cli.commands.denoise import denoise
 from janus_cli.commands.describe import describe
@@ -33,6 +32,7 @@ from janus_cli.commands.train import train
 from janus_cli.commands.transcribe import transcribe
 from janus_cli.commands.upsample import upsample
 from janus_cli.errors import JanusError, OutputError
+from janus_cli.shell.console import complain
 
 app = typer.Typer(
     name="janus",

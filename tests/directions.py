@@ -9,10 +9,10 @@ from decoders import ANY, random_decoder
 from janus_cli.config import CodecConfig
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
-from janus_cli.stages.beams import END
+from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.layout import SIGHT, Eyes
+from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.generate import GenerateOptions, generate
-from janus_cli.stages.layout import SIGHT, Eyes
-from janus_cli.stages.segments import Identity
 
 CODEC = CodecConfig(codebook_size=30, n_q=4)
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32, "ef" * 32, CODEC)

@@ -5,7 +5,7 @@ import lzma
 from dataclasses import asdict
 from pathlib import Path
 
-from janus_cli.training.pack import LANGUAGES, STYLES, Concept
+from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
 
 HEAD = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">'
 SHAPES = {  # the bear is held out as twemoji, and bear and duck never meet in training

@@ -15,15 +15,15 @@ from janus_cli.config import (
     RelativeConfig,
     VisionConfig,
 )
+from janus_cli.dataset.pictures import Sprites, index, render
+from janus_cli.dataset.samples import training_samples
+from janus_cli.dataset.speech import RATE, Phone, Utterance
+from janus_cli.dataset.utterances import Utterances, heard, said
+from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.generator import Corpus
-from janus_cli.training.joint import Materials
-from janus_cli.training.pictures import Sprites, index, render
-from janus_cli.training.samples import training_samples
-from janus_cli.training.speech import RATE, Phone, Utterance
-from janus_cli.training.utterances import Utterances, heard, said
-from janus_cli.training.words import train_tokenizer
+from janus_cli.training.objectives.drawing import Corpus
+from janus_cli.training.objectives.joint import Materials
 
 CONCEPTS = four_concepts()
 WEIGHTS = {"plain": 0.4, "background": 0.2, "hue": 0.2, "scene": 0.2}

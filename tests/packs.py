@@ -6,7 +6,7 @@ from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
-from janus_cli.training.pack import LANGUAGES, STYLES, Concept
+from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
 
 NAMES = ("apple", "bear", "cherry", "red kite")  # held out: a bear in twemoji, a cherry in noto
 COLOURS = ("#e33", "#840", "#b05", "#c22")

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from janus_cli.training.jobs import TrainOptions, train
+from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
 from janus_cli.training.recipe import read_recipe
-from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
 
 MODEL = """

@@ -8,8 +8,8 @@ import torch
 from test_refiner import make_dvae, make_refiner
 
 from janus_cli.nets.refiner import pixel_map
-from janus_cli.stages.bands import Bands, Chain, Row, group_end
-from janus_cli.stages.wavefront import ABOVE, BELOW, Denoiser, Wave, noise_rows
+from janus_cli.stages.rows.bands import Bands, Chain, Row, group_end
+from janus_cli.stages.rows.wavefront import ABOVE, BELOW, Denoiser, Wave, noise_rows
 
 GRIDS = [(1, 1), (1, 7), (7, 1), (8, 8), (5, 12), (16, 16)]
 

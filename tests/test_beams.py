@@ -11,9 +11,9 @@ from directions import EYES, IDENTITY, OPTIONS, PICTURE, PROMPTS, SOUND, WORDS, 
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
-from janus_cli.stages.beams import END, Beams
+from janus_cli.stages.decoding.beams import END, Beams
+from janus_cli.stages.decoding.layout import layout
 from janus_cli.stages.generate import GenerateOptions, generate
-from janus_cli.stages.layout import layout
 
 # ---- the search itself
 

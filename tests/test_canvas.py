@@ -5,11 +5,11 @@ import pytest
 from parts import part_of, parts_of, stages_of
 
 from janus_cli import pipeline
-from janus_cli.canvas import PAPER, Canvas
-from janus_cli.choices import DrawOptions, Size
-from janus_cli.commands.watching import canvas_for, key_of
 from janus_cli.errors import RecordError
+from janus_cli.pipeline.options import DrawOptions, Size
 from janus_cli.records import Part, Record, Segment
+from janus_cli.shell.watch.canvas import PAPER, Canvas
+from janus_cli.shell.watch.watcher import canvas_for, key_of
 from janus_cli.stages.image import decode_image
 
 

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from janus_cli.checkpoint import Checkpoint
 from janus_cli.errors import ModelError
+from janus_cli.weights.checkpoint import Checkpoint
 
 TENSORS = {
     "a.weight": torch.arange(12.0).view(3, 4),

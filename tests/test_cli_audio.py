@@ -15,10 +15,9 @@ import torch
 from conftest import ROOT, no_traceback
 from sounds import file_bytes, tone
 
-from janus_cli import blob
-from janus_cli.records import dumps, loads, read_stream
+from janus_cli.records import dumps, loads, read_stream, wire
 
-END_OF_ONE = blob.pack({"end": {"count": 1}, "format": 1}, {})  # what closes a numbered stream of one record
+END_OF_ONE = wire.pack({"end": {"count": 1}, "format": 1}, {})  # what closes a numbered stream of one record
 
 
 @pytest.fixture
@@ -245,7 +244,7 @@ def test_decode_starts_before_its_input_ends(janus, environment, speech):
 
 def test_a_bar_on_a_terminal_alone(monkeypatch):
     """Drawn on stderr where that is a terminal; no character of it anywhere else."""
-    from janus_cli.commands.console import sound_bar
+    from janus_cli.shell.console import sound_bar
 
     class Terminal(io.StringIO):
         def isatty(self):

@@ -9,10 +9,11 @@ from hubs import NAME, serve
 from safetensors.torch import save
 from sounds import file_bytes, lively, tone
 
-from janus_cli import published_audio, remap
 from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
 from janus_cli.records import loads
+from janus_cli.weights import remap
+from janus_cli.zoo import encodec
 
 SMALL = {
     "encodec_24khz": CodecConfig(sample_rate=24000, dim=16, n_filter=4, n_lstm=2, n_q=8, codebook_size=64),
@@ -49,9 +50,9 @@ def codecs(environment, monkeypatch):
     """Both of the package's models, small, in torch's cache; that cache."""
     cache = environment / "torch"
     monkeypatch.setenv("TORCH_HOME", str(cache))
-    monkeypatch.setattr(published_audio, "_CODECS", SMALL)
+    monkeypatch.setattr(encodec, "_CODECS", SMALL)
     for name, cfg in SMALL.items():
-        path = published_audio._place(name)
+        path = encodec._place(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         norm = None if cfg.norm == "time_group_norm" else remap.NORMS[0]
         torch.save(remap.publish(lively(Codec(cfg)).state_dict(), "encodec", norm), path)
@@ -63,7 +64,7 @@ def codecs(environment, monkeypatch):
 def folder_files(tmp_path):
     """What a folder in transformers' layout holds."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    net = lively(Codec(published_audio.read(tmp_path).codec))
+    net = lively(Codec(encodec.read(tmp_path).codec))
     state = remap.publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
     (tmp_path / "config.json").unlink()
     return {
@@ -88,7 +89,7 @@ def test_models_of_the_package_by_name(janus, codecs, environment, name, rate, c
 
 
 def test_a_file_by_its_path(janus, codecs, environment):
-    path = published_audio._place("encodec_24khz")
+    path = encodec._place("encodec_24khz")
     named = janus("tokenize", "audio", "a.wav", "-m", "encodec_24khz").out
     moved = path.rename(environment / "my-24khz.th")
     assert janus("tokenize", "audio", "a.wav", "-m", str(moved)).out == named
@@ -103,7 +104,7 @@ def test_a_file_that_holds_code_is_refused(janus, codecs, environment):
     torch.save({"a": environment}, environment / "bad-24khz.th")
     done = janus("tokenize", "audio", "a.wav", "-m", "bad-24khz.th")
     assert done.code == 1 and "refused: it holds code or objects" in done.err
-    (environment / "cut-24khz.th").write_bytes(published_audio._place("encodec_24khz").read_bytes()[:9999])
+    (environment / "cut-24khz.th").write_bytes(encodec._place("encodec_24khz").read_bytes()[:9999])
     done = janus("tokenize", "audio", "a.wav", "-m", "cut-24khz.th")
     assert done.code == 1 and "cut-24khz.th: not a readable weight file" in done.err
 
@@ -115,7 +116,7 @@ def test_what_is_here_is_listed_shown_and_verified(janus, codecs):
     assert "8 codebooks of 64, 75 frames/s, 24000 Hz, 1 channels" in shown and "quantizer" in shown
     done = janus("models", "verify", "encodec_24khz")
     assert done.code == 0 and done.text.startswith("encodec_24khz codec: ok, "), done.err
-    published_audio._place("encodec_24khz").write_bytes(b"PK nothing")
+    encodec._place("encodec_24khz").write_bytes(b"PK nothing")
     assert "not a readable weight file" in janus("models", "verify", "encodec_24khz").err
     assert janus("models", "list").code == 0
     done = janus("models", "import", "encodec_48khz")

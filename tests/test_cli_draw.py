@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli import choices, pipeline
-from janus_cli.commands.outputs import fill, slug
+from janus_cli import pipeline
 from janus_cli.errors import MediaError, ModelError, UsageError
+from janus_cli.pipeline import options as choices
 from janus_cli.records import Record, Segment
+from janus_cli.shell.outputs import fill, slug
 
 
 def names() -> list[str]:
@@ -199,7 +200,7 @@ def test_text_is_no_picture(janus):
 
 
 def test_a_picture_is_no_text(tiny_model):
-    from janus_cli.commands.outputs import encode
+    from janus_cli.shell.outputs import encode
 
     with pytest.raises(MediaError, match="holds a picture"):
         encode(Record(()), np.zeros((8, 8, 3), np.uint8), Path("a.txt"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli.commands.watching import States
 from janus_cli.errors import MediaError
-from janus_cli.files import atomic_write
-from janus_cli.media import FRAME_MS, LAST_FRAME_MS, animation_bytes
+from janus_cli.media.files import atomic_write
+from janus_cli.media.pictures import FRAME_MS, LAST_FRAME_MS, animation_bytes
+from janus_cli.shell.watch.watcher import States
 
 
 def pixels(name: str | Path) -> np.ndarray:
@@ -120,7 +120,7 @@ def test_a_folder_that_cannot_be_made_loses_no_picture(janus):
 
 
 def test_a_disk_that_fills_ends_the_frames_of_a_picture_alone(janus, monkeypatch):
-    from janus_cli.commands import watching
+    from janus_cli.shell.watch import watcher as watching
 
     def full(path: Path, *rest: object) -> Path:
         if path.name == "a-0003.png":

@@ -13,9 +13,9 @@ from sounds import file_bytes, tone
 from test_records_properties import JSON, TEXT, array
 
 from janus_cli.commands.info import describe_record, table
+from janus_cli.media.sound_writer import sound_bytes
+from janus_cli.media.sounds import Sound
 from janus_cli.records import Record, Segment, dumps, loads
-from janus_cli.sound import Sound
-from janus_cli.sound_writer import sound_bytes
 
 
 def test_table_of_a_record(janus):

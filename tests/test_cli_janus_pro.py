@@ -14,11 +14,11 @@ from PIL import Image
 from test_checkpoint import Code
 
 from bench.make_checkpoint import make
-from janus_cli.choices import DrawOptions, Size
 from janus_cli.errors import UsageError
-from janus_cli.parts import Parts
 from janus_cli.pipeline import load
+from janus_cli.pipeline.options import DrawOptions, Size
 from janus_cli.records import dumps, loads, read_stream
+from janus_cli.weights.published import Parts
 
 
 @pytest.fixture(scope="module")

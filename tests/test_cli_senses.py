@@ -12,9 +12,10 @@ from conftest import no_traceback
 from PIL import Image
 from sounds import file_bytes, tone
 
-from janus_cli import choices, pipeline
-from janus_cli.commands.console import visible
+from janus_cli import pipeline
+from janus_cli.pipeline import options as choices
 from janus_cli.records import Record, dumps, read_stream
+from janus_cli.shell.console import visible
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT, TIMEOUT, no_traceback
 
 from janus_cli.pipeline import DrawOptions, load
-from janus_cli.progressive import in_order
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
+from janus_cli.records.progressive import in_order
 
 
 def records(data: bytes) -> list[Record]:

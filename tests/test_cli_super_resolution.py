@@ -13,7 +13,7 @@ from conftest import ROOT, no_traceback
 from enlargers import Evil, build, picture, save, tensors
 from PIL import Image
 
-from janus_cli.media import image_bytes, read_image_metadata
+from janus_cli.media.pictures import image_bytes, read_image_metadata
 from janus_cli.nets.enlarger import Enlarger
 from janus_cli.records import loads
 from janus_cli.stages.super_resolution import Picture, SuperResolution

@@ -128,7 +128,7 @@ def test_folder_of_records(janus):
 
 
 def test_webdataset_shards(janus, monkeypatch):
-    from janus_cli.commands import sinks
+    from janus_cli.shell import sinks
 
     monkeypatch.setattr(sinks, "SHARD_SIZE", 2)
     assert janus("tokenize", "text", "a", "b", "c", "-o", "shard-%06d.tar").code == 0

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from janus_cli.errors import ModelError
-from janus_cli.training import evaluate, jobs
+from janus_cli.evaluation import exam
+from janus_cli.training import jobs
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"model": model, **options})
         return {"model": model, "seconds": 1.0}
 
-    monkeypatch.setattr(evaluate, "evaluate", examine)
-    monkeypatch.setattr(evaluate, "render_table", lambda report: f"| {report['model']} |")
+    monkeypatch.setattr(exam, "evaluate", examine)
+    monkeypatch.setattr(exam, "render_table", lambda report: f"| {report['model']} |")
     return seen
 
 
@@ -104,6 +105,6 @@ def test_eval_errors_are_one_line(janus, monkeypatch):
     def examine(*_: Any, **__: Any) -> None:
         raise ModelError("model pocket lacks a judge: train it")
 
-    monkeypatch.setattr(evaluate, "evaluate", examine)
+    monkeypatch.setattr(exam, "evaluate", examine)
     done = janus("eval")
     assert done.code == 1 and "janus: model pocket lacks a judge" in done.err and "Traceback" not in done.err

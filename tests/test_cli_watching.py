@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from terminals import SIXEL, iterm2_pictures, kitty_pictures, painted, screen, sixel_picture
 
-from janus_cli import canvas
 from janus_cli.app import main
-from janus_cli.commands.console import Rate
-from janus_cli.commands.preview import Preview
-from janus_cli.terminal import Protocol
+from janus_cli.shell.console import Rate
+from janus_cli.shell.watch import canvas
+from janus_cli.shell.watch.preview import Preview
+from janus_cli.shell.watch.terminal import Protocol
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 

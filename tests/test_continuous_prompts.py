@@ -15,10 +15,10 @@ from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, ModelCo
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
-from janus_cli.stages.beams import END
+from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.layout import SIGHT, Eyes, layout, needs_words
+from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.generate import GenerateOptions, check_prompt, generate
-from janus_cli.stages.layout import SIGHT, Eyes, layout, needs_words
-from janus_cli.stages.segments import Identity
 
 CFG = dataclasses.replace(ANY, modalities={**ANY.modalities, "series": ModalityConfig(feature_dim=4)})
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32)

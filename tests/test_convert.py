@@ -12,9 +12,10 @@ import torch
 from conftest import ROOT, no_traceback
 from safetensors.torch import load_file, save_file
 
-from janus_cli import convert, zoo
-from janus_cli.checkpoint import Checkpoint
+from janus_cli import zoo
 from janus_cli.errors import ModelError
+from janus_cli.weights import convert
+from janus_cli.weights.checkpoint import Checkpoint
 
 TENSORS = {
     "a": torch.arange(3.0),

@@ -24,11 +24,11 @@ from directions import (
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
-from janus_cli.stages.beams import END
+from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.layout import layout, needs_words
+from janus_cli.stages.decoding.loop import Loop
 from janus_cli.stages.generate import GenerateOptions, check_prompt, generate
-from janus_cli.stages.layout import layout, needs_words
-from janus_cli.stages.loop import Loop
-from janus_cli.training.sequences import Part, row_of
+from janus_cli.training.objectives.sequences import Part, row_of
 
 GREEDY, DRAWN = 0.0, 1.0
 

@@ -11,11 +11,11 @@ import torch
 from conftest import ROOT
 from enlargers import build, picture, save, tensors
 
-from janus_cli.checkpoint import read_state
 from janus_cli.errors import ModelError, UsageError
 from janus_cli.nets.enlarger import Enlarger, import_spandrel
-from janus_cli.stages import tiles
+from janus_cli.stages.rows import tiles
 from janus_cli.stages.super_resolution import Picture, SuperResolution
+from janus_cli.weights.checkpoint import read_state
 
 KINDS = ("compact", "span", "esrgan", "swinir")
 

@@ -20,22 +20,23 @@ from janus_cli.config import (
     RefinerConfig,
     write_config,
 )
+from janus_cli.dataset import heldout
+from janus_cli.dataset.pack import Concept
+from janus_cli.dataset.pictures import Sprites, index, render
+from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
+from janus_cli.evaluation import fidelity
+from janus_cli.evaluation.exam import evaluate, render_table
+from janus_cli.evaluation.gallery import COLUMNS, rows, sheet
+from janus_cli.evaluation.judge import Ruler, at_size
+from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists, write_lists
+from janus_cli.evaluation.scenes import crops, expected, on_background, paint, placed, score_scenes
+from janus_cli.evaluation.tables import END, START, update_card
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
 from janus_cli.nets.refiner import Refiner
-from janus_cli.training import evaluate_media, heldout
-from janus_cli.training.evaluate import evaluate, render_table
-from janus_cli.training.evaluate_gallery import COLUMNS, rows, sheet
-from janus_cli.training.evaluate_lists import SceneEntry, make_lists, read_lists, write_lists
-from janus_cli.training.evaluate_nets import Ruler, at_size
-from janus_cli.training.evaluate_scenes import crops, expected, on_background, paint, placed, score_scenes
-from janus_cli.training.evaluate_tables import END, START, update_card
-from janus_cli.training.judging import Labels, judge_config, write_labels
-from janus_cli.training.pack import Concept
-from janus_cli.training.pictures import Sprites, index, render
-from janus_cli.training.words import train_tokenizer
+from janus_cli.training.objectives.judge import Labels, judge_config, write_labels
 
 POCKET = Path(__file__).parent.parent / "models" / "pocket"
 
@@ -189,9 +190,9 @@ def test_a_score_counts_concept_style_and_both(ruler: Ruler, monkeypatch: pytest
 
 def test_known_answers() -> None:
     black, grey = np.zeros((2, 32, 32, 3), np.uint8), np.full((2, 32, 32, 3), 51, np.uint8)
-    assert evaluate_media.psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)
-    assert evaluate_media.ssim(grey, grey) == 1
-    assert evaluate_media.usage(np.array([5, 0, 5, 0])) == {"used": 2, "share": 0.5, "perplexity": 2}
+    assert fidelity.psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)
+    assert fidelity.ssim(grey, grey) == 1
+    assert fidelity.usage(np.array([5, 0, 5, 0])) == {"used": 2, "share": 0.5, "perplexity": 2}
     assert [at_size(grey, side).shape for side in (16, 64)] == [(2, 16, 16, 3), (2, 64, 64, 3)]
     assert (at_size(grey, 64) == 51).all()
 
@@ -199,7 +200,7 @@ def test_known_answers() -> None:
 def test_ssim_says_how_to_get_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "skimage.metrics", None)
     with pytest.raises(JanusError, match=r"pip install 'janus-cli\[train\]'"):
-        evaluate_media.ssim(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
+        fidelity.ssim(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
 
 
 # ---- the model card and the contact sheet

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from janus_cli.training.evaluate_album import THUMB, spectrogram
-from janus_cli.training.evaluate_tables_any import codec_table, directions_table
+from janus_cli.evaluation.album import THUMB, spectrogram
+from janus_cli.evaluation.tables_any import codec_table, directions_table
 
 SCORE = {"n": 2, "top1": 0.25, "top5": 0.5, "style": 1.0, "both": 0.5}
 DIRECTIONS = {

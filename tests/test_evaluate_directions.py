@@ -10,12 +10,11 @@ import torch
 from conftest import ROOT
 from handmade import concepts
 
-from janus_cli.choices import for_speech
-from janus_cli.nets.judge import Judge
-from janus_cli.pipeline import load
-from janus_cli.training import evaluate_directions
-from janus_cli.training.captions import styled
-from janus_cli.training.evaluate_directions import (
+from janus_cli.dataset.captions import styled
+from janus_cli.dataset.samples import LAYOUTS, RELATIONS
+from janus_cli.dataset.speech import HELD_VARIANTS, OWN_VOICE, RATE
+from janus_cli.evaluation import directions as tours
+from janus_cli.evaluation.directions import (
     Tour,
     _scene_marks,
     directions,
@@ -24,11 +23,12 @@ from janus_cli.training.evaluate_directions import (
     word_errors,
     words,
 )
-from janus_cli.training.evaluate_lists import SceneEntry, make_lists, read_lists
-from janus_cli.training.evaluate_nets import Ruler
-from janus_cli.training.judging import Labels, judge_config
-from janus_cli.training.samples import LAYOUTS, RELATIONS
-from janus_cli.training.speech import HELD_VARIANTS, OWN_VOICE, RATE
+from janus_cli.evaluation.judge import Ruler
+from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists
+from janus_cli.nets.judge import Judge
+from janus_cli.pipeline import load
+from janus_cli.pipeline.options import for_speech
+from janus_cli.training.objectives.judge import Labels, judge_config
 
 HELD_OUT = read_lists(ROOT / "models" / "pocket" / "heldout.json")
 
@@ -154,7 +154,7 @@ def test_texts_are_spoken_in_voices_of_the_exam(tour: Tour, monkeypatch: pytest.
             said.append(utterance)
             return np.zeros(RATE // 2, np.float32)
 
-    monkeypatch.setattr(evaluate_directions, "Speaker", Quiet)
+    monkeypatch.setattr(tours, "Speaker", Quiet)
     records = tour.spoken(["apple", "bear"] * 4)
     assert {u.variant for u in said} <= set(HELD_VARIANTS) and len({u.variant for u in said}) > 1
     assert [r.segments[0].data.shape for r in records] == [(2, 25)] * 8
@@ -178,7 +178,7 @@ def test_what_is_written_and_drawn_follows_its_prompts(tour: Tour) -> None:
 @pytest.mark.slow
 def test_a_tour_of_all_directions(tour: Tour, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        evaluate_directions,
+        tours,
         "for_speech",
         lambda *asked: dataclasses.replace(for_speech(*asked), max_tokens=20),
     )

@@ -8,11 +8,11 @@ from handmade import concepts
 from materials import CODEC, tiny_codec
 from sounds import tone
 
+from janus_cli.dataset.speech import HELD_VARIANTS, RATE, Speaker, Utterance
 from janus_cli.errors import JanusError
-from janus_cli.training import evaluate_sound, listener
-from janus_cli.training.evaluate_sound import codec_report, mel_distance, quality, sentences, through, usage
-from janus_cli.training.listener import Listener, plain, sayable
-from janus_cli.training.speech import HELD_VARIANTS, RATE, Speaker, Utterance
+from janus_cli.evaluation import codec, listener
+from janus_cli.evaluation.codec import codec_report, mel_distance, quality, sentences, through, usage
+from janus_cli.evaluation.listener import Listener, plain, sayable
 
 # ---- known answers
 
@@ -91,7 +91,7 @@ def test_a_sound_is_as_good_as_itself_and_better_than_its_noise() -> None:
 def test_a_report_of_every_number_of_codebooks(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
     measured = {"mel": 2.0, "stoi": 0.5, "pesq": 1.5}
-    monkeypatch.setattr(evaluate_sound, "quality", lambda true, made: measured)
+    monkeypatch.setattr(codec, "quality", lambda true, made: measured)
     report = codec_report(tiny_codec(), concepts(), 0, 3, lambda *n: told.append(n))
     assert report["n"] == 3 and report["seconds"] > 1 and told == [(1, 3), (2, 3), (3, 3)]
     assert [(r["n_q"], r["bits"]) for r in report["levels"]] == [(1, 200), (2, 400)]  # 4 bits, 50 a second

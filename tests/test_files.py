@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from janus_cli import files
 from janus_cli.errors import MediaError
-from janus_cli.files import atomic_write, free_path, read_bytes
+from janus_cli.media import files
+from janus_cli.media.files import atomic_write, free_path, read_bytes
 
 
 def test_inputs_are_capped(monkeypatch):

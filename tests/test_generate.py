@@ -12,9 +12,9 @@ from janus_cli.config import DecoderConfig
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment, dumps
-from janus_cli.stages.beams import END
+from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.generate import GenerateOptions, generate, layout
-from janus_cli.stages.segments import Identity
 
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32)
 OPTIONS = GenerateOptions(grid=(3, 4), temperature=1.0, seed=7)

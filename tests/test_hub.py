@@ -10,8 +10,9 @@ from hubs import COMMIT, NAME, digest, serve, write_cache
 from safetensors.torch import save
 
 from bench.make_checkpoint import make
-from janus_cli import hub, zoo
+from janus_cli import zoo
 from janus_cli.errors import ModelError
+from janus_cli.zoo import hub
 
 CONFIG = json.dumps({"model_type": "multi_modality"}).encode()
 

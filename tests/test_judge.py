@@ -10,10 +10,12 @@ from handmade import concepts
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, render
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
-from janus_cli.training.judging import (
+from janus_cli.training.objectives.image_tokenizer import to_tensor
+from janus_cli.training.objectives.judge import (
     JudgeObjective,
     Labels,
     judge_config,
@@ -23,8 +25,6 @@ from janus_cli.training.judging import (
     write_labels,
 )
 from janus_cli.training.optim import adamw
-from janus_cli.training.pictures import Item, Scene, Sprites, compose, index, render
-from janus_cli.training.tokenizer import to_tensor
 
 
 @pytest.fixture(scope="module")

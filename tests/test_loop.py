@@ -13,13 +13,13 @@ from packs import four_concepts
 from torch import Tensor
 
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
+from janus_cli.dataset.samples import Sample, training_samples
+from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import PADDING
-from janus_cli.training.generator import END, Corpus, GeneratorObjective
 from janus_cli.training.loop import Run, Schedule, fit
+from janus_cli.training.objectives.drawing import END, Corpus, GeneratorObjective
 from janus_cli.training.optim import Optimizers, muon
-from janus_cli.training.samples import Sample, training_samples
-from janus_cli.training.words import train_tokenizer
 
 CODES, STEPS = 40, 6
 WEIGHTS = {"plain": 0.6, "background": 0.2, "scene": 0.2}

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from janus_cli import media
 from janus_cli.errors import MediaError
+from janus_cli.media import pictures
 
 CORNER = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8
@@ -27,7 +27,7 @@ def save(image: Image.Image, format: str = "PNG", **options) -> io.BytesIO:
 
 
 def read(image: Image.Image, format: str = "PNG", **options) -> np.ndarray:
-    return media.read_image(save(image, format, **options), "x")
+    return pictures.read_image(save(image, format, **options), "x")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_exif_orientation(orientation, format):
 def test_broken_exif_does_not_lose_the_picture(exif):
     for format in ("PNG", "JPEG", "WEBP"):
         assert read(Image.new("RGB", (4, 2), "white"), format, exif=exif).size == 24
-        assert media.read_image_metadata(save(Image.new("RGB", (4, 2)), format, exif=exif), "x") == {}
+        assert pictures.read_image_metadata(save(Image.new("RGB", (4, 2)), format, exif=exif), "x") == {}
 
 
 def png(width: int, height: int) -> bytes:
@@ -150,7 +150,7 @@ def png(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("side", [10_001, 13_000, 60_000])
 def test_decompression_bombs(side, recwarn):
     with pytest.raises(MediaError, match="100,000,000"):
-        media.read_image(io.BytesIO(png(side, side)), "bomb.png")
+        pictures.read_image(io.BytesIO(png(side, side)), "bomb.png")
     assert not recwarn.list
 
 
@@ -164,7 +164,7 @@ def test_damaged_pictures_give_one_line():
             for place in rng.integers(0, len(bad), 3):
                 bad[place] = rng.integers(256)
             try:
-                assert media.read_image(io.BytesIO(bytes(bad)), "x.png").shape[2] == 3
+                assert pictures.read_image(io.BytesIO(bytes(bad)), "x.png").shape[2] == 3
             except MediaError as error:
                 assert str(error).startswith("x.png: ") and "\n" not in str(error)
 
@@ -181,13 +181,13 @@ def test_damaged_pictures_give_one_line():
 )
 def test_what_is_no_picture(data, message):
     with pytest.raises(MediaError, match=message):
-        media.read_image(io.BytesIO(data), "x")
+        pictures.read_image(io.BytesIO(data), "x")
 
 
 def test_paths_that_cannot_be_read(tmp_path):
     for path, message in ((tmp_path / "none.png", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(MediaError, match=message):
-            media.read_image(path, str(path))
+            pictures.read_image(path, str(path))
 
 
 def test_a_picture_may_come_through_a_pipe():
@@ -196,7 +196,7 @@ def test_a_picture_may_come_through_a_pipe():
     thread = threading.Thread(target=lambda: (os.write(sink, data), os.close(sink)))
     thread.start()
     with os.fdopen(source, "rb", buffering=0) as file:
-        np.testing.assert_array_equal(media.read_image(file, "stdin"), CORNER)
+        np.testing.assert_array_equal(pictures.read_image(file, "stdin"), CORNER)
     thread.join()
 
 
@@ -207,38 +207,38 @@ METADATA = {"Software": "janus-cli", "prompt": 'ein roter Apfel, 苹果\n"', "ja
 @pytest.mark.parametrize("metadata", [METADATA, {}, None])
 def test_pictures_round_trip_with_their_metadata(format, metadata, tmp_path):
     smooth = np.broadcast_to(np.linspace(0, 255, 32)[:, None, None], (32, 48, 3)).astype(np.uint8)
-    data = media.image_bytes(smooth, format, metadata)
-    assert data == media.image_bytes(np.asfortranarray(smooth), format, metadata)
+    data = pictures.image_bytes(smooth, format, metadata)
+    assert data == pictures.image_bytes(np.asfortranarray(smooth), format, metadata)
     path = tmp_path / f"x.{format}"
     path.write_bytes(data)
-    found = media.read_image(path, "x")
+    found = pictures.read_image(path, "x")
     assert found.shape == smooth.shape
     assert np.abs(found.astype(int) - smooth).max() <= (0 if format == "png" else 6)
-    assert media.read_image_metadata(path) == (metadata or {})
+    assert pictures.read_image_metadata(path) == (metadata or {})
     assert Image.open(path).format == format.upper()
 
 
 def test_png_texts_are_what_other_tools_read():
-    image = Image.open(io.BytesIO(media.image_bytes(CORNER, "png", METADATA)))
+    image = Image.open(io.BytesIO(pictures.image_bytes(CORNER, "png", METADATA)))
     assert isinstance(image, PngImagePlugin.PngImageFile)
     assert image.text == METADATA
-    assert b"tEXtjanus\0" in media.image_bytes(CORNER, "png", METADATA)
+    assert b"tEXtjanus\0" in pictures.image_bytes(CORNER, "png", METADATA)
 
 
 def test_what_a_format_cannot_hold():
     with pytest.raises(MediaError, match="use png"):
-        media.image_bytes(CORNER, "jpeg", {"janus": "x" * 70_000})
+        pictures.image_bytes(CORNER, "jpeg", {"janus": "x" * 70_000})
     with pytest.raises(MediaError, match="17000 x 1 pixels cannot be written as webp"):
-        media.image_bytes(np.zeros((1, 17_000, 3), np.uint8), "webp")
+        pictures.image_bytes(np.zeros((1, 17_000, 3), np.uint8), "webp")
     with pytest.raises(MediaError, match="'bmp'"):
-        media.image_bytes(CORNER, "bmp")
+        pictures.image_bytes(CORNER, "bmp")
 
 
 def test_patches_and_pictures():
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
-    pixels = media.image_to_pixels(image, 2)
+    pixels = pictures.image_to_pixels(image, 2)
     assert pixels.shape == (2, 3, 2, 2, 3)
     np.testing.assert_array_equal(pixels[1, 2], image[2:4, 4:6])
-    np.testing.assert_array_equal(media.pixels_to_image(pixels), image)
+    np.testing.assert_array_equal(pictures.pixels_to_image(pixels), image)
     with pytest.raises(MediaError, match="6 x 4 pixels is no multiple of the patch, 4"):
-        media.image_to_pixels(image, 4)
+        pictures.image_to_pixels(image, 4)

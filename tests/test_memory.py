@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from bench import make_checkpoint
-from janus_cli import checkpoint
+from janus_cli.weights import checkpoint
 
 MB = 1 << 20
 # 40 million parameters in layers of which no tensor is over 2 MB
@@ -32,14 +32,17 @@ MEASURE = """
 import json, sys, torch
 from pathlib import Path
 import janus_cli.nets.janus_pro
-from janus_cli import checkpoint, convert, parts, published
+from janus_cli.weights import checkpoint
+from janus_cli.weights import convert
+from janus_cli.weights import published as parts
+from janus_cli.zoo import janus_pro
 
 def peak():
     return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 what, folder, remap = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 checkpoint.REMAP = remap
-held = parts.Parts(folder, published.read(folder).janus_pro)
+held = parts.Parts(folder, janus_pro.read(folder).janus_pro)
 held.net
 before = peak()
 if what == "import":

@@ -57,4 +57,4 @@ def test_the_page_as_written(shell, environment):
 
 def test_our_own_plugin_is_registered_as_the_page_says():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert project["entry-points"][plugins.GROUP] == {"series": "janus_cli.series:SERIES"}
+    assert project["entry-points"][plugins.GROUP] == {"series": "janus_cli.plugins.series:SERIES"}

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli import choices, pipeline, zoo
-from janus_cli.choices import Size
+from janus_cli import pipeline, zoo
 from janus_cli.errors import RecordError, UsageError
+from janus_cli.pipeline import options as choices
+from janus_cli.pipeline.options import Size
 from janus_cli.records import Part, Record, Segment, loads
 from janus_cli.stages.page import Page, background, lay_out
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli.media import image_bytes, read_image_metadata
-from janus_cli.picture_writer import Rows, write_png
+from janus_cli.media.pictures import image_bytes, read_image_metadata
+from janus_cli.media.png import Rows, write_png
 
 RNG = np.random.default_rng(0)
 PICTURES = {

@@ -10,8 +10,8 @@ from conftest import no_traceback
 
 from janus_cli import plugins
 from janus_cli.errors import PluginError, RecordError
-from janus_cli.extension import tokenize, writers
 from janus_cli.records import MODALITIES, Record, Segment, dumps, loads, read_stream
+from janus_cli.stages.plugin import tokenize, writers
 
 GOOD = """
 import numpy as np

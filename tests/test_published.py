@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.make_checkpoint import SHAPES, original_config, transformers_config
-from janus_cli import published
 from janus_cli.config import PublishedConfig
 from janus_cli.errors import ModelError
+from janus_cli.zoo import janus_pro
 
 BUILD = {"original": original_config, "transformers": transformers_config}
 HUGE = "9" * 5000  # digits; more than Python turns into a number
@@ -34,7 +34,7 @@ def changed(layout: str, key: str, value: object) -> dict:
 
 @pytest.mark.parametrize("layout", BUILD)
 def test_the_published_sizes(tmp_path, layout):
-    config = published.read(write(tmp_path, BUILD[layout](SHAPES["1b"], 102400, "bfloat16")), "1b")
+    config = janus_pro.read(write(tmp_path, BUILD[layout](SHAPES["1b"], 102400, "bfloat16")), "1b")
     assert isinstance(config, PublishedConfig) and config.name == "1b"
     pro = config.janus_pro
     assert (pro.decoder.dim, pro.decoder.n_layer, pro.decoder.head_dim, pro.head_dim) == (2048, 24, 128, 2048)
@@ -69,7 +69,7 @@ SIZES = {
 @pytest.mark.parametrize(("layout", "key"), [(layout, key) for layout, keys in SIZES.items() for key in keys])
 def test_sizes_that_cannot_be(tmp_path, layout, key, value):
     with pytest.raises(ModelError, match=rf"config\.json: {key} is .*: expected a whole number from 1 to"):
-        published.read(write(tmp_path, changed(layout, key, value)))
+        janus_pro.read(write(tmp_path, changed(layout, key, value)))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_sizes_that_cannot_be(tmp_path, layout, key, value):
 )
 def test_values_that_make_no_sense(tmp_path, layout, key, value, message):
     with pytest.raises(ModelError, match=rf"config\.json: .*({message})") as caught:
-        published.read(write(tmp_path, changed(layout, key, value)))
+        janus_pro.read(write(tmp_path, changed(layout, key, value)))
     assert "\n" not in str(caught.value)
 
 
@@ -117,13 +117,13 @@ def test_what_is_lacking_is_named(tmp_path, key):
         inside = inside[word]
     del inside[last]
     with pytest.raises(ModelError, match=rf"config\.json: lacks '{key}'"):
-        published.read(write(tmp_path, config))
+        janus_pro.read(write(tmp_path, config))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "3", '{"a": ' + HUGE + "}", "\0"])
 def test_what_is_no_json_object(tmp_path, text):
     with pytest.raises(ModelError, match=r"config\.json: (not readable|expected a) JSON") as caught:
-        published.read(write(tmp_path, text))
+        janus_pro.read(write(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
@@ -142,10 +142,10 @@ def test_what_is_no_json_object(tmp_path, text):
 def test_preprocessing_that_cannot_be(tmp_path, pixels, message):
     good = BUILD["original"](SHAPES["1b"], 102400, "bfloat16")
     with pytest.raises(ModelError, match=rf"preprocessor_config\.json: {message}"):
-        published.read(write(tmp_path, good, pixels))
+        janus_pro.read(write(tmp_path, good, pixels))
 
 
 def test_preprocessing_is_read(tmp_path):
     good = BUILD["original"](SHAPES["1b"], 102400, "bfloat16")
-    config = published.read(write(tmp_path, good, {"image_mean": [0, 0.25, 1], "image_std": None}))
+    config = janus_pro.read(write(tmp_path, good, {"image_mean": [0, 0.25, 1], "image_std": None}))
     assert config.janus_pro.vision.mean == (0.0, 0.25, 1.0) and config.janus_pro.vision.std == (0.5, 0.5, 0.5)

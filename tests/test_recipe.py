@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Done, no_traceback
 
+from janus_cli.dataset.utterances import LONGEST
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.jobs import planned
 from janus_cli.training.recipe import DataRecipe, read_recipe
-from janus_cli.training.utterances import LONGEST
 
 SMALL = """
 seed = 3

@@ -10,7 +10,6 @@ import pytest
 import safetensors
 import safetensors.numpy
 
-from janus_cli import blob
 from janus_cli.errors import RecordError
 from janus_cli.records import (
     MODALITIES,
@@ -23,6 +22,7 @@ from janus_cli.records import (
     loads,
     read_stream,
     to_ids,
+    wire,
 )
 
 CONFORMANCE = Path(__file__).parent / "conformance"
@@ -213,7 +213,7 @@ def test_metadata_that_json_cannot_hold(info):
 
 def test_too_much_metadata():
     with pytest.raises(RecordError, match="1,048,576"):
-        dumps(Record((), id="x" * blob.MAX_HEADER))
+        dumps(Record((), id="x" * wire.MAX_HEADER))
 
 
 def test_loads_takes_one_whole_record():
@@ -222,7 +222,7 @@ def test_loads_takes_one_whole_record():
         (data + data, "more bytes"),
         (data[:-1], "truncated"),
         (b"", "empty"),
-        (blob.pack({"end": {"count": 0}, "format": 1}, {}), "end of a stream"),
+        (wire.pack({"end": {"count": 0}, "format": 1}, {}), "end of a stream"),
     ):
         with pytest.raises(RecordError, match=f"cat.safetensors: .*{message}"):
             loads(bad, "cat.safetensors")

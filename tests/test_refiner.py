@@ -9,7 +9,7 @@ from janus_cli.config import DVAEConfig, RefinerConfig
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import cut, join, to_float, to_uint8
 from janus_cli.nets.refiner import Refiner, pixel_map, pixel_norm
-from janus_cli.training.refine import NOISY, Crops, noise_maps, refine_loss, sharp_loss, underway
+from janus_cli.training.objectives.refiner import NOISY, Crops, noise_maps, refine_loss, sharp_loss, underway
 
 CONFIG = RefinerConfig(dim=16, n_block=2, kernel=3, groups=2, codebook_size=32, code_dim=4)
 

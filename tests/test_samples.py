@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from packs import concept, four_concepts, many_concepts
 
-from janus_cli.errors import JanusError
-from janus_cli.training import heldout, pack, samples
-from janus_cli.training.captions import (
+from janus_cli.dataset import heldout, pack, samples
+from janus_cli.dataset.captions import (
     BACKGROUND_WORDS,
     ON_BACKGROUND,
     caption,
@@ -17,9 +16,9 @@ from janus_cli.training.captions import (
     styled,
     with_article,
 )
-from janus_cli.training.pack import LANGUAGES, STYLES
-from janus_cli.training.pictures import BACKGROUNDS, HUES, Item, Scene, index
-from janus_cli.training.samples import (
+from janus_cli.dataset.pack import LANGUAGES, STYLES
+from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, index
+from janus_cli.dataset.samples import (
     LAYOUTS,
     RELATIONS,
     Sample,
@@ -30,6 +29,7 @@ from janus_cli.training.samples import (
     scene_of,
     training_samples,
 )
+from janus_cli.errors import JanusError
 
 # ---- held-out lists and samples
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from janus_cli.stages.sampling import Noise, filters, guide, sample, temperature, top_k, top_p
+from janus_cli.stages.decoding.sampling import Noise, filters, guide, sample, temperature, top_k, top_p
 
 LOGITS = torch.tensor([[0.1, 0.5, 0.15, 0.25], [0.4, 0.3, 0.2, 0.1]]).log()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from janus_cli.training.sequences import NONE, Part, chunks, pad, row_of
+from janus_cli.training.objectives.sequences import NONE, Part, chunks, pad, row_of
 
 TYPES = {"text": 0, "image": 1, "audio": 2}
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from janus_cli import plugins, series
+from janus_cli import plugins
 from janus_cli.errors import MediaError
+from janus_cli.plugins import series
 from janus_cli.records import Segment, loads, read_stream
 
 TRACE = b"time,x\n0,1.5\n1,-2\n2,3e2\n3,4\n4,.5\n"

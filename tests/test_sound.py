@@ -14,8 +14,8 @@ import soundfile
 from sounds import cut, file_bytes, tone
 
 from janus_cli.errors import MediaError
-from janus_cli.sound import Sound, fitted, open_sound, read_comment
-from janus_cli.sound_writer import Writer, sound_bytes, wav_header
+from janus_cli.media.sound_writer import Writer, sound_bytes, wav_header
+from janus_cli.media.sounds import Sound, fitted, open_sound, read_comment
 
 LOSSLESS = [
     ("WAV", "PCM_16"),

@@ -9,7 +9,7 @@ from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import DELIMITER, PADDING
 from janus_cli.records import Segment
-from janus_cli.stages.continuous import columns, features, is_continuous, together
+from janus_cli.stages.decoding.features import columns, features, is_continuous, together
 
 MODALITIES = {"text": ModalityConfig(50), "series": ModalityConfig(feature_dim=4)}
 

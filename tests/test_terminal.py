@@ -3,7 +3,7 @@
 import pytest
 
 from janus_cli.errors import UsageError
-from janus_cli.terminal import Room, detect
+from janus_cli.shell.watch.terminal import Room, detect
 
 
 @pytest.mark.parametrize(

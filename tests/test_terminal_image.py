@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from terminals import iterm2_pictures, kitty_pictures, sixel_picture
 
-from janus_cli import terminal_image as ti
+from janus_cli.shell.watch import escapes as ti
 
 
 def drawing(height: int = 60, width: int = 48, alpha: bool = False) -> np.ndarray:

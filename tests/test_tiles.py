@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from janus_cli.stages import tiles
+from janus_cli.stages.rows import tiles
 
 RNG = np.random.default_rng(0)
 

@@ -20,14 +20,14 @@ from safetensors.torch import load_file
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, GenerationConfig
+from janus_cli.dataset.captions import caption
+from janus_cli.dataset.pictures import Sprites
+from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import DrawOptions, load
-from janus_cli.training.captions import caption
-from janus_cli.training.judging import read_labels
-from janus_cli.training.pictures import Sprites
-from janus_cli.training.tokenizer import TokenizerObjective
-from janus_cli.training.words import train_tokenizer
+from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
+from janus_cli.training.objectives.judge import read_labels
 
 RECIPE = f"""
 seed = 1
@@ -214,7 +214,7 @@ def test_sprites_are_rendered_anew_for_another_pack(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """A BPE of 400 entries, trained on captions of four concepts in every language."""
-    from janus_cli.training.samples import training_samples
+    from janus_cli.dataset.samples import training_samples
 
     concepts, rng = four_concepts(), np.random.default_rng(0)
     texts = [caption(s, concepts, rng, 0.5) for s in training_samples(concepts, "fluent", 50)]

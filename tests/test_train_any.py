@@ -13,13 +13,15 @@ from places import MODEL, Place, small_pools
 from torch import Tensor
 
 from janus_cli import weights, zoo
-from janus_cli.choices import DrawOptions, for_speech, for_text
 from janus_cli.config import read_config, write_config
+from janus_cli.dataset import utterances
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline import load
-from janus_cli.training import jobs, sound, utterances
-from janus_cli.training.joint import JointObjective
+from janus_cli.pipeline.options import DrawOptions, for_speech, for_text
+from janus_cli.training import jobs
 from janus_cli.training.loop import Run
+from janus_cli.training.objectives import codec as sound
+from janus_cli.training.objectives.joint import JointObjective
 from janus_cli.training.workshop import Workshop
 
 DRAWS = f"""

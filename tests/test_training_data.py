@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from packs import concept, four_concepts, svg, write_pack
 
-from janus_cli.errors import JanusError
-from janus_cli.training import pack
-from janus_cli.training.pack import (
+from janus_cli.dataset import pack
+from janus_cli.dataset.pack import (
     LANGUAGES,
     LOOKS,
     STYLES,
@@ -20,7 +19,7 @@ from janus_cli.training.pack import (
     read_pack,
     read_packages,
 )
-from janus_cli.training.pictures import (
+from janus_cli.dataset.pictures import (
     BACKGROUNDS,
     HUES,
     SIZE,
@@ -34,6 +33,7 @@ from janus_cli.training.pictures import (
     shrink,
     tint,
 )
+from janus_cli.errors import JanusError
 
 # ---- pack
 

@@ -10,14 +10,14 @@ import torch
 from materials import CODES, CONCEPTS, DECODER, materials
 from torch import Tensor
 
+from janus_cli.dataset.pictures import compose
+from janus_cli.dataset.samples import Sample, scene_of
+from janus_cli.dataset.utterances import description
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training import joint
-from janus_cli.training.generator import END
-from janus_cli.training.joint import READ, WRITTEN, JointObjective, Materials
-from janus_cli.training.pictures import compose
-from janus_cli.training.samples import Sample, scene_of
-from janus_cli.training.sequences import DIRECTIONS, NONE
-from janus_cli.training.utterances import description
+from janus_cli.training.objectives import joint
+from janus_cli.training.objectives.drawing import END
+from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, Materials
+from janus_cli.training.objectives.sequences import DIRECTIONS, NONE
 
 CLOSED = 16**2  # the END of a sound, as an id
 TYPES = ("text", "image", "audio", "sight")

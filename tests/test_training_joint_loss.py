@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from materials import CODEC, CODES, DECODER, materials, tiny_codec
 from torch import Tensor
 
-from janus_cli.training import joint
-from janus_cli.training.joint import READ, WRITTEN, JointObjective, Materials
+from janus_cli.training.objectives import joint
+from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, Materials
+from janus_cli.training.objectives.sequences import DIRECTIONS, NONE
 from janus_cli.training.optim import muon
-from janus_cli.training.sequences import DIRECTIONS, NONE
 
 CLOSED = 16**2  # the END of a sound, as an id
 TYPES = ("text", "image", "audio", "sight")

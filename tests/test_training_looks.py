@@ -11,16 +11,16 @@ from materials import DECODER, VISION, corpus, materials, tokenizer
 from packs import concept, four_concepts, svg, write_pack
 
 from janus_cli.config import DVAEConfig
+from janus_cli.dataset import heldout
+from janus_cli.dataset.captions import caption
+from janus_cli.dataset.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
+from janus_cli.dataset.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
+from janus_cli.dataset.utterances import description
 from janus_cli.nets.dvae import DVAE
-from janus_cli.training import heldout
-from janus_cli.training.captions import caption
-from janus_cli.training.generator import END
-from janus_cli.training.joint import JointObjective
-from janus_cli.training.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
-from janus_cli.training.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
-from janus_cli.training.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
-from janus_cli.training.sight import PAD, VisionObjective, carefree
-from janus_cli.training.utterances import description
+from janus_cli.training.objectives.drawing import END
+from janus_cli.training.objectives.joint import JointObjective
+from janus_cli.training.objectives.vision import PAD, VisionObjective, carefree
 
 COLOUR = {
     "noto-v1": "#0a0",

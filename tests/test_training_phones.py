@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from materials import DECODER
 
 from janus_cli.nets.decoder import Decoder
-from janus_cli.training.phones import LATE, SOON, Phones, moved
-from janus_cli.training.sequences import NONE
+from janus_cli.training.objectives.phones import LATE, SOON, Phones, moved
+from janus_cli.training.objectives.sequences import NONE
 
 FRAMES = 12
 

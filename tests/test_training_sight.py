@@ -8,13 +8,23 @@ import torch
 from materials import CONCEPTS, VISION, WEIGHTS, corpus, sprites, tokenizer
 
 from janus_cli.config import DVAEConfig
+from janus_cli.dataset.pictures import compose
+from janus_cli.dataset.samples import scene_of
 from janus_cli.nets.dvae import DVAE
-from janus_cli.training import sight
-from janus_cli.training.generator import Corpus
+from janus_cli.training.objectives import vision as sight
+from janus_cli.training.objectives.drawing import Corpus
+from janus_cli.training.objectives.vision import (
+    PAD,
+    SLOTS,
+    WIDTH,
+    Bag,
+    VisionObjective,
+    dye,
+    mixed,
+    turn,
+    varied,
+)
 from janus_cli.training.optim import muon
-from janus_cli.training.pictures import compose
-from janus_cli.training.samples import scene_of
-from janus_cli.training.sight import PAD, SLOTS, WIDTH, Bag, VisionObjective, dye, mixed, turn, varied
 
 
 @pytest.fixture

@@ -7,13 +7,20 @@ from materials import CODEC, CONCEPTS, Humming
 from packs import concept
 from torch import Tensor, nn
 
+from janus_cli.dataset.pack import LANGUAGES
+from janus_cli.dataset.speech import RATE
 from janus_cli.nets.codec import Codec
-from janus_cli.training import sound
 from janus_cli.training.loop import Schedule
+from janus_cli.training.objectives import codec as sound
+from janus_cli.training.objectives.codec import (
+    CodecObjective,
+    log_mel,
+    mel_filters,
+    sentence,
+    spectral_loss,
+    spread,
+)
 from janus_cli.training.optim import adamw
-from janus_cli.training.pack import LANGUAGES
-from janus_cli.training.sound import CodecObjective, log_mel, mel_filters, sentence, spectral_loss, spread
-from janus_cli.training.speech import RATE
 
 # ---- spectra
 

@@ -5,8 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from janus_cli.errors import JanusError
-from janus_cli.training.speech import (
+from janus_cli.dataset.speech import (
     ACCENTS,
     HELD_VARIANTS,
     LANGUAGES,
@@ -19,6 +18,7 @@ from janus_cli.training.speech import (
     any_voice,
     loud,
 )
+from janus_cli.errors import JanusError
 
 
 @pytest.fixture(scope="module")

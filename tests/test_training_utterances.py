@@ -9,11 +9,10 @@ from materials import CODEC, CONCEPTS, Humming, corpus, spoken, tiny_codec
 from packs import NAMES
 from sounds import tone
 
-from janus_cli.stages.audio import encode_audio
-from janus_cli.training import utterances
-from janus_cli.training.samples import LAYOUTS, RELATIONS, Sample
-from janus_cli.training.speech import ACCENTS, OWN_VOICE, RATE, VARIANTS, Phone, Utterance
-from janus_cli.training.utterances import (
+from janus_cli.dataset import utterances
+from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample
+from janus_cli.dataset.speech import ACCENTS, OWN_VOICE, RATE, VARIANTS, Phone, Utterance
+from janus_cli.dataset.utterances import (
     LONGEST,
     Utterances,
     description,
@@ -26,6 +25,7 @@ from janus_cli.training.utterances import (
     synthesise,
     wording,
 )
+from janus_cli.stages.audio import encode_audio
 
 # ---- words
 

@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import plugins, zoo
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import Foreign, Outputs, is_sound, suffixes_for
-from janus_cli.commands.sound_output import watched
-from janus_cli.commands.streams import label_of, read_records
 from janus_cli.commands.tokenize import text_tokenizer
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Talk
+from janus_cli.shell.inputs import label_of, read_records
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.outputs import Foreign, Outputs, is_sound, suffixes_for
+from janus_cli.shell.sound_output import watched
 
 if TYPE_CHECKING:
-    from janus_cli.commands.outputs import Media
     from janus_cli.records import Record
+    from janus_cli.shell.outputs import Media
     from janus_cli.stages.text import TextTokenizer
 
 
@@ -75,7 +75,7 @@ def _media(record: "Record", loader: Loader, reader: "TextTokenizer | None") -> 
     if reader is not None and record.segments and record.segments[-1].modality == "text":
         return reader.decode(record.segments[-1])
     if record.segments and record.segments[-1].modality not in plugins.BUILT_IN:
-        from janus_cli.extension import writers
+        from janus_cli.stages.plugin import writers
 
         return Foreign(record.segments[-1].modality, writers(record.segments[-1]))
     return loader.of(record).decode(record)

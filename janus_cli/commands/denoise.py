@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import check_parts, write_all
-from janus_cli.commands.streams import read_records
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Failures, Talk
+from janus_cli.shell.inputs import read_records
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
-    from janus_cli.drawing import Stage
     from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline.drawing import Stage
 
 
 def denoise(

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.choices import DrawOptions, check_asked, check_describes, for_text, is_published
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk, put, put_json
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.streams import expand, source
 from janus_cli.commands.tokenize import PICTURES
-from janus_cli.commands.understood import say_all
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import DrawOptions, check_asked, check_describes, for_text, is_published
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Talk, put, put_json
+from janus_cli.shell.inputs import expand, source
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.words import say_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ def describe(
 
 def _read(name: str) -> "np.ndarray":
     """The picture uint8 [H, W, 3] in that file. Raises MediaError."""
-    from janus_cli.media import read_image
+    from janus_cli.media.pictures import read_image
 
     shown, place = source(name, "name a picture, or pipe one in")
     return read_image(place, shown)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from janus_cli import zoo
-from janus_cli.choices import DrawOptions, limits_of, page_for
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Rate, Talk, put_json, shortened, token_bar
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import FORMATS, Outputs, picture_to_stdout
 from janus_cli.commands.tokenize import read_texts
-from janus_cli.commands.watching import Watcher
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import DrawOptions, limits_of, page_for
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Rate, Talk, put_json, shortened, token_bar
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.outputs import FORMATS, Outputs, picture_to_stdout
+from janus_cli.shell.watch.watcher import Watcher
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +133,7 @@ def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_jso
         if name != "-":
             talk(f"wrote {name}")
         return
-    from janus_cli.provenance import parameters
+    from janus_cli.records.provenance import parameters
 
     known: dict[str, Any] = json.loads(parameters(record)["janus"])
     words: dict[str, Any] = {w: known[w] for w in ("model", "seed", "index", "tokens") if w in known}

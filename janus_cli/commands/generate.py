@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from janus_cli.choices import DrawOptions, for_pictures, for_speech, for_text, limits_of, page_for
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk, token_bar
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import check_parts, write_all
-from janus_cli.commands.streams import read_records
 from janus_cli.errors import RecordError, UsageError
+from janus_cli.pipeline.options import DrawOptions, for_pictures, for_speech, for_text, limits_of, page_for
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Talk, token_bar
+from janus_cli.shell.inputs import read_records
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline

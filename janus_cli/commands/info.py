@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from janus_cli import plugins, zoo
-from janus_cli.commands import options as opt
-from janus_cli.commands.checkpoints import describe_checkpoint, describe_codec, file_lines, sound_facts
-from janus_cli.commands.console import Failures, put, put_json, visible
-from janus_cli.commands.streams import named_records
 from janus_cli.errors import JanusError, ModelError, OutputError, RecordError
+from janus_cli.pipeline.inspection import describe_checkpoint, describe_codec, file_lines, sound_facts
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Failures, put, put_json, visible
+from janus_cli.shell.inputs import named_records
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
@@ -143,7 +143,7 @@ def _number(value: Any) -> float | None:
 
 def describe_picture(path: Path) -> dict[str, Any]:
     """A picture's size and what its file says of how it was made."""
-    from janus_cli.media import read_image, read_image_metadata
+    from janus_cli.media.pictures import read_image, read_image_metadata
 
     height, width = read_image(path, str(path)).shape[:2]
     return {
@@ -157,7 +157,7 @@ def describe_picture(path: Path) -> dict[str, Any]:
 
 def describe_sound(path: Path) -> dict[str, Any]:
     """A sound's length, rate and channels, and what its file says of how it was made."""
-    from janus_cli.sound import read_comment
+    from janus_cli.media.sounds import read_comment
 
     sound, kind, texts = read_comment(path, str(path))
     return {
@@ -174,7 +174,7 @@ def describe_sound(path: Path) -> dict[str, Any]:
 
 def _made(path: Path, texts: dict[str, str]) -> dict[str, Any]:
     """What the texts in a picture or sound say of how it was made. Raises RecordError for damaged ones."""
-    from janus_cli.blob import canonical
+    from janus_cli.records.wire import canonical
 
     made: Any = {}
     if "janus" in texts:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from janus_cli import layout, published, zoo
-from janus_cli.commands import options as opt
-from janus_cli.commands.checkpoints import Check, checks
-from janus_cli.commands.console import Failures, Talk, byte_bar, put, put_json, visible
+from janus_cli import zoo
 from janus_cli.commands.info import columns, describe_model, put_table
 from janus_cli.errors import JanusError, ModelError
+from janus_cli.pipeline.inspection import Check, checks
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Failures, Talk, byte_bar, put, put_json, visible
+from janus_cli.zoo import janus_pro, layout
 
 if TYPE_CHECKING:
     import torch
@@ -159,7 +160,7 @@ def pull(
 
     janus models pull deepseek-ai/Janus-Pro-1B
     """
-    from janus_cli import hub
+    from janus_cli.zoo import hub
 
     full = f"{name}@{revision}" if revision else name
     path = hub.pull(full, progress=not quiet and sys.stderr.isatty())
@@ -187,7 +188,7 @@ def import_model(
     target = output or Path(f"{place.name.rpartition('/')[2]}-safetensors")
     import torch
 
-    from janus_cli.convert import convert
+    from janus_cli.weights.convert import convert
 
     kinds = {Stored.bf16: torch.bfloat16, Stored.fp32: torch.float32}
     with byte_bar("writing", quiet) as progress:
@@ -208,7 +209,7 @@ def _importable(model: str) -> zoo.Place:
     place = zoo.Place(folder.resolve().name, folder) if path.is_file() else zoo.locate(model)
     if not place.is_published:
         if place.path.is_dir():
-            published.read(place.path, place.name)  # says what it holds instead, where it is not ours
+            janus_pro.read(place.path, place.name)  # says what it holds instead, where it is not ours
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place

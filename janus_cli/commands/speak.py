@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.choices import DrawOptions, for_speech
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk, shortened, token_bar
 from janus_cli.commands.draw import report, usable
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.outputs import Outputs
-from janus_cli.commands.streams import stdout_bytes
 from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import DrawOptions, for_speech
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Failures, Talk, shortened, token_bar
+from janus_cli.shell.inputs import stdout_bytes
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.outputs import Outputs
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 

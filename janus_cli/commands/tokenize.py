@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk, sound_bar
-from janus_cli.commands.foreign import PluginGroup
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import write_all
-from janus_cli.commands.streams import as_text, expand, id_of, source, stdin_bytes
 from janus_cli.errors import MediaError
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Talk, sound_bar
+from janus_cli.shell.inputs import as_text, expand, id_of, source, stdin_bytes
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.plugin_commands import PluginGroup
+from janus_cli.shell.sinks import write_all
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -128,7 +128,7 @@ def image(
 
 
 def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
-    from janus_cli.media import read_image
+    from janus_cli.media.pictures import read_image
 
     for name in names:
         shown, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
@@ -182,7 +182,7 @@ def audio(
 def _audio_records(
     names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
-    from janus_cli.sound import fitted, open_sound
+    from janus_cli.media.sounds import fitted, open_sound
 
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Talk, pick_device
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Talk, pick_device
 
 
 class Component(StrEnum):

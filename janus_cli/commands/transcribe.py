@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.choices import DrawOptions, check_length, check_speaks, for_text
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Failures, Talk
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.streams import expand, source, stdin_bytes
 from janus_cli.commands.tokenize import SOUNDS
-from janus_cli.commands.understood import say_all
+from janus_cli.pipeline.options import DrawOptions, check_length, check_speaks, for_text
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Failures, Talk
+from janus_cli.shell.inputs import expand, source, stdin_bytes
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.words import say_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -63,7 +63,7 @@ def _heard(
     names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
 ) -> Iterator["Record"]:
     """The sounds as audio tokens. What is no sound, or too long, is counted as a failure."""
-    from janus_cli.sound import fitted, open_sound
+    from janus_cli.media.sounds import fitted, open_sound
 
     codec = pipeline.codec.cfg
     for name in names:

@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from janus_cli.commands import options as opt
-from janus_cli.commands.console import Device, Dtype, Failures, Talk
-from janus_cli.commands.enlarge import enlarge, is_checkpoint
-from janus_cli.commands.loading import Loader
-from janus_cli.commands.sinks import check_parts, write_all
-from janus_cli.commands.streams import read_records
 from janus_cli.errors import UsageError
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Device, Dtype, Failures, Talk
+from janus_cli.shell.enlarging import enlarge, is_checkpoint
+from janus_cli.shell.inputs import read_records
+from janus_cli.shell.loader import Loader
+from janus_cli.shell.sinks import check_parts, write_all
 
 
 def upsample(

@@ -1,0 +1,1 @@
+"""What one stage does: records in, records out. Knows nets and options; no files, no devices, no printing."""

@@ -11,10 +11,10 @@ import torch
 
 from janus_cli.config import CodecConfig
 from janus_cli.errors import MediaError, RecordError, UsageError
+from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
 from janus_cli.records import Record, Segment, check_ids, to_ids
-from janus_cli.sound import Sound
 
 Progress = Callable[[int], None]  # called with each number of samples done
 

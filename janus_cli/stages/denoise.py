@@ -13,12 +13,12 @@ from janus_cli.config import check_scale
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
-from janus_cli.progressive import through
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.stages.bands import Bands, Step
-from janus_cli.stages.enlarging import check_pair, passes
-from janus_cli.stages.rowwise import Rowwise, enlarged_size
-from janus_cli.stages.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
+from janus_cli.records.progressive import through
+from janus_cli.stages.rows.bands import Bands, Step
+from janus_cli.stages.rows.passes import check_pair, passes
+from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
+from janus_cli.stages.rows.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
 
 CONTEXT = 2  # rows of codes above and below that the dVAE is given; the denoiser evens out what that leaves
 

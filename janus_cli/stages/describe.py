@@ -14,10 +14,10 @@ from janus_cli.errors import UsageError
 from janus_cli.nets.janus_pro import TEXT, JanusPro
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
+from janus_cli.stages.decoding.sampling import Noise, filters, sample
+from janus_cli.stages.decoding.segments import Identity
+from janus_cli.stages.decoding.templates import Question
 from janus_cli.stages.generate import GenerateOptions
-from janus_cli.stages.prompts import Question
-from janus_cli.stages.sampling import Noise, filters, sample
-from janus_cli.stages.segments import Identity
 
 MIN_SIDE = 14  # pixels of a very narrow picture's short side after resizing
 

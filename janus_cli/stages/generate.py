@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from janus_cli.errors import JanusError, ModelError, RecordError, UsageError
-from janus_cli.progressive import as_last, as_row, with_rows
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.stages.continuous import Features, Net, check_width, features, is_continuous
-from janus_cli.stages.layout import SIGHT, Eyes, arrange, layout, needs_words
-from janus_cli.stages.loop import Loop, Made, Progress, Row
-from janus_cli.stages.segments import Identity, new_segment, text_segment, until_end
+from janus_cli.records.progressive import as_last, as_row, with_rows
+from janus_cli.stages.decoding.features import Features, Net, check_width, features, is_continuous
+from janus_cli.stages.decoding.layout import SIGHT, Eyes, arrange, layout, needs_words
+from janus_cli.stages.decoding.loop import Loop, Made, Progress, Row
+from janus_cli.stages.decoding.segments import Identity, new_segment, text_segment, until_end
 
 TARGETS = ("image", "text", "audio")
 MOST_BEAMS = 64  # a batch has so many rows for each prompt

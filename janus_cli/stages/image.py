@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from janus_cli.errors import MediaError, RecordError
-from janus_cli.media import cut_to_size
+from janus_cli.media.pictures import cut_to_size
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.vq16 import VQ16

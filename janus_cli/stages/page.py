@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media import resized
+from janus_cli.media.pictures import resized
 from janus_cli.records import Record, Segment
 
 Look = Callable[[Segment], np.ndarray]  # image tokens -> the plain picture, uint8 [H, W, 3]

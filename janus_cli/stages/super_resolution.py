@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media import cut_to_size, pixels_to_image
+from janus_cli.media.pictures import cut_to_size, pixels_to_image
+from janus_cli.media.png import Rows
 from janus_cli.nets.enlarger import Enlarger
-from janus_cli.picture_writer import Rows
 from janus_cli.records import Record, Segment
-from janus_cli.stages import tiles
+from janus_cli.stages.rows import tiles
 
 TILE = 256  # px; at x4 the largest nets take some 1 GB for one
 PATCH = 8  # px of a picture that is no record: one token's, as the dVAE cuts it

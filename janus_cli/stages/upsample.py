@@ -15,12 +15,12 @@ from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
-from janus_cli.progressive import through
 from janus_cli.records import Record, check_ids
-from janus_cli.stages.bands import Bands, Step
-from janus_cli.stages.enlarging import check_pair, passes, sharpening_passes
-from janus_cli.stages.rowwise import Rowwise, enlarged_size
-from janus_cli.stages.wavefront import MAX_STEPS
+from janus_cli.records.progressive import through
+from janus_cli.stages.rows.bands import Bands, Step
+from janus_cli.stages.rows.passes import check_pair, passes, sharpening_passes
+from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
+from janus_cli.stages.rows.wavefront import MAX_STEPS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Recipes to weights: jobs, the loop, optimisers, losses."""

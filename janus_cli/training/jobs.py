@@ -14,19 +14,19 @@ from torch import nn
 
 from janus_cli import weights
 from janus_cli.config import read_config, write_config
+from janus_cli.dataset.pictures import Track
 from janus_cli.errors import JanusError, UsageError
-from janus_cli.training.generator import Corpus, GeneratorObjective
 from janus_cli.training.grow import grow
-from janus_cli.training.joint import JointObjective, Materials
-from janus_cli.training.judging import JudgeObjective, judge_config, write_labels
 from janus_cli.training.loop import Run, Schedule, fit
+from janus_cli.training.objectives.codec import CodecObjective
+from janus_cli.training.objectives.drawing import Corpus, GeneratorObjective
+from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
+from janus_cli.training.objectives.joint import JointObjective, Materials
+from janus_cli.training.objectives.judge import JudgeObjective, judge_config, write_labels
+from janus_cli.training.objectives.refiner import RefinerObjective
+from janus_cli.training.objectives.vision import VisionObjective
 from janus_cli.training.optim import Optimizers, adamw, muon
-from janus_cli.training.pictures import Track
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
-from janus_cli.training.refine import RefinerObjective
-from janus_cli.training.sight import VisionObjective
-from janus_cli.training.sound import CodecObjective
-from janus_cli.training.tokenizer import TokenizerObjective
 from janus_cli.training.workshop import Workshop
 
 if TYPE_CHECKING:

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 
 from janus_cli import weights
+from janus_cli.dataset import heldout, utterances
+from janus_cli.dataset.captions import DEFAULT_STYLE, caption
+from janus_cli.dataset.pack import Concept, build_pack, read_pack
+from janus_cli.dataset.pictures import Sprites, Track, compose, index, looks_index, render_all
+from janus_cli.dataset.samples import Sample, drawing_numbers, scene_of, training_samples
+from janus_cli.dataset.utterances import Utterances
+from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training import heldout, utterances
-from janus_cli.training.captions import DEFAULT_STYLE, caption
-from janus_cli.training.generator import Corpus
-from janus_cli.training.pack import Concept, build_pack, read_pack
-from janus_cli.training.pictures import Sprites, Track, compose, index, looks_index, render_all
+from janus_cli.training.objectives.drawing import Corpus
+from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.recipe import Recipe
-from janus_cli.training.samples import Sample, drawing_numbers, scene_of, training_samples
-from janus_cli.training.tokenizer import to_tensor
-from janus_cli.training.utterances import Utterances
-from janus_cli.training.words import train_tokenizer
 
 
 class Workshop:

@@ -6,10 +6,12 @@ import pytest
 import torch
 from sounds import tone
 
-from janus_cli import parts, published_audio, zoo
+from janus_cli import zoo
 from janus_cli.errors import ModelError
 from janus_cli.nets.codec import Codec, import_encodec
 from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
+from janus_cli.weights import published as parts
+from janus_cli.zoo import encodec
 
 CONFIG_32KHZ = {
     "model_type": "encodec",
@@ -175,7 +177,7 @@ def test_codes_and_sounds_of_transformers(hf, dtype):
 
 def test_the_published_32khz_configuration(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG_32KHZ))
-    cfg = published_audio.read(tmp_path, "facebook/encodec_32khz").codec
+    cfg = encodec.read(tmp_path, "facebook/encodec_32khz").codec
     assert (cfg.n_q, cfg.codebook_size, cfg.hop_length, cfg.frame_rate) == (4, 2048, 640, 50)
     assert (cfg.n_filter, cfg.causal, cfg.conv_shortcut, cfg.n_lstm) == (64, False, False, 2)
     net = Codec(cfg)  # 56,858,560 parameters and 4 x 2048 x 128 codes
@@ -200,4 +202,4 @@ def test_the_published_32khz_configuration(tmp_path):
 def test_configurations_that_are_not_built_here(tmp_path, change, message):
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG_32KHZ, **change}))
     with pytest.raises(ModelError, match=message):
-        published_audio.read(tmp_path)
+        encodec.read(tmp_path)

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from bench.make_checkpoint import make
-from janus_cli import parts, remap
 from janus_cli.pipeline import DrawOptions, load
 from janus_cli.stages.describe import preprocess
 from janus_cli.stages.generate import GenerateOptions
+from janus_cli.weights import published as parts
+from janus_cli.weights import remap
 
 CLOSE = dict(rtol=0, atol=1e-4)
 

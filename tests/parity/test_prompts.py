@@ -13,7 +13,7 @@ import pytest
 
 from bench.make_checkpoint import SPECIAL, make
 from janus_cli.records import Record
-from janus_cli.stages.prompts import Prompts
+from janus_cli.stages.decoding.templates import Prompts
 from janus_cli.stages.text import TextTokenizer
 
 N_TOKEN = 16  # features of a picture

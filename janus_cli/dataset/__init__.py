@@ -1,0 +1,1 @@
+"""What is learned from: drawings, names, captions, scenes and speech, and what of it is held out."""

@@ -1,0 +1,139 @@
+"""Pictures for training: drawings rendered once, then composed on the fly into scenes.
+
+Knows pixels only: a `Scene` says what stands where, `compose` paints it. Captions are captions.py's.
+Sprites are premultiplied RGBA, so that area averaging and pasting are exact.
+"""
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from janus_cli.dataset.pack import LOOKS, STYLES, Concept
+
+Track = Callable[[Iterable[int], str], Iterable[int]]  # shows how far a labelled loop is
+SIZE = 256  # pixels per side of a rendered drawing
+WHITE = (255, 255, 255)
+BACKGROUNDS = {
+    "blue": (66, 133, 244),
+    "green": (52, 168, 83),
+    "yellow": (251, 208, 60),
+    "pink": (248, 180, 200),
+    "gray": (150, 150, 155),
+    "black": (25, 25, 30),
+}
+HUES = {"red": 0, "orange": 20, "yellow": 36, "green": 90, "blue": 150, "purple": 195, "pink": 228}  # of 256
+
+
+@dataclass(frozen=True)
+class Item:
+    """One drawing in a scene; corner and side in 64ths of the picture, multiples of 8 in training."""
+
+    drawing: int
+    top: int = 0
+    left: int = 0
+    side: int = 64
+    hue: str = ""  # a key of HUES, or as drawn
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows."""
+
+    items: tuple[Item, ...]
+    background: str = ""  # a key of BACKGROUNDS, or white
+
+
+def index(concepts: list[Concept]) -> list[tuple[int, str]]:
+    """(concept number, style) of every drawing, in the order of the sprite file."""
+    return [(i, style) for i, c in enumerate(concepts) for style in STYLES if style in c.drawings]
+
+
+def looks_index(concepts: list[Concept]) -> list[tuple[int, str]]:
+    """(concept number, set) of every drawing that is only looked at; in the sprite file after the others."""
+    return [(i, look) for i, c in enumerate(concepts) for look in LOOKS if look in c.looks]
+
+
+def render(svg: str, size: int = SIZE) -> np.ndarray:
+    """One SVG as premultiplied RGBA uint8 [size, size, 4]."""
+    import resvg_py
+
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    canvas = Image.new("RGBA", (size, size))
+    canvas.paste(image, ((size - image.width) // 2, (size - image.height) // 2))
+    pixels = np.asarray(canvas, np.uint16)
+    alpha = pixels[..., 3:]
+    return np.concatenate([(pixels[..., :3] * alpha + 127) // 255, alpha], -1).astype(np.uint8)
+
+
+def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
+    """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
+    drawings = [concepts[c].drawings[style] for c, style in index(concepts)]
+    drawings += [concepts[c].looks[look] for c, look in looks_index(concepts)]
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
+    for i in track(range(len(drawings)), "rendering"):
+        out[i] = render(drawings[i])
+    out.flush()
+    return out
+
+
+def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Area average of [..., S, S, C] uint8 to [..., side, side, C]; side divides S."""
+    k = pixels.shape[-2] // side
+    blocks = pixels.reshape(*pixels.shape[:-3], side, k, side, k, pixels.shape[-1])
+    return np.round(blocks.mean((-4, -2), dtype=np.float32)).astype(np.uint8)
+
+
+def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
+    """A sprite with every coloured pixel turned to one hue; greys, black and white stay."""
+    alpha = sprite[..., 3:].astype(np.float32) / 255
+    straight = np.clip(sprite[..., :3] / np.maximum(alpha, 1 / 255), 0, 255).astype(np.uint8)
+    hsv = np.array(Image.fromarray(straight).convert("HSV"))
+    hsv[..., 0] = np.where(hsv[..., 1] > 40, HUES[hue], hsv[..., 0])
+    rgb = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
+    return np.concatenate([np.round(rgb * alpha).astype(np.uint8), sprite[..., 3:]], -1)
+
+
+class Sprites:
+    """Drawings by number and size, averaged from the full-size file when first asked for."""
+
+    def __init__(self, full: np.ndarray):
+        self.full = full
+        self.cache: dict[tuple[int, int], np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.full)
+
+    def get(self, drawing: int, side: int) -> np.ndarray:
+        """Premultiplied RGBA [side, side, 4]; any side up to SIZE."""
+        if side >= SIZE:
+            return self.full[drawing]
+        key = drawing, side
+        if key not in self.cache:
+            exact = SIZE % side == 0
+            self.cache[key] = shrink(self.full[drawing], side) if exact else self._resize(drawing, side)
+        return self.cache[key]
+
+    def _resize(self, drawing: int, side: int) -> np.ndarray:
+        channels = [Image.fromarray(self.full[drawing, :, :, c]) for c in range(4)]
+        box = Image.Resampling.BOX
+        return np.stack([np.asarray(c.resize((side, side), box)) for c in channels], -1)
+
+
+def compose(scene: Scene, sprites: Sprites, size: int = 64) -> np.ndarray:
+    """Paint `scene` as RGB uint8 [size, size, 3]; size is a multiple of 64."""
+    unit = size // 64
+    canvas = np.empty((size, size, 3), np.uint8)
+    canvas[:] = BACKGROUNDS.get(scene.background, WHITE)
+    for item in scene.items:
+        sprite = sprites.get(item.drawing, item.side * unit)
+        sprite = tint(sprite, item.hue) if item.hue else sprite
+        top, left, side = item.top * unit, item.left * unit, item.side * unit
+        under = canvas[top : top + side, left : left + side].astype(np.uint16)
+        light = (under * (255 - sprite[..., 3:].astype(np.uint16)) + 127) // 255
+        canvas[top : top + side, left : left + side] = np.minimum(light + sprite[..., :3], 255)
+    return canvas

@@ -1,0 +1,156 @@
+"""What a command reads: records from files, folders, WebDataset shards and pipes; standard streams.
+
+Refuses to wait for a terminal to type records, and to put bytes on one.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from janus_cli.errors import JanusError, RecordError, UsageError
+from janus_cli.shell.console import Failures
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+
+
+def stdin_bytes(hint: str) -> BinaryIO:
+    """Standard input. Raises UsageError with `hint` where nothing is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"no input: {hint}")
+    return sys.stdin.buffer
+
+
+def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
+    """What lines call the input `name`, and what it is read from: a file, or standard input for "-".
+
+    Raises UsageError with `hint` where nothing is piped in.
+    """
+    return ("stdin", stdin_bytes(hint)) if name == "-" else (name, Path(name))
+
+
+def id_of(name: str) -> str:
+    """The id of a record that is made of the input `name`."""
+    return as_text(Path(name).stem)
+
+
+def label_of(record: "Record", index: int) -> str:
+    """A record's name for messages, as the stages have it; its number where it has no id."""
+    return f"record {record.id!r}" if record.id else f"record {index}"
+
+
+def as_text(name: str) -> str:
+    """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def stdout_bytes(what: str, hint: str) -> BinaryIO:
+    """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
+    if sys.stdout.isatty():
+        raise UsageError(f"{what} not written to the terminal: {hint}")
+    return sys.stdout.buffer
+
+
+def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
+    """`inputs` with each folder replaced by its files of these suffixes, in the order of their names.
+
+    Raises UsageError for a folder that holds none.
+    """
+    found: list[str] = []
+    wanted = tuple(suffixes)
+    for name in inputs:
+        if name == "-" or not Path(name).is_dir():
+            found.append(name)
+            continue
+        inside = sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in wanted and p.is_file())
+        if not inside:
+            raise UsageError(f"{name}: holds no file ending in {', '.join(sorted(wanted))}")
+        found.extend(inside)
+    return found
+
+
+def read_records(
+    inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
+) -> Iterator["Record"]:
+    """What `named_records` reads, without the names."""
+    return (record for _, record in named_records(inputs, failures, command, parts))
+
+
+def named_records(
+    inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
+) -> Iterator[tuple[str, "Record"]]:
+    """The records of files, folders and shards one after another; of stdin for "-" or no input.
+
+    Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
+    counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
+    record must fit together; unless `parts`, only the last one is passed on: it holds the whole. A result
+    whose last part never came, though its stream ended well, is counted where it had not failed before, and
+    the others are good.
+    """
+    from janus_cli.records.progressive import Parts, is_whole
+
+    names = expand(inputs, (".safetensors", ".tar")) or ["-"]
+    for name in names:
+        count, wholes, seen = 0, 0, Parts("stdin" if name == "-" else name)
+        try:
+            for place, record in _records_of(name, command):
+                seen.check(record)
+                if parts or is_whole(record):
+                    yield place, record
+                    count += 1
+                    wholes += is_whole(record)
+            for result, error in seen.unfinished().items():
+                if result in failures.results:
+                    continue  # it has been counted
+                if not wholes:
+                    raise error
+                failures.add(error)
+            if not count:
+                raise RecordError(f"{'stdin' if name == '-' else name}: holds no records")
+        except JanusError as error:
+            if len(names) == 1:
+                raise
+            failures.add(error, name)
+
+
+def _records_of(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
+    from janus_cli.records import read_stream
+
+    if name == "-":
+        hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
+        yield from ((name, record) for record in read_stream(stdin_bytes(hint)))
+        return
+    with _opened(name) as file:
+        if name.endswith(".tar"):
+            yield from _tar_members(file, name)
+        else:
+            yield from ((name, record) for record in read_stream(file, name))
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    try:
+        file = Path(name).open("rb")  # noqa: SIM115 (closed below; the reader's errors are its own)
+    except OSError as error:
+        raise RecordError(f"{name}: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _tar_members(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
+    """The token records in a WebDataset shard; members of other kinds are passed over."""
+    import tarfile
+
+    from janus_cli.records import read_stream
+
+    try:
+        with tarfile.open(fileobj=file, mode="r|") as tar:
+            for member in tar:
+                if member.isfile() and member.name.endswith(".safetensors"):
+                    inside = cast(BinaryIO, tar.extractfile(member))
+                    place = f"{name}:{member.name}"
+                    yield from ((place, record) for record in read_stream(inside, place))
+    except tarfile.TarError as error:
+        raise RecordError(f"{name}: not a readable tar file ({error})") from None

@@ -1,0 +1,120 @@
+"""Which model a command uses: the one that --model names, else the one that a record names."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from janus_cli import zoo
+from janus_cli.errors import ModelError, RecordError
+from janus_cli.pipeline import Pipeline
+from janus_cli.pipeline.options import dtype_for
+from janus_cli.shell.console import Device, Dtype, Failures, Talk, pick_device
+from janus_cli.shell.inputs import label_of
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+
+
+class Loader:
+    """Pipelines by model name; each model is loaded once, the device chosen once, when first needed."""
+
+    def __init__(self, model: str | None, device: Device, talk: Talk, dtype: Dtype = Dtype.auto) -> None:
+        self._dtype = dtype
+        self._model, self._wanted, self._talk = model, device, talk
+        self._device: str | None = None
+        self._said: set[str] = set()
+        self._pipelines: dict[str, Pipeline] = {}
+
+    def device(self) -> str:
+        """The torch device; chosen when the first net is loaded."""
+        if self._device is None:
+            self._device = pick_device(self._wanted)
+        return self._device
+
+    def _device_for(self, model: zoo.Model) -> str:
+        """The device on which `model` is about to be loaded, said on stderr with what it computes in."""
+        device = self.device()
+        said = f"device {device}, {dtype_for(model, self._dtype.value, device)}"
+        if said not in self._said:
+            self._said.add(said)
+            self._talk(said)
+        return device
+
+    def named(self, name: str | None = None) -> Pipeline:
+        """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
+        name = self._model or name or zoo.DEFAULT
+        if name not in self._pipelines:
+            model = zoo.find(name)
+            self._pipelines[name] = Pipeline(model, partial(self._device_for, model), self._dtype.value)
+        return self._pipelines[name]
+
+    def of(self, record: "Record") -> Pipeline:
+        """The model whose tokens `record` holds. Raises ModelError where it is not here."""
+        return self.named(self._model or model_of(record))
+
+    def each(
+        self,
+        records: Iterable["Record"],
+        failures: Failures,
+        begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]],
+    ) -> Iterator["Record"]:
+        """What each model's stage makes of its records, one at a time; those that fail are counted.
+
+        `begin` gives the stage of a model, which may keep parts of a record until the others come. Where one
+        has failed, the others are passed over, and that its last one never comes is no other failure.
+        """
+        from janus_cli.records.progressive import is_whole, result_of
+
+        failed = failures.results
+        stages: dict[Pipeline, Callable[[Record], Iterator[Record]]] = {}
+        for i, record in enumerate(records):
+            if (result := result_of(record)) in failed:
+                if is_whole(record):
+                    failed.discard(result)
+                continue
+            before = failures.count
+            with failures.item(label_of(record, i)):
+                pipeline = self.of(record)
+                if pipeline not in stages:
+                    stages[pipeline] = begin(pipeline)
+                yield from stages[pipeline](record)
+            if failures.count > before and not is_whole(record):
+                failed.add(result)
+
+    def grouped(
+        self,
+        records: Iterable["Record"],
+        failures: Failures,
+    ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
+        """Runs of records that use the same model, with it; those whose model is not here are counted."""
+
+        def placed() -> Iterator[tuple[Pipeline, "Record"]]:
+            for record in records:
+                with failures.item():
+                    yield self.of(record), record
+
+        for pipeline, group in groupby(placed(), key=itemgetter(0)):
+            yield pipeline, (record for _, record in group)
+
+
+def model_of(record: "Record") -> str | None:
+    """The model that made the record's image tokens, else audio, else text tokens, as the record calls it."""
+    for modality in ("image", "audio", "text"):
+        segment = record.find(modality)
+        if segment is not None and "tokenizer" in segment.info:
+            name = segment.info["tokenizer"]
+            if not isinstance(name, str):
+                from janus_cli.records.wire import quote
+
+                raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
+            try:
+                zoo.find(name)
+            except ModelError:
+                raise ModelError(
+                    f"the record was made by model {name!r}, which is not here: "
+                    "choose one with --model NAME or --model FOLDER"
+                ) from None
+            return name
+    return None

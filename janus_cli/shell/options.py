@@ -1,0 +1,200 @@
+"""Typer declarations of the arguments and options that several commands share."""
+
+import re
+from typing import Annotated
+
+import typer
+
+from janus_cli.config import check_scale
+from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import Size as ChosenSize
+from janus_cli.shell.console import Device, Dtype
+
+DAY = 86_400  # seconds
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE|DIR|-",
+        help="Token files, folders or .tar shards; standard input if none or -.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default=False,
+        help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; standard output if none or -.",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        show_default=False,
+        help="Model to use; otherwise the one that the record names.",
+    ),
+]
+NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
+DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
+DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+
+Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
+Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]
+BatchSize = Annotated[
+    int,
+    typer.Option(
+        "--batch-size", min=1, help="How many are generated together; changes the speed, no result."
+    ),
+]
+CfgScale = Annotated[
+    float | None,
+    typer.Option(
+        "--cfg-scale",
+        min=0.0,
+        show_default="the model's",
+        help="Weight of the prompt in a picture (classifier-free guidance); 1 = none.",
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", min=0.0, show_default="the model's", help="0 = always the likeliest token."
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option(
+        "--top-k", min=0, show_default="the model's", help="Draw among the K likeliest tokens; 0 = all."
+    ),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option(
+        "--top-p",
+        min=0.0,
+        max=1.0,
+        show_default="the model's",
+        help="Draw among the likeliest tokens that hold this share of the probability.",
+    ),
+]
+
+Beams = Annotated[
+    int | None,
+    typer.Option(
+        "--beams",
+        min=1,
+        metavar="N",
+        show_default="4; 1 where words are drawn, or of a Janus-Pro model",
+        help="Of texts, and of prompts put into words: how many tries at the likeliest words are kept (beam "
+        "search); 1 = always the next likeliest.",
+    ),
+]
+
+
+def _some_seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= DAY:
+        raise UsageError(f"--seconds {seconds:g}: give more than 0, and a day at most")
+    return seconds
+
+
+Seconds = Annotated[
+    float | None,
+    typer.Option(
+        "--seconds", metavar="S", show_default="10", callback=_some_seconds, help="At most, of a sound."
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=0, show_default="the model's", help="Denoising steps.")
+]
+Noise = Annotated[
+    float,
+    typer.Option(
+        "--noise",
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Start from that share of the training's noise: it leaves some grain, by --seed.",
+    ),
+]
+
+Stream = Annotated[
+    bool,
+    typer.Option(
+        "--stream",
+        help="Pass each picture on in parts, row by row, while the rest is still being made; the "
+        "last part is the whole picture, the same as without.",
+    ),
+]
+
+
+def known_scale(scale: int | None) -> int | None:
+    """`scale` itself. Raises UsageError for one that no model of ours has."""
+    return scale if scale is None else check_scale(scale)
+
+
+Scale = Annotated[
+    int | None,
+    typer.Option(
+        "--scale",
+        show_default="what --size asked for, else the model's",
+        callback=known_scale,
+        help="Enlargement: 1, 2 or 4.",
+    ),
+]
+
+
+def _size(text: str) -> ChosenSize:
+    if not (found := re.fullmatch(r"(\d{1,99})(?:x(\d{1,99}))?", text.strip(), re.ASCII | re.IGNORECASE)):
+        raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
+    return ChosenSize(int(found[1]), int(found[2] or found[1]))
+
+
+Size = Annotated[
+    ChosenSize | None,
+    typer.Option(
+        "--size",
+        metavar="PX|WxH",
+        show_default=False,
+        parser=_size,
+        help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is drawn "
+        "stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
+        "longer one more background.",
+    ),
+]
+
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview",
+        help="Paint pictures in the terminal while they are made, from the top down, blurred first. "
+        "Janus-Pro has no denoiser: there a row clears up as its neighbours come. "
+        "JANUS_PREVIEW=kitty, iterm2, sixel or blocks says how.",
+    ),
+]
+Frames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="DIR",
+        show_default=False,
+        help="Write each state of a picture there: NAME-0000.png and so on.",
+    ),
+]
+Animation = Annotated[
+    str | None,
+    typer.Option(
+        "--animation",
+        metavar="TEMPLATE",
+        show_default=False,
+        help="Write all states of a picture as one file: a name in .webp .gif .apng, with fields as in -o.",
+    ),
+]

@@ -1,0 +1,142 @@
+"""`janus tokenize NAME` for every modality that a plugin brings: commands made from what plugins state.
+
+Listing them imports no plugin; only the command that is used imports its own.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from janus_cli import plugins
+from janus_cli.errors import UsageError
+from janus_cli.plugins import Modality, Option
+from janus_cli.shell import options as opt
+from janus_cli.shell.console import Failures
+from janus_cli.shell.inputs import as_text, expand, id_of, source
+from janus_cli.shell.sinks import write_all
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
+
+
+class PluginGroup(TyperGroup):
+    """A group of commands that goes on with those of the installed plugins."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Our own commands, then the plugins'."""
+        return [*super().list_commands(ctx), *plugins.names()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Our own command, or a stand-in for a plugin's: enough to list it."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in plugins.names():
+            return own
+        makers = ", ".join(plugins.package(point) for point in plugins.installed()[cmd_name])
+        return TyperCommand(cmd_name, short_help=f"Modality of the plugin {makers}.")
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that `args` call. Raises PluginError where its plugin is broken."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in plugins.names() and name not in self.commands:
+            command = command_of(plugins.find(name))
+        return name, command, rest
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Which plugins cannot be used, and why."""
+        super().format_epilog(ctx, formatter)
+        for line in plugins.misnamed():
+            formatter.write_text(line)
+
+
+def command_of(plugin: Modality) -> Any:
+    """The command `janus tokenize NAME` of a plugin."""
+
+    def run(
+        inputs: list[str] | None = None,
+        output: str | None = None,
+        force: bool = False,
+        quiet: bool = False,
+        **given: Any,
+    ) -> None:
+        options = {option.name: given[_word(option)] for option in plugin.options}
+        failures = Failures()
+        names = expand(inputs or ["-"], plugin.suffixes)
+        write_all(_records(names, plugin, options, failures), output, force, failures)
+
+    parameters = [
+        _parameter(
+            "inputs",
+            Annotated[
+                list[str] | None,
+                typer.Argument(
+                    metavar="FILE|DIR|-",
+                    show_default=False,
+                    help="Files, folders of them, or standard input.",
+                ),
+            ],
+        ),
+        *(_parameter(_word(option), _annotation(option), option.default) for option in plugin.options),
+        _parameter("output", opt.Output),
+        _parameter("force", opt.Force, False),
+        _parameter("quiet", opt.Quiet, False),
+    ]
+    vars(run)["__signature__"] = inspect.Signature(parameters)  # what typer reads of a function
+    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
+    alone.command(plugin.name, help=plugin.help)(run)
+    return typer.main.get_command(alone)
+
+
+def _word(option: Option) -> str:
+    return option.name.replace("-", "_")
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _annotation(option: Option) -> Any:
+    """The typer declaration of an option."""
+    kind: Any = option.kind if option.default is not None else option.kind | None
+    flag = f"--{option.name}"
+    return Annotated[
+        kind,
+        typer.Option(
+            flag, help=option.help, callback=_chosen(option), show_default=option.default is not None
+        ),
+    ]
+
+
+def _chosen(option: Option) -> Callable[[Any], Any]:
+    """A check that a value is among the option's choices."""
+
+    def check(value: Any) -> Any:
+        if option.choices and value is not None and value not in option.choices:
+            known = ", ".join(map(str, option.choices))
+            raise UsageError(f"--{option.name} {value}: choose among {known}")
+        return value
+
+    return check
+
+
+def _records(
+    names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
+) -> "Iterator[Record]":
+    from janus_cli.media.files import read_bytes
+    from janus_cli.stages.plugin import tokenize
+
+    for name in names:
+        shown, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
+        with failures.item(shown):
+            data = read_bytes(place, shown)
+            yield tokenize(
+                plugin,
+                data,
+                shown,
+                options,
+                id=id_of(shown),
+                source="" if name == "-" else as_text(Path(name).name),
+            )

@@ -1,0 +1,1 @@
+"""Watching pictures arrive: in the terminal, as numbered frames, as an animation."""

@@ -1,0 +1,234 @@
+"""Watching pictures arrive: who is told of every part, and what becomes of it.
+
+`--preview` paints it, `--frames` writes each state as a PNG, `--animation` all states as one file.
+"""
+
+import os
+import sys
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from janus_cli.errors import MediaError, UsageError
+from janus_cli.media.files import atomic_write
+from janus_cli.shell.console import Failures, Rate, shortened
+from janus_cli.shell.outputs import Foreign, Outputs, slug
+from janus_cli.shell.watch.preview import Preview
+from janus_cli.shell.watch.terminal import Protocol, detect
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline.options import DrawOptions
+    from janus_cli.records import Record
+    from janus_cli.shell.watch.canvas import Canvas
+
+    Key = tuple[str, int]
+
+ANIMATIONS = (".webp", ".gif", ".apng")
+
+
+class Watcher:
+    """What is to be made of pictures under way. A context manager, while they are drawn."""
+
+    def __init__(
+        self, preview: bool, frames: str | None, animation: str | None, force: bool, failures: Failures
+    ) -> None:
+        """`preview`: paint on stderr, where that is a terminal; `frames`: a folder; `animation`: a template.
+
+        Where a frame can't be written, its picture has no more of them: one of `failures`. Raises UsageError
+        for what cannot be, and touches nothing.
+        """
+        self._failures = failures
+        self._frameless: set[Key] = set()  # pictures under way of which a frame has failed
+        protocol = detect(os.environ) if preview else None
+        self._protocol: Protocol | None = protocol if sys.stderr is not None and sys.stderr.isatty() else None
+        self._frames = None if frames is None else Frames(frames, force)
+        self._animations = None if animation is None else Animations(animation, force)
+        self._preview: Preview | None = None
+        self._canvases: dict[Key, Canvas] = {}
+        self._new: Callable[[], Canvas] | None = None
+        self._latest: dict[Key, np.ndarray] = {}
+
+    @property
+    def paints(self) -> bool:
+        """Whether the terminal is taken, so that nothing else should draw on it."""
+        return self._protocol is not None
+
+    @property
+    def watches(self) -> bool:
+        """Whether anything is to be made of parts at all."""
+        return self.paints or self._keeps
+
+    @property
+    def _keeps(self) -> bool:
+        return self._frames is not None or self._animations is not None
+
+    def begin(self, pipeline: "Pipeline", options: "DrawOptions", rate: Rate) -> Self:
+        """Say how pictures are drawn, and who counts their tokens; for the `with` statement."""
+        self._new = partial(canvas_for, pipeline, options)
+        if self._protocol is not None:
+            self._preview = Preview(self._protocol, rate)
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._preview is not None:
+            self._preview.close()
+
+    def part(self, stage: str, record: "Record") -> None:
+        """Take in a part of a picture; what `Pipeline.draw` calls."""
+        key = key_of(record)
+        if key not in self._canvases:
+            assert self._new is not None, "begin comes first"
+            self._canvases[key] = self._new()
+        canvas = self._canvases[key]
+        canvas.paste(stage, record)
+        if self._keeps:
+            self._keep(key, record, canvas.image())
+        if self._preview is not None:
+            self._preview.changed(key, canvas, record.prompt or record.id)
+
+    def finished(self, record: "Record", picture: "np.ndarray") -> list[str]:
+        """`record` is done, this is its picture; returns the names of what was written of it only now."""
+        key = key_of(record)
+        self._canvases.pop(key, None)
+        if self._keeps:
+            self._keep(key, record, picture)
+            self._latest.pop(key)
+            self._frameless.discard(key)
+        if self._preview is not None:
+            self._preview.finished(key)
+        return [] if self._animations is None else [self._animations.write(record, key)]
+
+    def _keep(self, key: "Key", record: "Record", image: "np.ndarray") -> None:
+        """A state of a picture, unless it looks like the one before."""
+        if key in self._latest and (self._latest[key] == image).all():
+            return
+        self._latest[key] = image
+        if self._frames is not None and key not in self._frameless:
+            name = shortened(record.prompt)
+            if not self._failures.passed(name, self._frames.add, record, key, image):
+                self._frameless.add(key)
+        if self._animations is not None:
+            self._animations.add(key, image)
+
+
+def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
+    """An empty canvas for a picture that `pipeline` draws with these options."""
+    from janus_cli.pipeline.options import page_for
+    from janus_cli.shell.watch.canvas import Canvas
+    from janus_cli.stages.image import decode_image
+
+    config = pipeline.model.config
+    book = config.dvae if pipeline.published is None else pipeline.published.vq
+    assert book is not None, "a model that draws has an image tokenizer"
+    page = page_for(pipeline.model, options.size)
+    scale = config.generation.upsample if options.scale is None else options.scale
+    size = None
+    if page is not None:
+        scale, size = page.scale, page.pixels
+    return Canvas(
+        config.generation.grid, book.patch, scale, lambda tokens: decode_image(tokens, pipeline.dvae), size
+    )
+
+
+def key_of(record: "Record") -> "Key":
+    """What tells the pictures of a run apart: the prompt's id, and the number that `generate` gave."""
+    numbers = (step.get("index") for step in reversed(record.made_by) if step.get("stage") == "generate")
+    number = next(numbers, 0)
+    return record.id, number if type(number) is int else 0
+
+
+class Frames:
+    """A folder of PNGs, NAME-0000.png and so on for each picture; NAME-1, NAME-2, ... where NAME is taken."""
+
+    def __init__(self, folder: str, force: bool) -> None:
+        """Raises UsageError for what is no folder; one that is not there is made with the first frame."""
+        self._folder, self._force = Path(folder), force
+        if not folder:
+            raise UsageError("--frames: name a folder")
+        if os.path.lexists(folder) and not self._folder.is_dir():
+            raise UsageError(f"--frames {folder}: not a folder")
+        self._names: dict[Key, str] = {}
+        self._counts: dict[Key, int] = {}
+
+    def add(self, record: "Record", key: "Key", image: "np.ndarray") -> None:
+        """Write the next frame of a picture. Raises MediaError."""
+        from janus_cli.media.pictures import image_bytes
+
+        if key not in self._names:
+            self._names[key] = self._free(slug(record.prompt) or slug(record.id) or "picture")
+        number = self._counts[key] = self._counts.get(key, -1) + 1
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MediaError(f"{self._folder}: cannot be made: {error.strerror}") from None
+        atomic_write(self._path(self._names[key], number), image_bytes(image, "png"), self._force)
+
+    def _free(self, name: str) -> str:
+        """`name`, or with a number behind it, of which no frame is there yet."""
+        used, found, copy = self._names.values(), name, 0
+        while found in used or (not self._force and os.path.lexists(self._path(found, 0))):
+            copy += 1
+            found = f"{name}-{copy}"
+        return found
+
+    def _path(self, name: str, number: int) -> Path:
+        return self._folder / f"{name}-{number:04d}.png"
+
+
+class Animations:
+    """All states of a picture as one file, once it is done; named as pictures are."""
+
+    def __init__(self, template: str, force: bool) -> None:
+        """Raises UsageError for a name that says no format, or a field that does not exist."""
+        if template == "-":
+            raise UsageError(f"--animation -: name a file in {', '.join(ANIMATIONS)}")
+        self._outputs = Outputs(template, force, ANIMATIONS)
+        self._states: dict[Key, States] = {}
+
+    def add(self, key: "Key", image: "np.ndarray") -> None:
+        """Keep the next frame of a picture."""
+        self._states.setdefault(key, States()).add(image)
+
+    def write(self, record: "Record", key: "Key") -> str:
+        """Write a picture's frames; returns the file's name. Raises MediaError."""
+        from janus_cli.media.pictures import animation_bytes
+
+        frames = self._states.pop(key).all()
+        writers = {suffix: partial(animation_bytes, frames, suffix[1:]) for suffix in ANIMATIONS}
+        return self._outputs.write(record, Foreign("animation", writers))
+
+
+class States:
+    """What a picture has looked like, without loss in little memory: each state's change, packed."""
+
+    def __init__(self) -> None:
+        self._packed: list[bytes] = []
+        self._last: np.ndarray | None = None
+
+    def add(self, image: "np.ndarray") -> None:
+        """Keep uint8 [H, W, 3], of the same size each time."""
+        change = image if self._last is None else image - self._last  # modulo 256
+        self._packed.append(zlib.compress(change.tobytes(), 1))
+        self._last = image
+
+    def all(self) -> "list[np.ndarray]":
+        """Every state, uint8 [H, W, 3], in order."""
+        import numpy as np
+
+        found: list[np.ndarray] = []
+        for packed in self._packed:
+            assert self._last is not None, "there is a state"
+            change = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(self._last.shape)
+            found.append(found[-1] + change if found else change)
+        return found

@@ -1,0 +1,1 @@
+"""The autoregressive loop: how prompts are laid out, tokens drawn, words searched for."""

@@ -1,0 +1,109 @@
+"""How a prompt stands before the decoder: segments as delimiters and tokens, each modality's own ids.
+
+Knows a decoder's configuration and numpy; no nets run here.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from janus_cli.nets.decoder import DELIMITER
+from janus_cli.records import Segment
+from janus_cli.stages.decoding.features import Net, columns, is_continuous, places, takes_features
+
+SIGHT = "sight"  # the decoder's modality of what a vision encoder makes of a picture
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """How a picture is seen: `see` gives features [n_token, feature_dim] of an image or pixels segment."""
+
+    n_token: int
+    see: Callable[[Segment], Tensor]
+
+
+def arrange(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int) -> list[tuple[str, Segment]]:
+    """Every segment with the modality that stands for it in a prompt for `to`.
+
+    Pictures are seen unless one is to be drawn, and unless `n_sight`, the features of a picture, is 0 or
+    the decoder has no sight; pixels stand for the image tokens before them.
+    """
+    if to == "image" or not n_sight or SIGHT not in decoder.type_ids:
+        return [(segment.modality, segment) for segment in segments]
+    placed: list[tuple[str, Segment]] = []
+    before = ""
+    for segment in segments:
+        if segment.modality == "pixels" and before == "image":
+            placed[-1] = (SIGHT, segment)
+        else:
+            seen = segment.modality in ("image", "pixels")
+            placed.append((SIGHT if seen else segment.modality, segment))
+        before = segment.modality
+    return placed
+
+
+def needs_words(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int) -> bool:
+    """Whether a prompt for `to` holds only what is understood, and no words yet.
+
+    Those are sounds, and what is read as features: seen pictures and plugins' continuous segments.
+    """
+    placed = arrange(segments, to, decoder, n_sight)
+    return (
+        to != "text"
+        and "text" in decoder.type_ids
+        and bool(placed)
+        and all(name == "audio" or takes_features(name, decoder) for name, _ in placed)
+    )
+
+
+def layout(
+    segments: Iterable[Segment], to: str, decoder: Net, *, drop_text: bool = False, n_sight: int = 0
+) -> np.ndarray:
+    """Decoder input of a prompt: ids, types, rows, cols as int64 [4, T].
+
+    Every segment follows its delimiter; the delimiter of `to` comes last. `drop_text` keeps of a text
+    only the delimiter, as captions are dropped in training. Of audio [Q, T] the first codebooks, as many as
+    the decoder knows, make T ids. What is read as features takes ids that run through all of its modality in
+    the prompt: a seen picture `n_sight`, a continuous segment one for each of its tokens.
+    """
+    laid: list[np.ndarray] = []
+    counts: dict[str, int] = {}  # features so far
+    for name, segment in arrange(segments, to, decoder, n_sight):
+        first = counts.get(name, 0)
+        if name == SIGHT:
+            laid.append(places(name, n_sight, decoder, first))
+            counts[name] = first + n_sight
+        elif is_continuous(segment, decoder):
+            laid.append(columns(segment, decoder, first))
+            counts[name] = first + len(segment.data)
+        else:
+            laid.append(opening(decoder, name))
+            if name != "text" or not drop_text:
+                laid.append(_body(segment, decoder))
+    laid.append(opening(decoder, to))
+    return np.concatenate(laid, axis=1)
+
+
+def opening(decoder: Net, modality: str) -> np.ndarray:
+    """The delimiter of `modality`, int64 [4, 1]."""
+    return np.array([[DELIMITER], [decoder.type_ids[modality]], [0], [0]], np.int64)
+
+
+def _flat(ids: np.ndarray, kind: int) -> np.ndarray:
+    """Tokens that lie on no grid: ids [T] -> int64 [4, T]."""
+    return np.stack([ids.astype(np.int64), np.full(ids.size, kind), *np.zeros((2, ids.size), np.int64)])
+
+
+def _body(segment: Segment, decoder: Net) -> np.ndarray:
+    """The tokens of a segment, int64 [4, T]."""
+    cfg, kind = decoder.cfg.modalities[segment.modality], decoder.type_ids[segment.modality]
+    data = segment.data.astype(np.int64)
+    if segment.modality == "audio":
+        digits = cfg.vocab_size ** np.arange(cfg.n_q, dtype=np.int64)
+        return _flat(digits @ data[: cfg.n_q], kind)
+    if not cfg.two_d:
+        return _flat(data.ravel(), kind)
+    grid = np.indices(data.shape).reshape(2, -1)
+    return np.stack([data.ravel(), np.full(data.size, kind), *grid])

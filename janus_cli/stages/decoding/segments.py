@@ -1,0 +1,68 @@
+"""New ids as segments of a record, marked as the model's own tokens.
+
+Serves generate.py.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from janus_cli.config import CodecConfig
+from janus_cli.records import Segment, to_ids
+from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.features import Net
+
+if TYPE_CHECKING:
+    from janus_cli.stages.generate import GenerateOptions
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose tokens the decoder speaks: the model's name and its tokenizers' sha256 fingerprints."""
+
+    name: str
+    text_fingerprint: str
+    codebook_fingerprint: str | None  # None where it has no image tokenizer
+    codec_fingerprint: str | None = None
+    codec: CodecConfig | None = None  # whose frames the audio tokens are
+
+    def fingerprint(self, modality: str) -> str | None:
+        """The fingerprint that segments of `modality` must carry, None where the model has none."""
+        return {
+            "text": self.text_fingerprint,
+            "image": self.codebook_fingerprint,
+            "audio": self.codec_fingerprint,
+        }.get(modality)
+
+
+def until_end(ids: np.ndarray) -> np.ndarray:
+    """Text ids [T] before their END."""
+    return ids[: int((ids == END).argmax())] if (ids == END).any() else ids
+
+
+def new_segment(
+    codes: np.ndarray, options: "GenerateOptions", vocab_size: int, identity: Identity
+) -> Segment:
+    """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
+    info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
+    if options.to == "image":
+        return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
+    if options.to == "text":
+        return Segment("text", to_ids(until_end(codes[0]), vocab_size), info)
+    ended = codes[0] == vocab_size
+    codes = codes[:, : int(ended.argmax())] if ended.any() else codes
+    if (codec := identity.codec) is not None:
+        rate = codec.frame_rate
+        info |= {
+            "sample_rate": codec.sample_rate,
+            "frame_rate": int(rate) if rate.is_integer() else rate,
+            "num_samples": codes.shape[1] * codec.hop_length,
+        }
+    return Segment("audio", to_ids(codes, vocab_size), info)
+
+
+def text_segment(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:
+    """Text ids [T] as a segment."""
+    info = {"tokenizer": identity.name, "fingerprint": identity.text_fingerprint}
+    return Segment("text", to_ids(ids, decoder.cfg.modalities["text"].vocab_size), info)

@@ -1,0 +1,1 @@
+"""Pictures row by row and tile by tile, as they come."""

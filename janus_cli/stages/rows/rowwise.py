@@ -1,0 +1,144 @@
+"""Stages that make pixels row by row: records or their parts in, records with pixels or their parts out.
+
+What they have in common. Offline is the stream fed everything at once: there is no second way to a picture.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from janus_cli.errors import RecordError
+from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.records import Record, Segment
+from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
+from janus_cli.records.wire import quote
+from janus_cli.stages.rows.bands import Chain, Row, Step
+
+_Taken = dict[str, np.ndarray]  # one row of each modality that a stage reads
+
+
+class Rowwise(ABC):
+    """One stage with its nets and options. Parts of several results may be mixed."""
+
+    name: str  # as made_by has it
+    reads: Sequence[str]  # modalities
+    mask_code: int = 0  # stands for tokens that nobody knows
+
+    def __init__(self, device: torch.device, stream: bool = False) -> None:
+        """`stream`: give parts as their rows are done, else whole records."""
+        self.device, self.stream = device, stream
+        self._begun: dict[str, _Result] = {}
+
+    @abstractmethod
+    def told(self, record: Record) -> dict[str, Any]:
+        """The options that `made_by` names."""
+
+    @abstractmethod
+    def check(self, record: Record) -> None:
+        """Raise RecordError for a record or part that the stage can't take."""
+
+    @abstractmethod
+    def steps(self, record: Record) -> list[Step]:
+        """What the rows of this result go through."""
+
+    @abstractmethod
+    def info(self, record: Record) -> dict[str, Any]:
+        """What is known of the new pixels, their `patch` at least. Raises RecordError for an odd size."""
+
+    @torch.inference_mode()
+    def __call__(self, record: Record) -> Iterator[Record]:
+        """What comes of one more record or part. Raises RecordError where it does not fit."""
+        if not self.stream and not is_whole(record):
+            return  # the last part has it all
+        self.check(record)
+        self.info(record)  # raises where what is known makes no sense, before any work
+        key = result_of(record)
+        result = self._begun.pop(key, None) or _Result(self, record)
+        yield from result.take(record)
+        if not is_whole(record):
+            self._begun[key] = result
+
+    def finished(self, record: Record, pixels: np.ndarray) -> Record:
+        """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""
+        new = Segment("pixels", pixels, self.info(record))
+        kept = [s for s in record.segments if s.modality != "pixels"]
+        return record.with_step(self.name, (*kept, new), **self.told(record))
+
+
+class _Result:
+    """One picture on its way through a stage."""
+
+    def __init__(self, stage: Rowwise, record: Record) -> None:
+        self._stage, self._chain = stage, Chain(stage.steps(record))
+        self._taken: list[_Taken] = []
+        self._made: list[np.ndarray] = []  # pixels [1, cols, P, P, 3] of each row
+
+    def take(self, record: Record) -> Iterator[Record]:
+        """What comes of the whole record, or of its next part."""
+        yield from self._keep(record, self._chain.push(self._new_rows(record)))
+        if not is_whole(record):
+            return
+        yield from self._keep(record, self._chain.end())
+        done = self._stage.finished(record, np.concatenate(self._made))
+        yield as_last(done, len(self._made)) if self._stage.stream else as_part(done, None)
+
+    def _new_rows(self, record: Record) -> list[Row]:
+        """The rows of `record` that have not been taken."""
+        new = _rows(record, self._stage.reads)
+        old = len(self._taken) if is_whole(record) else 0
+        again, new = new[:old], new[old:]
+        known = self._taken[:1] or new[:1]
+        if any(map(_differ, again, self._taken)) or any(_shapes(row) != _shapes(known[0]) for row in new):
+            raise RecordError(f"record {record.id!r}: its parts do not fit together")
+        self._taken.extend(new)
+        return [self._row(row) for row in new]
+
+    def _row(self, row: _Taken) -> Row:
+        """The tensors of one row."""
+        cols, device = next(iter(row.values())).shape[1], self._stage.device
+        ids = row.get("image", np.full((1, cols), self._stage.mask_code))
+        codes = torch.from_numpy(ids.astype(np.int64))[None].to(device)
+        pixels = to_float(join(row["pixels"]), device) if "pixels" in row else torch.empty(1, 3, 0, 0)
+        return Row(codes, pixels)
+
+    def _keep(self, record: Record, rows: Sequence[Row]) -> Iterator[Record]:
+        """Keep the pixels of rows that are done; where the stage streams, the part that each makes."""
+        for row in rows:
+            i, cols = len(self._made), row.codes.shape[2]
+            self._made.append(cut(to_uint8(row.pixels), row.pixels.shape[3] // cols))
+            if self._stage.stream:
+                ids = self._taken[i].get("image")
+                one = record if ids is None else with_rows(record, "image", ids)
+                yield as_row(self._stage.finished(one, self._made[i]), i)
+
+
+def enlarged_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
+    """The `size` of a segment with this `info`, `scale` times as large; nothing where none is known.
+
+    Raises RecordError for one that is no height and width.
+    """
+    size = info.get("size")
+    if size is None:
+        return {}
+    if not isinstance(size, list | tuple) or len(size) != 2 or any(type(n) is not int or n < 1 for n in size):
+        raise RecordError(f"size {quote(size)} is no height and width in pixels")
+    return {"size": [n * scale for n in size]}
+
+
+def _rows(record: Record, modalities: Sequence[str]) -> list[_Taken]:
+    """The rows that the record's segments of these modalities have, each [1, cols, ...]."""
+    found = {name: segment.data for name in modalities if (segment := record.find(name)) is not None}
+    return [
+        {name: data[i : i + 1] for name, data in found.items()} for i in range(min(map(len, found.values())))
+    ]
+
+
+def _shapes(row: _Taken) -> dict[str, tuple[int, ...]]:
+    return {name: data.shape for name, data in row.items()}
+
+
+def _differ(a: _Taken, b: _Taken) -> bool:
+    return _shapes(a) != _shapes(b) or not all(np.array_equal(a[name], b[name]) for name in a)

@@ -1,0 +1,153 @@
+"""Training objective of the shared decoder: captions to image codes in one sequence."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from janus_cli.config import DecoderConfig
+from janus_cli.dataset import heldout
+from janus_cli.dataset.captions import caption
+from janus_cli.dataset.pack import Concept
+from janus_cli.dataset.samples import Sample, restyled
+from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.nets.modality import ModalityAdapter
+from janus_cli.training.losses import chunked_cross_entropy, sampled_head
+
+END = 0  # id of <|end|>, the target after the last text token
+
+
+class Corpus:
+    """Samples with their precomputed codes [N, rows, cols], drawn by kind."""
+
+    def __init__(self, samples: Sequence[Sample], codes: np.ndarray, weights: dict[str, float]):
+        self.samples, self.codes = samples, codes
+        groups: dict[str, list[int]] = {}
+        for i, sample in enumerate(samples):
+            groups.setdefault(sample.kind, []).append(i)
+        self.groups = {kind: np.array(groups[kind]) for kind in weights if kind in groups}
+        share = np.array([weights[kind] for kind in self.groups])
+        self.share = share / share.sum()
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Numbers of `count` samples."""
+        kinds = rng.choice(len(self.share), count, p=self.share)
+        groups = list(self.groups.values())
+        return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+
+@torch.no_grad()
+def begin_at_codebook(adapter: ModalityAdapter, codebook: Tensor, codes: np.ndarray, level: int = 0) -> None:
+    """Embeddings of a codebook [K, D] by a random projection, so that like codes start alike.
+
+    The head's biases come from how often each of the `codes` occurs.
+    """
+    generator = torch.Generator().manual_seed(level)
+    rows = slice(adapter.rows(level).start, adapter.rows(level).start + len(codebook))
+    projection = torch.randn(codebook.shape[1], adapter.embed.weight.shape[1], generator=generator)
+    centred = codebook - codebook.mean(0)
+    centred = centred / centred.norm(dim=1).mean()
+    jitter = torch.randn(len(codebook), projection.shape[1], generator=generator)
+    adapter.embed.weight[rows] = 0.02 * centred @ projection + 0.005 * jitter
+    counts = np.bincount(codes.reshape(-1), minlength=len(codebook))
+    adapter.head_bias[rows] = torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())).float()
+
+
+class GeneratorObjective(nn.Module):
+    """One cross-entropy over <txt> caption <img> codes.
+
+    A caption is dropped at `drop` for classifier-free guidance; image inputs are replaced at random
+    at a rate drawn per picture from U(0, `corrupt`), so that the model learns to go on after its own
+    mistakes. `text_weight` is the text's share against the image's 1 (each a mean over its tokens).
+    For the share `blind` of the pictures that rate goes up to 1: with no prefix to lean on, every token
+    teaches what the caption means, not only the first ones. For the share `restyle` of the single drawings
+    the caption names another style (never a held-out pair), so that a drawing which is missing in the style
+    asked for is made in one that is known. With `negatives`, the partition function is
+    estimated from the batch's own codes and that many others.
+    """
+
+    def __init__(
+        self,
+        cfg: DecoderConfig,
+        corpus: Corpus,
+        concepts: Sequence[Concept],
+        tokenizer: object,
+        *,
+        batch_size: int,
+        text_slots: int = 20,
+        drop: float = 0.1,
+        corrupt: float = 0.25,
+        text_weight: float = 0.2,
+        negatives: int = 0,
+        blind: float = 0.0,
+        restyle: float = 0.0,
+    ):
+        super().__init__()
+        self.negatives, self.blind, self.restyle = negatives, blind, restyle
+        self.held = heldout.pairs(list(concepts))
+        self.decoder = Decoder(cfg)
+        self.corpus, self.concepts, self.tokenizer = corpus, concepts, tokenizer
+        self.batch_size, self.text_slots, self.drop = batch_size, text_slots, drop
+        self.corrupt, self.text_weight = corrupt, text_weight
+        self.types = {name: i for i, name in enumerate(cfg.modalities)}
+
+    def initialise(self, codebook: Tensor) -> None:
+        """Image embeddings from the codebook [K, D], so that like codes start alike; bias from the counts."""
+        begin_at_codebook(self.decoder.adapter("image"), codebook, self.corpus.codes)
+
+    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """ids, types, rows, cols [B, T] and the clean image codes [B, N]."""
+        chosen = self.corpus.draw(rng, self.batch_size)
+        words = [caption(self._told(self.corpus.samples[i], rng), self.concepts, rng) for i in chosen]
+        texts = [e.ids[: self.text_slots] for e in self.tokenizer.encode_batch(words)]  # type: ignore[attr-defined]
+        texts = [[] if rng.random() < self.drop else ids for ids in texts]
+        codes = self.corpus.codes[chosen].astype(np.int64)
+        count, height, width = codes.shape
+        slots = self.text_slots  # always: one shape for every step
+        text = np.full((count, slots), PADDING)
+        for row, ids in zip(text, texts, strict=True):
+            row[: len(ids)] = ids
+        clean = codes.reshape(count, -1)
+        highest = np.where(rng.random((count, 1)) < self.blind, 1.0, self.corrupt)
+        noisy = rng.random(clean.shape) < rng.random((count, 1)) * highest
+        inputs = np.where(noisy, rng.choice(clean.reshape(-1), clean.shape), clean)[:, :-1]
+        opening = np.full((count, 1), DELIMITER)
+        ids = np.concatenate([opening, text, opening, inputs], 1)
+        types = np.full(ids.shape, self.types["image"])
+        types[:, : slots + 1] = self.types["text"]
+        types[:, 1 : slots + 1][text == PADDING] = PADDING
+        grid = np.zeros((2, *ids.shape), np.int64)
+        grid[:, :, slots + 2 :] = np.indices((height, width)).reshape(2, 1, -1)[..., :-1]
+        arrays = {"ids": ids, "types": types, "rows": grid[0], "cols": grid[1], "codes": clean, "text": text}
+        return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
+
+    def _told(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """What the caption of `sample` speaks of: mostly the sample itself."""
+        if sample.kind != "plain" or self.restyle == 0 or rng.random() >= self.restyle:
+            return sample
+        return restyled(sample, self.concepts, self.held, rng)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss, and its parts in nats per token."""
+        hidden = self.decoder(batch["ids"], batch["types"], batch["rows"], batch["cols"])
+        codes, text = batch["codes"], batch["text"]
+        first = hidden.shape[1] - codes.shape[1]
+        image = self._mean_loss("image", hidden[:, first:].flatten(0, 1), codes.flatten())
+        present = F.pad(text != PADDING, (1, 0), value=False)
+        spoken = present.any(1)  # a dropped caption teaches no text
+        target = F.pad(text.clamp_min(END) * (text != PADDING), (0, 1), value=END)
+        present[:, 0] = spoken
+        told = self._mean_loss("text", hidden[:, :first][present], target[present])
+        return image + self.text_weight * told, {"image": image, "text": told}
+
+    def _mean_loss(self, modality: str, hidden: Tensor, targets: Tensor) -> Tensor:
+        weight, bias = self.decoder.head(modality)
+        if 0 < self.negatives < len(weight) // 2:
+            weight, bias, targets = sampled_head(weight, bias, targets, self.negatives)
+        share = torch.full_like(targets, 1 / max(1, len(targets)), dtype=torch.float32)
+        return chunked_cross_entropy(hidden, weight, bias, targets, share)
+
+    def after_step(self, step: int) -> None:
+        """Nothing follows a step."""

@@ -1,0 +1,199 @@
+"""The tensors of a published checkpoint, wherever they lie: one file or shards, safetensors or torch's .bin.
+
+Knows files and tensor names, no module: what a name means is remap's business. Nothing is read before it
+is asked for, and a pickle never gets to run code (`torch.load(weights_only=True, mmap=True)`).
+"""
+
+import pickle
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from janus_cli import zoo
+from janus_cli.errors import ModelError
+from janus_cli.zoo import layout
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "U16": torch.uint16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}  # safetensors' words
+REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
+Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
+_ZIP_END = 22  # bytes of the record that ends a zip file
+
+
+class Checkpoint(Mapping[str, Tensor]):
+    """The tensors of a model folder or file, wherever they lie: read when asked for, memory-mapped.
+
+    Iteration goes shard by shard, and only the shard asked last is kept open: who takes the tensors in
+    this order and keeps none never has more than one shard mapped. A tensor stays mapped, and is not to
+    be written to, as long as somebody holds it. Asking for an unknown name is a KeyError.
+    """
+
+    def __init__(self, path: Path, tensors: Mapping[str, tuple[Path, Fact]]) -> None:
+        """`tensors`: the file of each, its shape and type; `Checkpoint.open` reads them."""
+        self.path = path
+        self.files = tuple(dict.fromkeys(file for file, _ in tensors.values()))
+        self._tensors = tensors
+        self._shard: _Safetensors | _Pickle | None = None
+        self._copied = 0
+
+    @classmethod
+    def open(cls, path: Path) -> "Checkpoint":
+        """The checkpoint at `path`: a model folder, a weight file, or an index.json of shards.
+
+        Reads headers only. Raises ModelError naming the file that is missing, truncated or no weight file,
+        that holds code, or whose tensors are not what the index says.
+        """
+        return cls(path, layout.read_tensors(path, lambda file: _open(file).facts))
+
+    def __getitem__(self, name: str) -> Tensor:
+        file = self._tensors[name][0]
+        if self._shard is None or self._shard.path != file:
+            self._shard = None  # unmapped before the next one is mapped
+            self._shard = _open(file)
+        return self._shard.tensor(name)
+
+    def copied(self, size: int) -> None:
+        """Say that `size` bytes of tensors were copied out and let go.
+
+        Pages that were read count as this process's memory while the file is mapped; so it is unmapped
+        after REMAP of them, and mapped again for the next tensor.
+        """
+        self._copied += size
+        if self._copied > REMAP:
+            self._copied, self._shard = 0, None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Each tensor's shape, in the order of iteration; reads no data."""
+        return {name: shape for name, (_, (shape, _)) in self._tensors.items()}
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The type that the tensor is stored in; reads no data."""
+        return self._tensors[name][1][1]
+
+    def file(self, name: str) -> Path:
+        """The file that holds the tensor."""
+        return self._tensors[name][0]
+
+
+def dtype_word(dtype: torch.dtype) -> str:
+    """What safetensors calls `dtype`: F32, BF16, ... Raises ModelError for a type that we do not store."""
+    word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
+    if word is None:
+        raise ModelError(f"tensors of {dtype} are not supported (only {', '.join(DTYPES)})")
+    return word
+
+
+def _open(path: Path) -> "_Safetensors | _Pickle":
+    return _Safetensors(path) if path.suffix == ".safetensors" else _Pickle(path)
+
+
+class _Safetensors:
+    """One safetensors file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.facts = {name: (t.shape, DTYPES[t.dtype]) for name, t in zoo.read_header(path).items()}
+
+    @cached_property
+    def _file(self) -> Any:
+        try:
+            return safe_open(self.path, framework="pt", device="cpu")
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{self.path}: not a readable safetensors file ({error})") from None
+
+    def tensor(self, name: str) -> Tensor:
+        return self._file.get_tensor(name)
+
+
+class _Pickle:
+    """One file of torch.save in its zip format: a table of tensors and nothing else."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._state = _unpickle(path)
+        self.facts = {name: (tuple(t.shape), t.dtype) for name, t in self._state.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        return self._state[name].detach()
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    """The tensors in `path`, mapped. Raises ModelError, before any code in the file could run."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":  # the old formats are bare pickles, which cannot be mapped
+            raise ModelError(f"{path}: neither safetensors nor a file of torch.save (1.6 or newer)")
+        file.seek(max(0, path.stat().st_size - _ZIP_END))
+        if file.read(4) != b"PK\5\6":
+            raise ModelError(
+                f"{path}: not a readable weight file; it may be truncated or padded "
+                "(its directory does not stand at its end)"
+            )
+    state = _load(path, mmap=True)
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
+            raise ModelError(f"{path}: {name!r} is no tensor: expected a table of named tensors")
+    return state
+
+
+def _load(path: Path, mmap: bool) -> dict[str, Any]:
+    """The table that torch.save wrote into `path`. Raises ModelError, before any code in it could run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that are newer than torch's
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f" ({named[1]})" if named else ""
+        raise ModelError(f"{path}: refused: it holds code or objects{what}, not only tensors") from None
+    except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        reason = str(error).split(". ")[0].split("\n")[0]
+        raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
+    if not isinstance(state, dict) or not state:
+        raise ModelError(f"{path}: holds no table of tensors")
+    return state
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What one weight file of any usual format holds: tensors by name, in a .pth perhaps in a table inside.
+
+    By its first bytes, whatever it is called: safetensors, or torch.save's zip or older format. Raises
+    ModelError for anything else, before any code in it could run.
+    """
+    layout.refuse_pointer(path)
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[8:9] == b"{":
+        stored = _Safetensors(path)
+        return {name: stored.tensor(name) for name in stored.facts}
+    if head[:1] == b"\x80" or head[:2] == b"PK":
+        return _load(path, mmap=False)  # the older format is a bare pickle, which cannot be mapped
+    if head.lstrip()[:1] == b"<":
+        raise ModelError(f"{path}: a web page, not a checkpoint: download the file itself")
+    raise ModelError(f"{path}: {'neither safetensors nor a file of torch.save' if head else 'empty'}")

@@ -1,0 +1,37 @@
+"""Finds a model by name, path or in the hub's cache; reads configurations and headers: no torch."""
+
+from janus_cli.zoo.models import (
+    CODEBOOK,
+    COMPONENTS,
+    DEFAULT,
+    SENSES,
+    WIDTH,
+    Model,
+    Place,
+    Tensor,
+    codebook_fingerprint,
+    find,
+    fingerprint,
+    folders,
+    locate,
+    places,
+    read_header,
+)
+
+__all__ = [
+    "CODEBOOK",
+    "COMPONENTS",
+    "DEFAULT",
+    "SENSES",
+    "WIDTH",
+    "Model",
+    "Place",
+    "Tensor",
+    "codebook_fingerprint",
+    "find",
+    "fingerprint",
+    "folders",
+    "locate",
+    "places",
+    "read_header",
+]

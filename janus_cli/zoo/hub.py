@@ -1,0 +1,205 @@
+"""Models of the Hugging Face hub: found in the cache that all tools share, pulled into it.
+
+Only `pull` imports huggingface_hub and touches the network. The cache's layout (documented in
+huggingface_hub's guide "Understand caching") is models--ORG--NAME/{refs,snapshots,blobs,trees}.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from janus_cli.errors import ModelError, UsageError
+from janus_cli.zoo import encodec, layout
+
+MAIN = "main"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_SHA256, _SHA1 = 64, 40  # hex digits
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One revision of a model in the cache."""
+
+    name: str  # ORG/NAME, with @REVISION where that is not main
+    path: Path
+
+
+@dataclass(frozen=True)
+class Digest:
+    """What the hub says a file holds: a plain sha256, or git's sha1 of a blob."""
+
+    hex: str
+
+    @property
+    def kind(self) -> str:
+        """sha256, or git's."""
+        return "sha256" if len(self.hex) == _SHA256 else "git sha1"
+
+    def of(self, path: Path) -> str:
+        """The same digest of the file at `path`, as hex digits."""
+        with path.open("rb") as file:
+            if len(self.hex) == _SHA256:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            git = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+            while chunk := file.read(1 << 20):
+                git.update(chunk)
+            return git.hexdigest()
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` could be a model of the hub: ORG/NAME or ORG/NAME@REVISION."""
+    return _NAME.fullmatch(text) is not None and not text.startswith(".")
+
+
+def cache_folder() -> Path:
+    """Where the hub's tools keep what they have fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
+    folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
+    return Path(os.path.expandvars(folder)).expanduser()
+
+
+def snapshot(name: str) -> Path | None:
+    """The folder of ORG/NAME[@REVISION] in the cache, None if it is not there. Never asks the network."""
+    repository, revision = _split(name)
+    folder = _repository(repository)
+    with contextlib.suppress(OSError, ValueError):  # a commit is no ref
+        revision = (folder / "refs" / revision).read_text("ascii").strip()
+    path = folder / "snapshots" / revision
+    return path if (path / "config.json").is_file() else None
+
+
+def snapshots() -> Iterator[Snapshot]:
+    """Every cached revision of every Janus and EnCodec model; others of the shared cache are passed over."""
+    for folder in sorted(cache_folder().glob("models--*--*")):
+        name = folder.name.removeprefix("models--").replace("--", "/", 1)
+        for path in sorted((folder / "snapshots").glob("*")):
+            if _is_janus(path):
+                names = _refs(folder, path.name) or [path.name]
+                yield Snapshot(name if MAIN in names else f"{name}@{names[0]}", path)
+
+
+def missing(path: Path) -> list[str]:
+    """The files that the hub lists for the snapshot `path`, that a model needs and that are not there."""
+    listed = _tree(path)
+    return sorted(name for name in _needed(list(listed)) if not (path / name).is_file())
+
+
+def digests(path: Path) -> dict[str, Digest]:
+    """What the hub says of each file of the folder `path`; empty for a folder that is no snapshot.
+
+    The cache names a file's blob by its digest; where it has no links its listing of the commit tells.
+    """
+    if path.parent.name != "snapshots":
+        return {}
+    tree, found = _tree(path), {}
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
+        hex = Path(os.path.realpath(file)).name if file.is_symlink() else tree.get(file.name, "")
+        if re.fullmatch(rf"[0-9a-f]{{{_SHA1}}}|[0-9a-f]{{{_SHA256}}}", hex):
+            found[file.name] = Digest(hex)
+    return found
+
+
+def pull(name: str, progress: bool) -> Path:
+    """Fetch what a model needs of ORG/NAME[@REVISION] into the cache; returns its folder.
+
+    What is there is not fetched again: whole files always, parts of one as far as huggingface_hub keeps
+    them. With HF_HUB_OFFLINE only the cache is asked. safetensors are preferred to .bin where a model has
+    both. Raises ModelError: no such model or revision, no access, no
+    network, a full disk.
+    """
+    if not is_name(name):
+        raise UsageError(f"{name!r}: expected ORG/NAME, for example deepseek-ai/Janus-Pro-1B")
+    import huggingface_hub as hf
+    from huggingface_hub import errors
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    repository, revision = _split(name)
+    if not progress:
+        disable_progress_bars()
+    try:
+        info = hf.HfApi(library_name="janus-cli").model_info(repository, revision=revision)
+        files = [file.rfilename for file in info.siblings or []]
+        return Path(
+            hf.snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=cache_folder(),
+                library_name="janus-cli",
+                allow_patterns=_needed(files),
+            )
+        )
+    except errors.HFValidationError:
+        raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
+    except errors.OfflineModeIsEnabled:
+        return _offline(name)
+    except errors.GatedRepoError:
+        raise ModelError(f"{repository}: accept its terms on its page first, then hf auth login") from None
+    except errors.RepositoryNotFoundError:
+        raise ModelError(f"{repository}: not on the hub, or private: see hf auth login") from None
+    except errors.RevisionNotFoundError:
+        raise ModelError(f"{repository}: the hub has no revision {revision!r} of it") from None
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # httpx's own, by its version
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if isinstance(error, OSError) and error.strerror:
+            reason = error.strerror
+        raise ModelError(f"{name}: not pulled ({reason}); run it again to go on") from None
+
+
+def _offline(name: str) -> Path:
+    """What the cache has of `name`. Raises ModelError if that is nothing, or not all."""
+    path = snapshot(name)
+    if path is None:
+        raise ModelError(f"{name}: not in {cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
+    if lacking := missing(path):
+        raise ModelError(f"{name}: {lacking[0]} is not here yet, and HF_HUB_OFFLINE is set: pull it without")
+    return path
+
+
+def _needed(files: list[str]) -> list[str]:
+    """Which of a repository's files a model needs: those beside its weights, and one layout of these."""
+    top = [Path(name) for name in files if "/" not in name]
+    kind = ".safetensors" if any(p.suffix == ".safetensors" for p in top) else ".bin"
+    other = {".safetensors": ".bin.index.json", ".bin": ".safetensors.index.json"}[kind]
+    return [
+        p.name
+        for p in top
+        if p.suffix == kind or (any(map(p.match, layout.BESIDE)) and not p.name.endswith(other))
+    ]
+
+
+def _split(name: str) -> tuple[str, str]:
+    repository, _, revision = name.partition("@")
+    return repository, revision or MAIN
+
+
+def _repository(name: str) -> Path:
+    return cache_folder() / f"models--{name.replace('/', '--')}"
+
+
+def _refs(repository: Path, commit: str) -> list[str]:
+    """The branches and tags that stand for `commit`."""
+    refs = repository / "refs"
+    files = sorted(p for p in refs.rglob("*") if p.is_file())
+    return [str(p.relative_to(refs)) for p in files if p.read_text("ascii", "replace").strip() == commit]
+
+
+def _is_janus(path: Path) -> bool:
+    try:
+        return layout.is_published(path) or encodec.is_encodec(path)
+    except ModelError:
+        return False
+
+
+def _tree(path: Path) -> dict[str, str]:
+    """The hub's listing of the snapshot `path`: file name to digest. Older caches have none."""
+    try:
+        listing = json.loads((path.parent.parent / "trees" / f"{path.name}.json").read_text("utf-8"))
+        return {name: entry.get("lfs_sha256") or entry["blob_id"] for name, entry in listing["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -8,12 +8,14 @@ import json
 import math
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from janus_cli.errors import ModelError, UsageError
 
 T = typing.TypeVar("T")
+Progress = Callable[[int], None]  # called with each number of things done
 FORMAT = 1  # version of config.json's own layout
 SCALES = (1, 2, 4)  # enlargements that refiners know
 VQ_GROUPS = 32  # channel groups of VQ-16's norms; its widths are multiples

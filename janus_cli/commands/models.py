@@ -115,7 +115,7 @@ def _check(model: zoo.Model, component: str) -> str:
     from janus_cli.pipeline import Pipeline
 
     module: torch.nn.Module = (
-        Pipeline(model).codec
+        Pipeline(model).sounds.codec
         if component == "codec"
         else weights.load(_build(model, component), model.file(component))
     )

@@ -134,7 +134,7 @@ def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> 
         shown, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
         with failures.item(shown):
             pixels = read_image(place, shown)
-            yield loader.named().encode(pixels, id=id_of(shown), source=_file(name))
+            yield loader.named().pictures.encode(pixels, id=id_of(shown), source=_file(name))
 
 
 def _file(name: str) -> str:
@@ -187,8 +187,8 @@ def _audio_records(
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
     pipeline = loader.named()
-    codec = pipeline.codec.cfg
-    pipeline.check_bandwidth(bandwidth)
+    codec = pipeline.sounds.codec.cfg
+    pipeline.sounds.check_bandwidth(bandwidth)
     for name in names:
         shown, place = source(name, _NO_SOUND)
         with (
@@ -197,6 +197,6 @@ def _audio_records(
             sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.encode_audio(
+            yield pipeline.sounds.encode(
                 pieces, id=id_of(shown), bandwidth=bandwidth, source=_file(name), progress=progress
             )

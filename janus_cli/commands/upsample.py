@@ -97,5 +97,5 @@ def upsample(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet), dtype)
     records = read_records(inputs or [], failures, "upsample", stream)
-    large = loader.each(records, failures, lambda pipeline: pipeline.upsampler(scale, stream, steps))
+    large = loader.each(records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps))
     write_all(large, output, force, failures)

@@ -151,11 +151,11 @@ def _check_tensors(place: zoo.Place) -> str:
 
 def _check_tokenizer(place: zoo.Place) -> str:
     """The tokenizer can be read and has the tokens that prompts need."""
-    from janus_cli.stages.decoding.templates import Prompts
+    from janus_cli.stages.decoding.templates import Templates
     from janus_cli.stages.text import TextTokenizer
 
     tokenizer = TextTokenizer(place.path / "tokenizer.json", place.name)
-    Prompts(tokenizer)
+    Templates(tokenizer)
     return f"ok, {tokenizer.vocab_size:,} tokens, {tokenizer.fingerprint[:12]}"
 
 

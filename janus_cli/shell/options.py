@@ -7,7 +7,7 @@ import typer
 
 from janus_cli.config import check_scale
 from janus_cli.errors import UsageError
-from janus_cli.pipeline.options import Size as ChosenSize
+from janus_cli.pipeline import Size as ChosenSize
 from janus_cli.shell.console import Device, Dtype
 
 DAY = 86_400  # seconds

@@ -111,7 +111,7 @@ class _Painting:
     def __init__(
         self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str, image_id: int
     ) -> None:
-        from janus_cli.media import pictures
+        from janus_cli.media.pictures import resized
         from janus_cli.shell.watch import escapes as terminal_image
 
         self._caption = caption
@@ -123,7 +123,7 @@ class _Painting:
             self._cells = terminal_image.half_blocks(sheet, columns, self._lines)
         elif protocol is Protocol.sixel:
             height, width = self._lines * room.cell[1], columns * room.cell[0]
-            self._escape = terminal_image.sixel(pictures.resized(sheet, height, width))
+            self._escape = terminal_image.sixel(resized(sheet, height, width))
         elif protocol is Protocol.kitty:
             self._escape = terminal_image.kitty(sheet, self._lines, image_id)
         else:

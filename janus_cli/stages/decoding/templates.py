@@ -42,8 +42,8 @@ class Tokenizer(Protocol):
         """The text of a text segment."""
 
 
-def conversation(text: str, system: str = "") -> str:
-    """One turn of a user, ready for the answer; surrounding space is dropped, as published."""
+def write_turn(text: str, system: str = "") -> str:
+    """Write one turn of a user, ready for the answer; surrounding space is dropped, as published."""
     text = text.strip()
     start = f"{system}\n\n" if system else ""
     return f"{start}{USER}: {text}\n\n{ASSISTANT}:" if text else f"{start}{USER}:{ASSISTANT}:"
@@ -56,9 +56,10 @@ class Question:
     ids: list[int]
     seen: list[bool]  # where an id only holds the place of a picture's feature
     pictures: tuple[Segment, ...] = ()  # image or pixels, in their order
+    record: Record = Record(())  # that asked it
 
 
-class Prompts:
+class Templates:
     """The prompts of one checkpoint; its special ids are looked up by name.
 
     A user's text that holds one of the tokenizer's special tokens is refused with a UsageError: the
@@ -80,8 +81,8 @@ class Prompts:
         self.end = self._special[EOS]
 
     def picture(self, text: str) -> list[int]:
-        """Ids that ask for a picture of `text`, up to the token that begins it."""
-        return [self._special[BOS], *self._tokenizer.ids(conversation(self._plain(text)) + BEGIN)]
+        """Give the ids that ask for a picture of `text`, up to the token that begins it."""
+        return [self._special[BOS], *self._tokenizer.ids(write_turn(self._plain(text)) + BEGIN)]
 
     def _plain(self, text: str) -> str:
         """`text` itself. Raises UsageError where it holds a special token."""
@@ -90,9 +91,9 @@ class Prompts:
         return text
 
     def question(self, parts: Sequence[str | None], n_token: int) -> Question:
-        """A question of texts and pictures (None) in their order; a picture has `n_token` features."""
+        """Put a question together of texts and pictures (None), in order; a picture has `n_token` features."""
         ids, seen = [self._special[BOS]], [False]
-        for id in self._tokenizer.ids(conversation(self._body(parts), SYSTEM)):
+        for id in self._tokenizer.ids(write_turn(self._body(parts), SYSTEM)):
             if id == self._special[PICTURE]:
                 ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
                 seen += [False, *[True] * n_token, False]
@@ -113,8 +114,8 @@ class Prompts:
             for last, part in zip(before, parts, strict=False)
         )
 
-    def asked(self, record: Record, n_token: int) -> Question:
-        """The question that a record's segments make; pixels stand for the image tokens before them.
+    def ask(self, record: Record, n_token: int) -> Question:
+        """Make the question that a record's segments ask; pixels stand for the image tokens before them.
 
         Raises UsageError for sound, and for a record without any word or picture.
         """
@@ -135,10 +136,10 @@ class Prompts:
         if not any(part is None or part.strip() for part in parts):
             raise UsageError("an empty prompt: ask something, or give a picture")
         found = self.question(parts, n_token)
-        return Question(found.ids, found.seen, tuple(pictures))
+        return Question(found.ids, found.seen, tuple(pictures), record)
 
-    def __call__(self, record: Record, drop_text: bool = False) -> np.ndarray:
-        """Decoder input of a record's text, int64 [4, T]: ids, types, rows, cols.
+    def lay_out(self, record: Record, drop_text: bool = False) -> np.ndarray:
+        """Lay a record's text out as the decoder's input, int64 [4, T]: ids, types, rows, cols.
 
         `drop_text` gives the unconditional row: all but the first and the last id become padding, so it
         depends on the length alone. Raises UsageError for anything but text.

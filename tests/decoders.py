@@ -7,6 +7,10 @@ from torch import Tensor
 
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.stages.decoding.layout import arrange, lay_out
+from janus_cli.stages.decoding.layout import needs_words as needs_words_placed
+from janus_cli.stages.decoding.prompt import Preparer
+from janus_cli.stages.generate import Generate
 
 MODALITIES = {
     "text": ModalityConfig(50),
@@ -66,3 +70,25 @@ def one_prompt(lengths: list[int], i: int) -> tuple[Tensor, ...]:
     """Row i of `prompts` without its padding."""
     batch = prompts(lengths, left=True)
     return tuple(x[i : i + 1, max(lengths) - lengths[i] :] for x in batch)
+
+
+def layout(segments, to, decoder, *, drop_text=False, n_sight=0):
+    """A prompt's decoder input, int64 [4, T], of its segments."""
+    return lay_out(arrange(segments, to, decoder, n_sight), to, decoder, drop_text=drop_text, n_sight=n_sight)
+
+
+def needs_words(segments, to, decoder, n_sight):
+    """Whether a prompt of these segments is put into words first."""
+    return needs_words_placed(arrange(segments, to, decoder, n_sight), to, decoder)
+
+
+def generate(records, decoder, options, identity, progress=None, *, eyes=None, spell=None, stream=False):
+    """What the stage makes of records; None holds the place of one that failed."""
+    stage = Generate(Preparer(decoder, options, identity, eyes=eyes), spell)
+    prompts = (None if record is None else stage.prepare(record) for record in records)
+    return stage(prompts, progress, stream)
+
+
+def check_prompt(record, decoder, options, identity, eyes=None):
+    """Raise what is wrong with a record as a prompt."""
+    Preparer(decoder, options, identity, eyes=eyes).prepare(record)

@@ -4,15 +4,15 @@ import dataclasses
 
 import numpy as np
 import torch
-from decoders import ANY, random_decoder
+from decoders import ANY, generate, random_decoder
 
 from janus_cli.config import CodecConfig
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding.beams import END
 from janus_cli.stages.decoding.layout import SIGHT, Eyes
+from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.segments import Identity
-from janus_cli.stages.generate import GenerateOptions, generate
 
 CODEC = CodecConfig(codebook_size=30, n_q=4)
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32, "ef" * 32, CODEC)

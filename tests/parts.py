@@ -1,9 +1,8 @@
 """Progressive parts made by hand from whole records, in the order in which streaming stages make them."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from janus_cli.pipeline import Pipeline
+from janus_cli.pipeline import Pipeline, Sampling
 from janus_cli.records import Part, Record, Segment
 
 
@@ -29,9 +28,9 @@ def parts_of(whole: dict[str, Record]) -> Iterator[tuple[str, Record]]:
                 yield stage, part_of(record, modality[stage], row, (0, rows))
 
 
-def stages_of(pipeline: Pipeline, prompt: str, options: Any = None) -> dict[str, Record]:
+def stages_of(pipeline: Pipeline, prompt: str, sampling: Sampling = Sampling()) -> dict[str, Record]:
     """What each stage makes of `prompt`."""
-    [image] = pipeline.generate([pipeline.tokenize(prompt, "0")], options)
-    [sharp] = pipeline.denoise([image])
-    [large] = pipeline.upsample([sharp])
+    [image] = pipeline.plan_picture(sampling).run([pipeline.tokenize(prompt, "0")])
+    [sharp] = pipeline.refining.denoise([image])
+    [large] = pipeline.refining.upsample([sharp])
     return {"generate": image, "denoise": sharp, "upsample": large}

@@ -6,14 +6,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from decoders import generate, layout
 from directions import EYES, IDENTITY, OPTIONS, PICTURE, PROMPTS, SOUND, WORDS, lively, logits_after, made
 
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding.beams import END, Beams
-from janus_cli.stages.decoding.layout import layout
-from janus_cli.stages.generate import GenerateOptions, generate
+from janus_cli.stages.decoding.options import GenerateOptions
 
 # ---- the search itself
 

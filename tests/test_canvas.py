@@ -6,10 +6,10 @@ from parts import part_of, parts_of, stages_of
 
 from janus_cli import pipeline
 from janus_cli.errors import RecordError
-from janus_cli.pipeline.options import DrawOptions, Size
+from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.records import Part, Record, Segment
 from janus_cli.shell.watch.canvas import PAPER, Canvas
-from janus_cli.shell.watch.watcher import canvas_for, key_of
+from janus_cli.shell.watch.watcher import key_of, new_canvas
 from janus_cli.stages.image import decode_image
 
 
@@ -25,7 +25,7 @@ def whole(draw):
 
 @pytest.fixture
 def canvas(draw):
-    return canvas_for(draw, DrawOptions())  # 4 x 4 tokens of 8 px, enlarged four times
+    return new_canvas(draw, draw.plan_picture())  # 4 x 4 tokens of 8 px, enlarged four times
 
 
 def test_an_empty_canvas_is_paper(canvas):
@@ -85,8 +85,8 @@ def test_what_is_sharp_stays_when_tokens_come_again(canvas, draw, whole):
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_every_scale(draw, scale):
-    [record] = draw.draw(["a"], DrawOptions(scale=scale))
-    canvas = canvas_for(draw, DrawOptions(scale=scale))
+    [record] = draw.draw(["a"], picture=PictureOptions(scale=scale))
+    canvas = new_canvas(draw, draw.plan_picture(picture=PictureOptions(scale=scale)))
     canvas.paste("upsample", part_of(record, "pixels", 0, (0, 4)))
     assert np.array_equal(canvas.image(), draw.decode(record))
 
@@ -104,14 +104,15 @@ def test_every_scale(draw, scale):
     ],
 )
 def test_every_size_streamed(draw, size):
-    options, canvases, states = DrawOptions(size=size, n=2), {}, []
+    sampling, picture, canvases, states = Sampling(n=2), PictureOptions(size), {}, []
+    plan = draw.plan_picture(sampling, picture)
 
     def watch(stage, part):
-        canvas = canvases.setdefault(key_of(part), canvas_for(draw, options))
+        canvas = canvases.setdefault(key_of(part), new_canvas(draw, plan))
         canvas.paste(stage, part)
         states.append((stage, canvas.image()))
 
-    for record in draw.draw(["a"], options, watch=watch):
+    for record in draw.draw(["a"], sampling, picture, watch=watch):
         picture = draw.decode(record)
         assert np.array_equal(canvases[key_of(record)].image(), picture)
         assert all(state.shape == picture.shape for _, state in states)
@@ -123,8 +124,8 @@ def test_a_published_model_sharpens_by_the_tokenizer_alone(tmp_path):
     from bench.make_checkpoint import make
 
     pro = pipeline.load(str(make(tmp_path / "tiny-pro")))
-    [record] = pro.draw(["a"], DrawOptions(cfg_scale=1.0))
-    canvas, states = canvas_for(pro, DrawOptions()), []
+    [record] = pro.draw(["a"], Sampling(cfg_scale=1.0))
+    canvas, states = new_canvas(pro, pro.plan_picture()), []
     for stage, part in parts_of({"generate": record}):
         canvas.paste(stage, part)
         states.append(canvas.image())
@@ -172,14 +173,14 @@ def test_pictures_are_told_apart_by_prompt_and_number():
 @pytest.mark.parametrize("size", [Size(192, 128), Size(128, 256), Size(256, 256), Size(168, 200)])
 def test_a_page_ends_as_its_picture_and_shows_the_square_before(draw, size):
     states, canvases = [], {}
-    options = DrawOptions(size=size)
+    plan = draw.plan_picture(picture=PictureOptions(size))
 
     def watch(stage, part):
-        canvas = canvases.setdefault("one", canvas_for(draw, options))
+        canvas = canvases.setdefault("one", new_canvas(draw, plan))
         canvas.paste(stage, part)
         states.append((stage, canvas.image()))
 
-    [record] = draw.draw(["a red apple"], options, watch=watch)
+    [record] = draw.draw(["a red apple"], picture=plan.picture, watch=watch)
     picture = draw.decode(record)
     assert {image.shape for _, image in states} == {(size.height, size.width, 3)} == {picture.shape}
     assert np.array_equal(states[-1][1], picture)

@@ -10,7 +10,6 @@ from PIL import Image
 
 from janus_cli import pipeline
 from janus_cli.errors import MediaError, ModelError, UsageError
-from janus_cli.pipeline import options as choices
 from janus_cli.records import Record, Segment
 from janus_cli.shell.outputs import fill, slug
 
@@ -166,12 +165,12 @@ def test_the_picture_says_how_it_was_made(janus):
 
 def test_python_api(tiny_model):
     draw = pipeline.load(str(tiny_model))
-    options = pipeline.DrawOptions(seed=7, n=2, scale=1)
+    sampling, picture = pipeline.Sampling(seed=7, n=2), pipeline.PictureOptions(scale=1)
     count: list[int] = []
-    first, second = (draw.decode(r) for r in draw.draw(["a red apple"], options, count.append))
+    first, second = (draw.decode(r) for r in draw.draw(["a red apple"], sampling, picture, count.append))
     assert isinstance(first, np.ndarray) and first.shape == (32, 32, 3) and first.dtype == np.uint8
     assert not np.array_equal(first, second) and sum(count) == 32
-    record = draw.encode(first, id="x")
+    record = draw.pictures.encode(first, id="x")
     assert isinstance(draw.decode(record), np.ndarray)
     assert draw.decode(draw.tokenize("hello")) == "hello"
 
@@ -179,7 +178,7 @@ def test_python_api(tiny_model):
 def test_the_pipeline_refuses_other_models_tokens(tiny_model):
     draw = pipeline.load(str(tiny_model))
     foreign = Segment("image", np.zeros((2, 2), np.uint16), {"tokenizer": "other", "fingerprint": "ab" * 32})
-    for stage in (draw.denoise, draw.upsample):
+    for stage in (draw.refining.denoise, draw.refining.upsample):
         with pytest.raises(ModelError, match="of other .abab.*pocket has"):
             list(stage([Record((foreign,))]))
     with pytest.raises(ModelError, match="of other"):
@@ -189,9 +188,9 @@ def test_the_pipeline_refuses_other_models_tokens(tiny_model):
 def test_the_pipeline_refuses_impossible_options(tiny_model):
     draw = pipeline.load(str(tiny_model))
     with pytest.raises(UsageError, match="--size 100: choose multiples of 8"):
-        draw.draw(["a"], pipeline.DrawOptions(size=choices.Size(100, 100)))
+        draw.draw(["a"], picture=pipeline.PictureOptions(size=pipeline.Size(100, 100)))
     with pytest.raises(UsageError, match="scale 3"):
-        draw.draw(["a"], pipeline.DrawOptions(scale=3))
+        draw.draw(["a"], picture=pipeline.PictureOptions(scale=3))
 
 
 def test_text_is_no_picture(janus):

@@ -13,7 +13,6 @@ from PIL import Image
 from sounds import file_bytes, tone
 
 from janus_cli import pipeline
-from janus_cli.pipeline import options as choices
 from janus_cli.records import Record, dumps, read_stream
 from janus_cli.shell.console import visible
 
@@ -65,14 +64,13 @@ def test_what_cannot_be_read_is_counted(janus, media, command):
 def test_describe_is_generate_from_what_is_seen(janus, media):
     """Pixels give the same words through `generate`, and image tokens those of what they show."""
     load = pipeline.load("pocket")
-    options = choices.for_text(load.model, pipeline.DrawOptions())
-    shown = load.shown(np.asarray(Image.open("cat.png").convert("RGB")), "a")
-    (record,) = load.generate([shown], options)
+    plan = load.plan_text()
+    (record,) = plan.run([load.show(np.asarray(Image.open("cat.png").convert("RGB")), "a")])
     assert janus("describe", "cat.png").text == " ".join(load.decode(record).split("\n")) + "\n"
     tokens = janus("tokenize", "image", "cat.png").out
     janus("decode", "-o", "again.png", stdin=tokens)
     said = one(janus("generate", "--to", "text", stdin=tokens).out).segments
-    (seen,) = load.generate([load.shown(np.asarray(Image.open("again.png").convert("RGB")))], options)
+    (seen,) = plan.run([load.show(np.asarray(Image.open("again.png").convert("RGB")))])
     assert [s.modality for s in said] == ["text"] and said[0].data.tolist() == seen.segments[0].data.tolist()
 
 
@@ -146,7 +144,7 @@ def test_nothing_is_answered_with_a_line(janus, media):
 
 
 def test_more_than_the_model_has_room_for_is_said_before_it_is_loaded(janus, media, monkeypatch):
-    monkeypatch.setattr(pipeline.Pipeline, "_load", lambda *_: 1 / 0)
+    monkeypatch.setattr("janus_cli.nets.build.build", lambda *_: 1 / 0)
     text = janus("tokenize", "text", "a").out
     for args in (["transcribe", "say.wav"], ["describe", "cat.png"], ["generate", "--to", "text"]):
         done = janus(*args, "--max-tokens", "1023", stdin=text)

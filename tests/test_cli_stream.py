@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, TIMEOUT, no_traceback
 
-from janus_cli.pipeline import DrawOptions, load
+from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
 from janus_cli.records.progressive import in_order
 
@@ -304,13 +304,16 @@ def test_a_reader_that_goes_is_no_news(shell, janus):
 
 
 def test_draw_shows_parts_while_the_decoder_runs(tiny_model):
-    pipeline, options = load(str(tiny_model)), DrawOptions(n=3, seed=5, steps=1, batch_size=2)
+    pipeline, options = load(str(tiny_model)), Sampling(n=3, seed=5, batch_size=2)
     seen: list[tuple[str, int, Record]] = []
     count: list[int] = []
-    plain = [dumps(r) for r in pipeline.draw(["a", None, "b"], options)]
-    watched = pipeline.draw(
-        ["a", None, "b"], options, count.append, lambda stage, part: seen.append((stage, sum(count), part))
-    )
+    picture = PictureOptions(steps=1)
+    plain = [dumps(r) for r in pipeline.draw(["a", None, "b"], options, picture)]
+
+    def watch(stage, part):
+        seen.append((stage, sum(count), part))
+
+    watched = pipeline.draw(["a", None, "b"], options, picture, count.append, watch)
     assert [dumps(r) for r in watched] == plain and len(plain) == 6
     firsts = {
         name: next(made for stage, made, _ in seen if stage == name)
@@ -326,7 +329,8 @@ def test_draw_shows_parts_while_the_decoder_runs(tiny_model):
 
 def test_the_api_streams(tiny_model):
     pipeline = load(str(tiny_model))
-    tokens = pipeline.generate([pipeline.tokenize("a", "x")], stream=True)
-    made = list(pipeline.upsample(pipeline.denoise(tokens, stream=True), 2, stream=True))
-    [plain] = pipeline.upsample(pipeline.denoise(pipeline.generate([pipeline.tokenize("a", "x")])), 2)
+    refining, prompt = pipeline.refining, pipeline.tokenize("a", "x")
+    tokens = pipeline.plan_picture().run([prompt], stream=True)
+    made = list(refining.upsample(refining.denoise(tokens, stream=True), 2, stream=True))
+    [plain] = refining.upsample(refining.denoise(pipeline.plan_picture().run([prompt])), 2)
     assert whole(made[-1]) == dumps(plain) and [p.part.last for p in made] == [False] * 4 + [True]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import no_traceback
-from decoders import ANY, random_decoder
+from decoders import ANY, check_prompt, generate, layout, needs_words, random_decoder
 
 from janus_cli import weights
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, ModelConfig, write_config
@@ -16,9 +16,9 @@ from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding.beams import END
-from janus_cli.stages.decoding.layout import SIGHT, Eyes, layout, needs_words
+from janus_cli.stages.decoding.layout import SIGHT, Eyes
+from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.segments import Identity
-from janus_cli.stages.generate import GenerateOptions, check_prompt, generate
 
 CFG = dataclasses.replace(ANY, modalities={**ANY.modalities, "series": ModalityConfig(feature_dim=4)})
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from decoders import ANY, random_decoder
+from decoders import ANY, check_prompt, generate, layout, needs_words, random_decoder
 from directions import (
     EYES,
     IDENTITY,
@@ -25,9 +25,8 @@ from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding.beams import END
-from janus_cli.stages.decoding.layout import layout, needs_words
 from janus_cli.stages.decoding.loop import Loop
-from janus_cli.stages.generate import GenerateOptions, check_prompt, generate
+from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.training.objectives.sequences import Part, row_of
 
 GREEDY, DRAWN = 0.0, 1.0

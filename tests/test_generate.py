@@ -6,15 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from decoders import FULL, PLAIN, random_decoder
+from decoders import FULL, PLAIN, generate, layout, random_decoder
 
 from janus_cli.config import DecoderConfig
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment, dumps
 from janus_cli.stages.decoding.beams import END
+from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.segments import Identity
-from janus_cli.stages.generate import GenerateOptions, generate, layout
 
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32)
 OPTIONS = GenerateOptions(grid=(3, 4), temperature=1.0, seed=7)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from janus_cli import pipeline, zoo
+from janus_cli import pipeline
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.pipeline import options as choices
-from janus_cli.pipeline.options import Size
+from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.records import Part, Record, Segment, loads
 from janus_cli.stages.page import Page, background, lay_out
 
@@ -106,6 +105,11 @@ def test_without_image_tokens_there_is_nothing_to_lay_out():
 # ---- which sizes
 
 
+def page_for(size):
+    """How the shipped model lays out pictures of that size."""
+    return pipeline.load(str(ROOT / "models/pocket")).plan_picture(picture=PictureOptions(size)).page
+
+
 @pytest.mark.parametrize(
     ("size", "grid", "scale"),
     [
@@ -121,14 +125,13 @@ def test_without_image_tokens_there_is_nothing_to_lay_out():
     ],
 )
 def test_the_enlargement_leaves_the_short_side_the_learned_tokens(size, grid, scale):
-    page = choices.page_for(zoo.find(str(ROOT / "models/pocket")), size)
+    page = page_for(size)
     assert page is not None and (page.grid, page.scale) == (grid, scale)
     assert (page.width, page.height) == (size.width, size.height)
 
 
 def test_the_models_own_size_is_no_page():
-    model = zoo.find(str(ROOT / "models/pocket"))
-    assert choices.page_for(model, Size(256, 256)) is None and choices.page_for(model, None) is None
+    assert page_for(Size(256, 256)) is None and page_for(None) is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_the_models_own_size_is_no_page():
 )
 def test_other_sizes_are_refused_with_what_is_near(size, says):
     with pytest.raises(UsageError, match=says):
-        choices.page_for(zoo.find(str(ROOT / "models/pocket")), size)
+        page_for(size)
 
 
 def test_what_a_page_cannot_be_is_said(janus):
@@ -156,7 +159,7 @@ def test_what_a_page_cannot_be_is_said(janus):
 
 def test_a_size_and_a_scale_together_are_refused():
     with pytest.raises(UsageError, match="not both"):
-        pipeline.DrawOptions(scale=2, size=Size(64, 64))
+        PictureOptions(scale=2, size=Size(64, 64))
 
 
 # ---- commands, with the tiny model: 4 x 4 tokens, 128 px
@@ -206,8 +209,13 @@ def test_a_scale_that_is_given_counts_more_than_the_pages(janus):
 def test_batches_change_no_page(tiny_model):
     draw = pipeline.load(str(tiny_model))
     for size in (Size(160, 128), Size(136, 136)):
-        chosen = (pipeline.DrawOptions(batch_size=n, size=size) for n in (1, 8))
-        alone, together = ([r.find("image").data for r in draw.draw(["a", "b"], one)] for one in chosen)
+        alone, together = (
+            [
+                record.find("image").data
+                for record in draw.draw(["a", "b"], Sampling(batch_size=n), PictureOptions(size))
+            ]
+            for n in (1, 8)
+        )
         assert len(alone) == 2 and all(map(np.array_equal, alone, together))
 
 

@@ -9,9 +9,21 @@ from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import DELIMITER, PADDING
 from janus_cli.records import Segment
-from janus_cli.stages.decoding.features import columns, features, is_continuous, together
+from janus_cli.stages.decoding.features import (
+    check_width,
+    collect_features,
+    is_continuous,
+    join_features,
+    number_tokens,
+)
 
 MODALITIES = {"text": ModalityConfig(50), "series": ModalityConfig(feature_dim=4)}
+
+
+def columns(segment, decoder, first=0):
+    """A continuous segment's columns, once its width is checked."""
+    check_width(segment, decoder)
+    return number_tokens(segment.modality, len(segment.data), decoder, first)
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +61,10 @@ def test_which_segments_are_continuous(decoder):
 
 def test_features_come_in_the_order_of_the_ids(decoder):
     a, b = trace(3), trace(2, seed=1)
-    found = features([a, Segment("text", np.zeros(1, np.uint16)), b], decoder)
+    found = collect_features([a, Segment("text", np.zeros(1, np.uint16)), b], decoder)
     assert list(found) == ["series"] and found["series"].dtype == torch.float32
     np.testing.assert_array_equal(found["series"].numpy(), np.concatenate([a.data, b.data]))
-    assert features([], decoder) == {}
+    assert collect_features([], decoder) == {}
 
 
 @pytest.mark.parametrize("segment", [trace(2, width=8), trace(2, width=2)])
@@ -64,13 +76,13 @@ def test_tokens_of_another_width_are_refused(decoder, segment):
 def test_a_decoder_reads_the_trace_and_nothing_else(decoder):
     a, other = trace(3), trace(3, seed=2)
     tokens = np.concatenate([columns(a, decoder), words(decoder, 5, 6)], axis=1)
-    one = read(decoder, tokens, features([a], decoder))
-    assert torch.equal(one, read(decoder, tokens, features([a], decoder)))
-    changed = read(decoder, tokens, features([other], decoder))
+    one = read(decoder, tokens, collect_features([a], decoder))
+    assert torch.equal(one, read(decoder, tokens, collect_features([a], decoder)))
+    changed = read(decoder, tokens, collect_features([other], decoder))
     assert torch.equal(one[0], changed[0]) and not torch.allclose(one[-1], changed[-1])
     twice = np.concatenate([columns(other, decoder), columns(a, decoder, 3), words(decoder, 5)], axis=1)
-    hidden = decoder.embed(*torch.from_numpy(twice)[:2, None], features([other, a], decoder))
-    alone = decoder.embed(*torch.from_numpy(tokens)[:2, None], features([a], decoder))
+    hidden = decoder.embed(*torch.from_numpy(twice)[:2, None], collect_features([other, a], decoder))
+    alone = decoder.embed(*torch.from_numpy(tokens)[:2, None], collect_features([a], decoder))
     torch.testing.assert_close(hidden[0, 4:8], alone[0, :4])
 
 
@@ -78,10 +90,10 @@ def test_a_batch_is_what_its_prompts_are_alone(decoder):
     traces = [trace(3), trace(1, seed=1), trace(2, seed=2)]
     prompts = [np.concatenate([columns(s, decoder), words(decoder, i)], axis=1) for i, s in enumerate(traces)]
     prompts.insert(1, words(decoder, 9))  # one without a trace
-    own = [features([s], decoder) for s in traces]
+    own = [collect_features([s], decoder) for s in traces]
     own.insert(1, {})
     before = [p.copy() for p in prompts]
-    moved, joined = together(prompts, own, decoder)
+    moved, joined = join_features(prompts, own, decoder)
     assert all(np.array_equal(a, b) for a, b in zip(prompts, before, strict=True))
     assert [p[0].tolist() for p in moved] == [
         [-1, 0, 1, 2, -1, 0],
@@ -101,5 +113,5 @@ def test_a_batch_is_what_its_prompts_are_alone(decoder):
 
 def test_no_features_at_all(decoder):
     prompts = [words(decoder, 1), words(decoder, 2, 3)]
-    moved, joined = together(prompts, [{}, {}], decoder)
+    moved, joined = join_features(prompts, [{}, {}], decoder)
     assert joined == {} and [p.tolist() for p in moved] == [p.tolist() for p in prompts]

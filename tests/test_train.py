@@ -25,7 +25,7 @@ from janus_cli.dataset.pictures import Sprites
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
-from janus_cli.pipeline import DrawOptions, load
+from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
 from janus_cli.training.objectives.judge import read_labels
 
@@ -95,10 +95,10 @@ def test_the_model_folder_can_be_drawn_with(trained: Place) -> None:
     assert {t.dtype for t in stored.values()} == {torch.float16}
     assert load_file(model.file("dvae"))["quantize.codebook"].dtype == torch.float32
     pipeline = load(str(trained.model))
-    records = list(pipeline.draw(["a red kite", "two apples"], DrawOptions(seed=3, scale=2)))
+    records = list(pipeline.draw(["a red kite", "two apples"], Sampling(seed=3), PictureOptions(scale=2)))
     pictures = [pipeline.decode(record) for record in records]
     assert [p.shape for p in pictures] == [(128, 128, 3)] * 2
-    again = pipeline.decode(next(pipeline.draw(["a red kite"], DrawOptions(seed=3, scale=2))))
+    again = pipeline.decode(next(pipeline.draw(["a red kite"], Sampling(seed=3), PictureOptions(scale=2))))
     assert np.array_equal(again, pictures[0])
 
 

@@ -16,8 +16,7 @@ from janus_cli import weights, zoo
 from janus_cli.config import read_config, write_config
 from janus_cli.dataset import utterances
 from janus_cli.errors import JanusError, ModelError
-from janus_cli.pipeline import load
-from janus_cli.pipeline.options import DrawOptions, for_speech, for_text
+from janus_cli.pipeline import Sampling, load
 from janus_cli.training import jobs
 from janus_cli.training.loop import Run
 from janus_cli.training.objectives import codec as sound
@@ -150,17 +149,17 @@ def test_what_it_knew_is_where_it_began(grown: Grown) -> None:
 @pytest.mark.slow
 def test_it_describes_hears_speaks_and_draws(grown: Grown) -> None:
     pipeline = load(str(grown.model))
-    options = DrawOptions(seed=2)
+    sampling = Sampling(seed=2)
     picture = np.random.default_rng(0).integers(256, size=(64, 64, 3), dtype=np.uint8)
-    heard = pipeline.encode_audio([np.sin(np.arange(8000, dtype=np.float32))[None]], "sound")
-    write, speak = for_text(pipeline.model, options, 8), for_speech(pipeline.model, options, 0.2)
-    told = [pipeline.decode(r) for r in pipeline.generate([pipeline.shown(picture), heard], write)]
+    heard = pipeline.sounds.encode([np.sin(np.arange(8000, dtype=np.float32))[None]], "sound")
+    write, speak = pipeline.plan_text(sampling, 8), pipeline.plan_sound(sampling, 0.2)
+    told = [pipeline.decode(r) for r in write.run([pipeline.show(picture), heard])]
     assert len(told) == 2 and all(isinstance(text, str) for text in told)
-    (said,) = pipeline.speak(["a red kite"], speak)
+    (said,) = speak.run([pipeline.tokenize("a red kite")])
     made = pipeline.decode(said)
     waveform = np.concatenate([piece[0] for piece in made.pieces])  # type: ignore[union-attr]
     assert 0 < len(waveform) <= 3200 and np.isfinite(waveform).all()
-    (drawn,) = pipeline.generate([heard], pipeline.generate_options(options))
+    (drawn,) = pipeline.plan_picture(sampling).run([heard])
     assert drawn.segments[-1].data.shape == (8, 8)
 
 

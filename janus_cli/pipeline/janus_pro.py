@@ -41,7 +41,8 @@ class JanusProNets:
         text: "Callable[[], TextTokenizer]",
         dtype: str,
     ) -> None:
-        self._model, self._config, self._device, self._text, self._dtype = model, config, device, text, dtype
+        self.config, self._model = config, model
+        self._device, self._text, self._dtype = device, text, dtype
         self.pictures = Pictures(
             model.name, config.vq, self._load_vq, self._codebook_fingerprint, config.grid
         )
@@ -53,31 +54,31 @@ class JanusProNets:
         return "fp32" if device == "cpu" else "bf16"
 
     @cached_property
-    def _parts(self) -> "Parts":
+    def parts(self) -> "Parts":
         from janus_cli.weights.published import Parts
 
-        return Parts(self._model.path, self._config)
+        return Parts(self._model.path, self.config)
 
-    def _fill(self, parts: tuple[str, ...]) -> "JanusPro":
+    def fill(self, parts: tuple[str, ...]) -> "JanusPro":
         """Load these parts of the net, if they are not yet; gives the net."""
         import torch
 
         device = self._device()
         dtype = torch.bfloat16 if self.pick_dtype(device) == "bf16" else torch.float32
-        return self._parts.fill(parts, device, dtype)
+        return self.parts.fill(parts, device, dtype)
 
     def _load_vq(self) -> "VQ16":
         from janus_cli.weights.published import TOKENIZE
 
-        return self._fill(TOKENIZE).gen_vision_model
+        return self.fill(TOKENIZE).gen_vision_model
 
     def _codebook_fingerprint(self) -> str:
         from janus_cli.weights.published import CODEBOOK
 
-        return zoo.fingerprint(self._parts.tensor(CODEBOOK).float().numpy())
+        return zoo.fingerprint(self.parts.tensor(CODEBOOK).float().numpy())
 
     @cached_property
-    def _templates(self) -> "Templates":
+    def templates(self) -> "Templates":
         """The prompts' templates. Raises ModelError where the tokenizer has no special tokens."""
         from janus_cli.stages.decoding.templates import Templates
 
@@ -132,22 +133,22 @@ class JanusProNets:
         from janus_cli.stages.generate import Generate
         from janus_cli.weights.published import GENERATE
 
-        preparer = Preparer(self._parts.net, options, self._identity, self._templates.lay_out)
-        return Generate(preparer, begin=lambda: self._fill(GENERATE))
+        preparer = Preparer(self.parts.net, options, self._identity, self.templates.lay_out)
+        return Generate(preparer, begin=lambda: self.fill(GENERATE))
 
     def _open_answers(self, options: "GenerateOptions") -> "Answer":
         from janus_cli.stages.describe import Answer
         from janus_cli.weights.published import UNDERSTAND
 
-        templates = self._templates  # before the weights, which take long: here a tokenizer may prove unfit
+        templates = self.templates  # before the weights, which take long: here a tokenizer may prove unfit
         return Answer(
-            self._parts.net,
+            self.parts.net,
             options,
             self._identity,
             self._ask,
             self.pictures.decode,
             templates.end,
-            begin=lambda: self._fill(UNDERSTAND),
+            begin=lambda: self.fill(UNDERSTAND),
         )
 
     def answer(
@@ -158,12 +159,12 @@ class JanusProNets:
 
         stage = self._open_answers(options)
         parts = [*[None] * len(images), question]
-        asked = stage.check(self._templates.question(parts, self._config.vision.n_token))
+        asked = stage.check(self.templates.question(parts, self.config.vision.n_token))
         yield from spell_out(stage.draw_ids(asked, images), self._text().words)
 
     def _ask(self, record: "Record") -> "Question":
         """Make the question that `record` asks, its image tokens checked."""
-        question = self._templates.ask(record, self._config.vision.n_token)
+        question = self.templates.ask(record, self.config.vision.n_token)
         for segment in question.pictures:
             self.pictures.check(segment)
         return question

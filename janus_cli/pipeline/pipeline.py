@@ -169,15 +169,18 @@ class Pipeline:
 
     def draw(
         self,
-        texts: Iterable[str],
+        texts: Iterable[str | None],
         sampling: Sampling = Sampling(),
         picture: PictureOptions = PictureOptions(),
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Draw `sampling.n` records of each text, in order. `progress` and `watch` are as in `render`."""
+        """Draw `sampling.n` records of each text, in order; a None only takes a text's number.
+
+        `progress` and `watch` are as in `render`.
+        """
         plan = self.plan_picture(sampling, picture)
-        prompts = (plan.prepare(self.tokenize(text, str(i))) for i, text in enumerate(texts))
+        prompts = (t and plan.prepare(self.tokenize(t, str(i))) for i, t in enumerate(texts))
         return self.render(plan, prompts, progress, watch)
 
     def render(

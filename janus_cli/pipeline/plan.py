@@ -62,6 +62,8 @@ class Plan:
         """Do the same, and lay pictures out on their page."""
         return self.lay_out(self.draw_tokens(prompts, progress, stream))
 
-    def run(self, records: Iterable["Record"], progress: Progress | None = None) -> list["Record"]:
+    def run(
+        self, records: Iterable["Record"], progress: Progress | None = None, stream: bool = False
+    ) -> Iterator["Record"]:
         """Prepare records and generate from them. Raises what `prepare` does."""
-        return list(self.generate(map(self.prepare, records), progress))
+        return self.generate(map(self.prepare, records), progress, stream)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from janus_cli.shell.console import Failures, shortened
 from janus_cli.commands.tokenize import read_texts
+from janus_cli.shell.console import Failures, shortened
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan, Prompt

@@ -13,7 +13,7 @@ import pytest
 
 from bench.make_checkpoint import SPECIAL, make
 from janus_cli.records import Record
-from janus_cli.stages.decoding.templates import Prompts
+from janus_cli.stages.decoding.templates import Templates
 from janus_cli.stages.text import TextTokenizer
 
 N_TOKEN = 16  # features of a picture
@@ -119,7 +119,7 @@ def tokenizer(folder):
 
 @pytest.fixture(scope="module")
 def ours(tokenizer):
-    return Prompts(tokenizer)
+    return Templates(tokenizer)
 
 
 def their_ids(theirs, parts, mode):
@@ -169,7 +169,7 @@ def test_texts_and_pictures_in_any_order(theirs, ours, parts):
 
 def test_joined_records_ask_as_their_parts(ours, tokenizer, theirs):
     segments = [tokenizer.encode(text).segments[0] for text in ("what is", "this?")]
-    assert ours.asked(Record(tuple(segments)), N_TOKEN).ids == their_ids(theirs, ["what is", "this?"], "text")
+    assert ours.ask(Record(tuple(segments)), N_TOKEN).ids == their_ids(theirs, ["what is", "this?"], "text")
     expected = their_ids(theirs, ["what is", "this?"], "image")
     assert ours(Record(tuple(segments)))[0].tolist() == expected
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.handmade import concepts
+from helpers.packs import three_concepts
 from helpers.runs import ROOT
 
 from janus_cli.dataset.captions import styled
@@ -135,11 +135,18 @@ def test_things_in_the_wrong_order_are_named_but_not_right() -> None:
 @pytest.fixture
 def tour(tiny_any: Path) -> Tour:
     torch.manual_seed(0)
-    judge = Judge(judge_config(concepts())).eval()
+    judge = Judge(judge_config(three_concepts())).eval()
     ruler = Ruler(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
     told: list[tuple[int, int]] = []
     pipeline = load(str(tiny_any))
-    return Tour(pipeline, ruler, make_lists(concepts()).limited(2), concepts(), 0, lambda *n: told.append(n))
+    return Tour(
+        pipeline,
+        ruler,
+        make_lists(three_concepts()).limited(2),
+        three_concepts(),
+        0,
+        lambda *n: told.append(n),
+    )
 
 
 def pictures(count: int) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.handmade import concepts, write_pack
+from helpers.packs import three_concepts, write_pack
 from helpers.runs import ROOT
 from PIL import Image
 
@@ -44,7 +44,7 @@ POCKET = ROOT / "models" / "pocket"
 
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
-    pack = concepts()
+    pack = three_concepts()
     return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
 
 
@@ -52,7 +52,7 @@ def sprites() -> Sprites:
 def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny random `pocket` and a random `judge`, and the data pack in `data`."""
     folder = tmp_path_factory.mktemp("examined")
-    write_pack(folder / "data")
+    write_pack(folder / "data" / "pack.json.xz", three_concepts())
     model = folder / "pocket"
     model.mkdir()
     tokenizer = train_tokenizer(["apple, twemoji", "a bear above a duck"] * 8, 300, model / "tokenizer.json")
@@ -81,8 +81,8 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights.save(net(getattr(config, name)), model / f"{name}.safetensors")
     write_config(config, model / "config.json")
     (folder / "judge").mkdir()
-    write_labels(folder / "judge", concepts())
-    weights.save(Judge(judge_config(concepts())), folder / "judge" / "judge.safetensors", torch.float16)
+    write_labels(folder / "judge", three_concepts())
+    weights.save(Judge(judge_config(three_concepts())), folder / "judge" / "judge.safetensors", torch.float16)
     return folder
 
 
@@ -92,7 +92,7 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_lists_are_fixed_and_survive_their_file(tmp_path: Path) -> None:
     pack, path = write_pack(tmp_path), tmp_path / "heldout.json"
     lists = write_lists(pack, path)
-    assert lists == make_lists(concepts()) == read_lists(path)
+    assert lists == make_lists(three_concepts()) == read_lists(path)
     assert lists.pairs == (("bear", "twemoji"),)
     assert not set(lists.trained) & set(lists.pairs)
     couples = {entry.concepts for entry in lists.scenes if entry.kind == "couple"}
@@ -138,20 +138,20 @@ ENTRIES = (
 def ruler() -> Ruler:
     """A random judge of the hand-made pack: of three concepts each is in its top five."""
     torch.manual_seed(0)
-    judge = Judge(judge_config(concepts())).eval()
+    judge = Judge(judge_config(three_concepts())).eval()
     return Ruler(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
 
 
 def test_true_scenes_are_all_right(sprites: Sprites, ruler: Ruler) -> None:
     for size in (64, 128):
-        references = paint(ENTRIES, concepts(), sprites)
-        table = score_scenes(paint(ENTRIES, concepts(), sprites, size), ENTRIES, references, ruler)
+        references = paint(ENTRIES, three_concepts(), sprites)
+        table = score_scenes(paint(ENTRIES, three_concepts(), sprites, size), ENTRIES, references, ruler)
         assert list(table) == ["couple", "count", "position", "background", "all"]
         assert table["all"] == {"n": 4, "concepts": 1, "placed": 1, "background": 1, "all": 1}
 
 
 def test_a_wrong_scene_is_seen_to_be_wrong(sprites: Sprites) -> None:
-    references = paint(ENTRIES, concepts(), sprites)
+    references = paint(ENTRIES, three_concepts(), sprites)
     for other in range(4):
         for i, entry in enumerate(ENTRIES):
             if entry.layout:
@@ -164,7 +164,7 @@ def test_a_wrong_scene_is_seen_to_be_wrong(sprites: Sprites) -> None:
 
 
 def test_crops_are_the_cells_in_order(sprites: Sprites) -> None:
-    pictures = paint(ENTRIES, concepts(), sprites, 128)
+    pictures = paint(ENTRIES, three_concepts(), sprites, 128)
     cells = crops(pictures, ENTRIES)
     assert cells.shape == (2 + 3 + 1 + 1, 64, 64, 3)
     names = [name for entry in ENTRIES for name in expected(entry)]
@@ -221,7 +221,7 @@ def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
-    table = rows(make_lists(concepts()), concepts())
+    table = rows(make_lists(three_concepts()), three_concepts())
     titles = [title for title, _ in table]
     assert "held out: never seen in this style" in titles
     assert titles[-1] == "other languages"
@@ -315,6 +315,6 @@ def test_what_cannot_be_examined_is_said_in_one_line(zoo_of_two: Path, tmp_path:
         evaluate(str(model), data=data)
     (tmp_path / "judge").unlink()
     (tmp_path / "judge").mkdir()
-    write_labels(tmp_path / "judge", concepts())
+    write_labels(tmp_path / "judge", three_concepts())
     with pytest.raises(ModelError, match=r"lacks .*judge\.safetensors"):
         evaluate(str(model), data=data)

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.handmade import concepts
 from helpers.materials import CODEC, tiny_codec
+from helpers.packs import three_concepts
 from helpers.sounds import tone
 
 from janus_cli.dataset.speech import HELD_VARIANTS, RATE, Speaker, Utterance
@@ -44,11 +44,11 @@ def test_sentences_are_spoken_by_strangers_at_one_loudness(monkeypatch: pytest.M
     said: list[Utterance] = []
     real = Speaker.say
     monkeypatch.setattr(Speaker, "say", lambda self, u: said.append(u) or real(self, u))
-    waveforms = sentences(concepts(), seed=0, count=5)
+    waveforms = sentences(three_concepts(), seed=0, count=5)
     assert len(waveforms) == 5 and {u.variant for u in said} <= set(HELD_VARIANTS)
     assert all(np.abs(w).max() == pytest.approx(0.5) for w in waveforms)
     first, said[:] = [u.text for u in said], []
-    sentences(concepts(), seed=0, count=5)
+    sentences(three_concepts(), seed=0, count=5)
     assert [u.text for u in said] == first
 
 
@@ -92,7 +92,7 @@ def test_a_report_of_every_number_of_codebooks(monkeypatch: pytest.MonkeyPatch) 
     told: list[tuple[int, int]] = []
     measured = {"mel": 2.0, "stoi": 0.5, "pesq": 1.5}
     monkeypatch.setattr(codec, "quality", lambda true, made: measured)
-    report = codec_report(tiny_codec(), concepts(), 0, 3, lambda *n: told.append(n))
+    report = codec_report(tiny_codec(), three_concepts(), 0, 3, lambda *n: told.append(n))
     assert report["n"] == 3 and report["seconds"] > 1 and told == [(1, 3), (2, 3), (3, 3)]
     assert [(r["n_q"], r["bits"]) for r in report["levels"]] == [(1, 200), (2, 400)]  # 4 bits, 50 a second
     assert all({k: r[k] for k in measured} == measured and 0 < r["used"] <= 1 for r in report["levels"])

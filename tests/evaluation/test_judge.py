@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.handmade import concepts
+from helpers.packs import three_concepts
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig
@@ -29,15 +29,15 @@ from janus_cli.training.optim import adamw
 
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
-    pack = concepts()
+    pack = three_concepts()
     return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
 
 
 def objective(sprites: Sprites, batch_size: int = 16) -> JudgeObjective:
     torch.manual_seed(0)
     dvae = DVAE(DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2))
-    cfg = dataclasses.replace(judge_config(concepts()), dim=16)
-    return JudgeObjective(cfg, concepts(), sprites, dvae, batch_size)
+    cfg = dataclasses.replace(judge_config(three_concepts()), dim=16)
+    return JudgeObjective(cfg, three_concepts(), sprites, dvae, batch_size)
 
 
 def test_shapes_and_size_of_the_full_judge() -> None:
@@ -60,9 +60,9 @@ def test_a_judge_survives_its_file_in_half_precision(tmp_path: Path) -> None:
 def test_labels_and_configuration_make_a_model_folder(tmp_path: Path) -> None:
     folder = tmp_path / "judge"
     folder.mkdir()
-    labels = write_labels(folder, concepts())
+    labels = write_labels(folder, three_concepts())
     assert labels == Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")) == read_labels(folder)
-    assert zoo.find(str(folder)).config.judge == judge_config(concepts())
+    assert zoo.find(str(folder)).config.judge == judge_config(three_concepts())
     (folder / "labels.json").write_text("[]")
     with pytest.raises(ModelError, match=r"labels\.json: no readable judge labels"):
         read_labels(folder)
@@ -70,7 +70,7 @@ def test_labels_and_configuration_make_a_model_folder(tmp_path: Path) -> None:
 
 def test_a_judge_of_other_pictures_is_refused(sprites: Sprites) -> None:
     with pytest.raises(ModelError, match="need 3 concepts and 3 styles at 64 px, not 5 and 3"):
-        JudgeObjective(JudgeConfig(n_concept=5, n_style=3), concepts(), sprites, DVAE(DVAEConfig()), 16)
+        JudgeObjective(JudgeConfig(n_concept=5, n_style=3), three_concepts(), sprites, DVAE(DVAEConfig()), 16)
 
 
 def test_a_batch_shows_every_drawing_in_wholes_and_quarters(sprites: Sprites) -> None:

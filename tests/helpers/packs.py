@@ -1,8 +1,8 @@
-"""A data pack made by hand for the tests of training: plain shapes in the three styles."""
+"""Data packs made by hand: plain shapes in the three styles."""
 
 import lzma
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
 
@@ -14,6 +14,17 @@ SHAPES = {
     "fluent": '<circle cx="8" cy="8" r="7" fill="{c}"/><circle cx="5" cy="5" r="2" fill="#fff"/>',
     "noto": '<rect x="2" y="2" width="12" height="12" fill="{c}"/>',
     "twemoji": '<path d="M8 1 15 15H1Z" fill="{c}"/>',
+}
+
+OWN_SHAPES = {  # one for each concept, for what has to tell them apart
+    "apple": '<circle cx="32" cy="34" r="24" fill="{c}"/>',
+    "bear": '<rect x="8" y="10" width="48" height="44" fill="{c}"/>',
+    "duck": '<path d="M32 6 L58 56 L6 56 Z" fill="{c}"/>',
+}
+OWN_COLOURS = {  # concept -> colour by style
+    "apple": ("#d02020", "#f06060", "#801010"),
+    "bear": ("#704020", "#a07040", "#402010"),
+    "duck": ("#e0b000", "#2060c0", "#208040"),
 }
 
 
@@ -35,6 +46,20 @@ def concept(
 def four_concepts() -> list[Concept]:
     """Three nouns of scenes and a name of two words."""
     return [concept(name, colour=colour) for name, colour in zip(NAMES, COLOURS, strict=True)]
+
+
+def three_concepts() -> list[Concept]:
+    """Three nouns, each a shape of its own; the bear is held out in twemoji, bear and duck in one scene."""
+    return [
+        replace(
+            concept(name),
+            drawings={
+                style: svg(shape.format(c=colour), "0 0 64 64")
+                for style, colour in zip(STYLES, OWN_COLOURS[name], strict=True)
+            },
+        )
+        for name, shape in OWN_SHAPES.items()
+    ]
 
 
 def many_concepts(count: int = 200) -> list[Concept]:

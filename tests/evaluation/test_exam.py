@@ -90,7 +90,7 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_lists_are_fixed_and_survive_their_file(tmp_path: Path) -> None:
-    pack, path = write_pack(tmp_path), tmp_path / "heldout.json"
+    pack, path = write_pack(tmp_path / "pack.json.xz", three_concepts()), tmp_path / "heldout.json"
     lists = write_lists(pack, path)
     assert lists == make_lists(three_concepts()) == read_lists(path)
     assert lists.pairs == (("bear", "twemoji"),)
@@ -225,7 +225,7 @@ def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
     titles = [title for title, _ in table]
     assert "held out: never seen in this style" in titles
     assert titles[-1] == "other languages"
-    assert table[-1][1][0] == (f"{table[-1][1][0][1][4:]} de", table[-1][1][0][1])
+    assert table[-1][1][0] == (f"de:{table[-1][1][0][1][4:]}", table[-1][1][0][1])
     count = sum(len(shown) for _, shown in table)
     picture = sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
     assert picture.shape[1] == 10 + COLUMNS * 138

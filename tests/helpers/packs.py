@@ -49,7 +49,7 @@ def four_concepts() -> list[Concept]:
 
 
 def three_concepts() -> list[Concept]:
-    """Three nouns, each a shape of its own; the bear is held out in twemoji, bear and duck in one scene."""
+    """Three nouns of a shape each; a bear in twemoji and a scene of bear and duck are held out."""
     return [
         replace(
             concept(name),

@@ -40,97 +40,94 @@ def write_cache(cache: Path, files: dict[str, bytes], ref: str = "main") -> Path
     return folder
 
 
-class Hub:
-    """What the server holds and what it was asked for."""
+class Hub(ThreadingHTTPServer):
+    """A server that speaks as much of the hub's language as a pull needs; it keeps what it was asked for."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
         self.files = files
         self.asked: list[str] = []
-        self.url = ""
+        self.url = f"http://127.0.0.1:{self.server_port}"
         self.cut: int | None = None  # bytes after which the next large file's transfer breaks off
 
 
 @contextmanager
 def serve(files: dict[str, bytes]) -> Iterator[Hub]:
-    """A server that speaks as much of the hub's language as a pull needs."""
-    hub = Hub(files)
+    """A hub that answers for as long as the block runs."""
+    with Hub(files) as hub:
+        threading.Thread(target=hub.serve_forever, daemon=True).start()
+        try:
+            yield hub
+        finally:
+            hub.shutdown()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_: object) -> None:
-            pass
+class Handler(BaseHTTPRequestHandler):
+    """One request to a hub."""
 
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
+    protocol_version = "HTTP/1.1"
+    server: Hub
 
-        def do_GET(self) -> None:
-            self.answer(body=True)
+    def log_message(self, *_: object) -> None:
+        pass
 
-        def answer(self, body: bool) -> None:
-            path = self.path.partition("?")[0]
-            known = [f"/api/models/{NAME}/revision/{word}" for word in ("main", "v2", COMMIT)]
-            if path in (f"/api/models/{NAME}", *known):
-                siblings = [{"rfilename": name} for name in hub.files]
-                self.send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode())
-            elif path == f"/api/models/{NAME}/tree/{COMMIT}":
-                self.send(
-                    json.dumps(
-                        [
-                            {"type": "file", "path": name, "size": len(data), "oid": digest(data, False)}
-                            | (
-                                {"lfs": {"oid": digest(data, True), "size": len(data), "pointerSize": 1}}
-                                if is_large(name)
-                                else {}
-                            )
-                            for name, data in hub.files.items()
-                        ]
-                    ).encode()
-                )
-            elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
-                self.send_file(path.rpartition("/")[2], body)
-            else:
-                code = "RevisionNotFound" if NAME in path else "RepoNotFound"
-                self.send(b"{}", 404, {"X-Error-Code": code})
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
 
-        def send_file(self, name: str, body: bool) -> None:
-            data = hub.files[name]
-            start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-            if body:
-                hub.asked.append(f"{name}@{start}")
-            headers = {
-                "ETag": f'"{digest(data, is_large(name))}"',
-                "X-Repo-Commit": COMMIT,
-                "Accept-Ranges": "bytes",
-            }
-            if start:
-                headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-            cut = None
-            if body and is_large(name):
-                cut, hub.cut = hub.cut, None
-            self.send(data[start:], 206 if start else 200, headers, body, cut)
+    def do_GET(self) -> None:
+        self.answer(body=True)
 
-        def send(
-            self,
-            data: bytes,
-            status: int = 200,
-            headers: dict[str, str] | None = None,
-            body: bool = True,
-            cut: int | None = None,
-        ) -> None:
-            self.send_response(status)
-            for word, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-                self.send_header(word, value)
-            self.end_headers()
-            if body:
-                self.wfile.write(data[:cut])
-            self.close_connection = cut is not None
+    def answer(self, body: bool) -> None:
+        path = self.path.partition("?")[0]
+        known = [f"/api/models/{NAME}/revision/{word}" for word in ("main", "v2", COMMIT)]
+        if path in (f"/api/models/{NAME}", *known):
+            siblings = [{"rfilename": name} for name in self.server.files]
+            self.send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode())
+        elif path == f"/api/models/{NAME}/tree/{COMMIT}":
+            self.send(json.dumps([listed(*file) for file in self.server.files.items()]).encode())
+        elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
+            self.send_file(path.rpartition("/")[2], body)
+        else:
+            code = "RevisionNotFound" if NAME in path else "RepoNotFound"
+            self.send(b"{}", 404, {"X-Error-Code": code})
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    try:
-        yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
+    def send_file(self, name: str, body: bool) -> None:
+        data = self.server.files[name]
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if body:
+            self.server.asked.append(f"{name}@{start}")
+        headers = {
+            "ETag": f'"{digest(data, is_large(name))}"',
+            "X-Repo-Commit": COMMIT,
+            "Accept-Ranges": "bytes",
+        }
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        cut = None
+        if body and is_large(name):
+            cut, self.server.cut = self.server.cut, None
+        self.send(data[start:], 206 if start else 200, headers, body, cut)
+
+    def send(
+        self,
+        data: bytes,
+        status: int = 200,
+        headers: dict[str, str] | None = None,
+        body: bool = True,
+        cut: int | None = None,
+    ) -> None:
+        self.send_response(status)
+        for word, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
+            self.send_header(word, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(data[:cut])
+        self.close_connection = cut is not None
+
+
+def listed(name: str, data: bytes) -> dict[str, object]:
+    """A file in the hub's listing of a revision."""
+    entry: dict[str, object] = {"type": "file", "path": name, "size": len(data), "oid": digest(data, False)}
+    if is_large(name):
+        entry["lfs"] = {"oid": digest(data, True), "size": len(data), "pointerSize": 1}
+    return entry

@@ -2,41 +2,62 @@
 
 from pathlib import Path
 
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from janus_cli import weights
+from janus_cli.config import (
+    CodecConfig,
+    DecoderConfig,
+    DVAEConfig,
+    GenerationConfig,
+    MixinConfig,
+    ModalityConfig,
+    ModelConfig,
+    RefinerConfig,
+    RelativeConfig,
+    VisionConfig,
+    write_config,
+)
+from janus_cli.nets.codec import Codec
+from janus_cli.nets.decoder import Decoder
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.refiner import Refiner
+from janus_cli.nets.siglip import VisionTower
+
+NETS = {"dvae": DVAE, "decoder": Decoder, "refiner": Refiner, "codec": Codec, "vision": VisionTower}
+
 
 def build_tiny_model(folder: Path, senses: bool = False) -> Path:
     """A model folder named by `folder`: every component, 4 x 4 tokens a picture, random weights.
 
     `senses`: the decoder also sees, hears and speaks, and has room for that.
     """
-    import torch
-
-    from janus_cli import weights
-    from janus_cli.config import (
-        CodecConfig,
-        DecoderConfig,
-        DVAEConfig,
-        GenerationConfig,
-        MixinConfig,
-        ModalityConfig,
-        ModelConfig,
-        RefinerConfig,
-        RelativeConfig,
-        VisionConfig,
-        write_config,
-    )
-    from janus_cli.nets.codec import Codec
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
-
     folder.mkdir(parents=True)
-    vocab_size = _write_tokenizer(folder / "tokenizer.json")
+    config = tiny_config(folder.name, _write_tokenizer(folder / "tokenizer.json"), senses)
+    torch.manual_seed(7)
+    for name, net in NETS.items():
+        if getattr(config, name) is None:
+            continue
+        module = net(getattr(config, name))
+        for parameter in module.parameters():  # zero-initialised layers would hide mistakes
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.02)
+        if senses and name == "decoder":  # texts and sounds that end
+            module.adapter("text").head_bias.data[0] = 0.25
+            module.adapter("audio").head_bias.data[32] = 0.25
+        weights.save(module, folder / f"{name}.safetensors")
+    write_config(config, folder / "config.json")
+    return folder
+
+
+def tiny_config(name: str, vocab_size: int, senses: bool) -> ModelConfig:
+    """What `build_tiny_model` builds."""
     modalities = {"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)}
     if senses:
         modalities |= {"audio": ModalityConfig(32, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=16)}
-    config = ModelConfig(
-        name=folder.name,
+    return ModelConfig(
+        name=name,
         dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
         codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
         decoder=DecoderConfig(
@@ -55,25 +76,10 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
         refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )
-    torch.manual_seed(7)
-    nets = [("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)]
-    for name, net in nets + [("vision", VisionTower)] * senses:
-        module = net(getattr(config, name))
-        for parameter in module.parameters():  # zero-initialised layers would hide mistakes
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.02)
-        if senses and name == "decoder":  # texts and sounds that end
-            module.adapter("text").head_bias.data[0] = 0.25
-            module.adapter("audio").head_bias.data[32] = 0.25
-        weights.save(module, folder / f"{name}.safetensors")
-    write_config(config, folder / "config.json")
-    return folder
 
 
 def _write_tokenizer(path: Path) -> int:
     """A byte-level BPE of a few merges; returns its vocabulary's size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from sounds import tone
+from helpers.sounds import tone
 
 from janus_cli import zoo
 from janus_cli.errors import ModelError

@@ -75,8 +75,8 @@ class Pipeline(Drawing):
         return choices.dtype_for(self.model, self._dtype, self.device)
 
     @cached_property
-    def _parts(self) -> parts.Parts:
-        return parts.Parts(self.model.path, cast(JanusProConfig, self.published))
+    def _parts(self) -> parts.PublishedNet:
+        return parts.PublishedNet(self.model.path, cast(JanusProConfig, self.published))
 
     def _filled(self, names: tuple[str, ...]) -> "JanusPro":
         """The published net with these parts loaded."""

@@ -39,7 +39,7 @@ class Understanding(AudioPipeline):
 
     @property
     @abstractmethod
-    def _parts(self) -> parts.Parts:
+    def _parts(self) -> parts.PublishedNet:
         """The weights of a published model, part by part."""
 
     @cached_property

@@ -130,7 +130,7 @@ def test_folders_made_on_the_way_go_again(source, tmp_path, monkeypatch):
 
 def test_a_terminated_import_leaves_nothing(source, environment):
     slow = (
-        "import time, janus_cli.convert as c, janus_cli.app as a; write = c._write_file\n"
+        "import time, janus_cli.weights.convert as c, janus_cli.app as a; write = c._write_file\n"
         "def stop(*args): write(*args); print('writing', flush=True); time.sleep(60)\n"
         "c._write_file = stop; raise SystemExit(a.main())"
     )

@@ -10,6 +10,7 @@ import typer
 
 from janus_cli import plugins, zoo
 from janus_cli.errors import JanusError, ModelError, OutputError, RecordError
+from janus_cli.media.sniff import HEAD, sniff
 from janus_cli.pipeline.inspection import describe_checkpoint, describe_codec, file_lines, sound_facts
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Failures, put, put_json, visible
@@ -18,20 +19,6 @@ from janus_cli.shell.inputs import named_records
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
-_SOUNDS = (
-    b"fLaC",
-    b"OggS",
-    b"ID3",
-    b"\xff\xfb",
-    b"\xff\xf3",
-    b"\xff\xf2",
-    b"FORM",
-    b".snd",
-    b"caff",
-    b"riff",
-    b"RF64",
-)
 _SEEN = {"modality", "shape", "dtype", "range", "seconds"}  # facts that no metadata can gainsay
 
 
@@ -96,12 +83,10 @@ def _begins_as(path: Path) -> Callable[[Path], dict[str, Any]] | None:
     """What describes the picture or sound in `path`, by its first bytes; None for anything else."""
     try:
         with path.open("rb") as file:
-            start = file.read(12)
+            found = sniff(file.read(HEAD))
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
-    if start.startswith(_PICTURES) or start[:4] + start[8:] == b"RIFFWEBP":
-        return describe_picture
-    return describe_sound if start.startswith(_SOUNDS) or start[:4] + start[8:] == b"RIFFWAVE" else None
+    return {"picture": describe_picture, "sound": describe_sound}.get(found.media) if found else None
 
 
 def describe_record(record: "Record") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from janus_cli import zoo
 from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
-from janus_cli.weights.published import Parts
+from janus_cli.weights.published import PublishedNet
 from janus_cli.zoo import hub, janus_pro, layout
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
@@ -140,7 +140,7 @@ def _check_tensors(place: zoo.Place) -> str:
     """Exactly the tensors that the configuration asks for are there, in their shapes."""
     config = janus_pro.read(place.path)
     assert isinstance(config, PublishedConfig)  # or it would be one of ours
-    names = len(Parts(place.path, config.janus_pro).plan)
+    names = len(PublishedNet(place.path, config.janus_pro).plan)
     parts = _parts(place.path)
     dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
     return (

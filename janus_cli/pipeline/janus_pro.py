@@ -9,6 +9,7 @@ from janus_cli.config import JanusProConfig
 from janus_cli.errors import UsageError
 from janus_cli.pipeline.options import Sampling, Size, check_size, complete_words
 from janus_cli.pipeline.tokenizers import Pictures
+from janus_cli.weights.published import CODEBOOK, GENERATE, TOKENIZE, UNDERSTAND, PublishedNet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from janus_cli.stages.describe import Answer
     from janus_cli.stages.generate import Generate
     from janus_cli.stages.text import TextTokenizer
-    from janus_cli.weights.published import Parts
 
 MAX_TOKENS = 512  # of an answer, where nothing is said
 
@@ -54,10 +54,9 @@ class JanusProNets:
         return "fp32" if device == "cpu" else "bf16"
 
     @cached_property
-    def parts(self) -> "Parts":
-        from janus_cli.weights.published import Parts
-
-        return Parts(self._model.path, self.config)
+    def parts(self) -> PublishedNet:
+        """The checkpoint: its net, hollow until parts of it are filled."""
+        return PublishedNet(self._model.path, self.config)
 
     def fill(self, parts: tuple[str, ...]) -> "JanusPro":
         """Load these parts of the net, if they are not yet; gives the net."""
@@ -68,13 +67,9 @@ class JanusProNets:
         return self.parts.fill(parts, device, dtype)
 
     def _load_vq(self) -> "VQ16":
-        from janus_cli.weights.published import TOKENIZE
-
         return self.fill(TOKENIZE).gen_vision_model
 
     def _codebook_fingerprint(self) -> str:
-        from janus_cli.weights.published import CODEBOOK
-
         return zoo.fingerprint(self.parts.tensor(CODEBOOK).float().numpy())
 
     @cached_property
@@ -131,14 +126,12 @@ class JanusProNets:
             return self._open_answers(options)
         from janus_cli.stages.decoding.prompt import Preparer
         from janus_cli.stages.generate import Generate
-        from janus_cli.weights.published import GENERATE
 
         preparer = Preparer(self.parts.net, options, self._identity, self.templates.lay_out)
         return Generate(preparer, begin=lambda: self.fill(GENERATE))
 
     def _open_answers(self, options: "GenerateOptions") -> "Answer":
         from janus_cli.stages.describe import Answer
-        from janus_cli.weights.published import UNDERSTAND
 
         templates = self.templates  # before the weights, which take long: here a tokenizer may prove unfit
         return Answer(

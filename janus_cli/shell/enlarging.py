@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from janus_cli.commands.tokenize import PICTURES
 from janus_cli.errors import UsageError
+from janus_cli.media.sniff import is_safetensors
 from janus_cli.shell.console import Device, Dtype, Failures, Talk, pick_device, tile_bar
 from janus_cli.shell.inputs import expand, id_of, label_of, read_records, stdin_bytes
 from janus_cli.shell.loader import Loader
@@ -117,13 +118,9 @@ def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iter
 def _holds_records(name: str) -> bool:
     """Whether the input begins as a token record does, or is a shard of them; a pipe by its name."""
     if name == "-":
-        return _is_record(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
+        return is_safetensors(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
     path = Path(name)
     if not path.is_file() or path.suffix.lower() == ".tar":
         return path.suffix.lower() not in PICTURES
     with path.open("rb") as file:
-        return _is_record(file.read(9))
-
-
-def _is_record(head: bytes) -> bool:
-    return head[8:9] == b"{"
+        return is_safetensors(file.read(9))

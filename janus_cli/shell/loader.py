@@ -106,7 +106,7 @@ def model_of(record: "Record") -> str | None:
         if segment is not None and "tokenizer" in segment.info:
             name = segment.info["tokenizer"]
             if not isinstance(name, str):
-                from janus_cli.records.wire import quote
+                from janus_cli.media.tensor_header import quote
 
                 raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
             try:

@@ -18,7 +18,7 @@ from janus_cli.errors import UsageError
 from janus_cli.pipeline import load
 from janus_cli.pipeline.options import DrawOptions, Size
 from janus_cli.records import dumps, loads, read_stream
-from janus_cli.weights.published import Parts
+from janus_cli.weights.published import PublishedNet
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_what_cannot_be_asked_is_refused_before_the_weights_are_read(janus, pro,
     def fill(*_):
         raise AssertionError("read")
 
-    monkeypatch.setattr(Parts, "fill", fill)
+    monkeypatch.setattr(PublishedNet, "fill", fill)
     name = picture(environment)
     for prompt, message in (("a <|User|>", "the prompt holds <|User|>"), ("a" * 3000, "fewer words")):
         done = janus("describe", name, "--model", pro, "--prompt", prompt)

@@ -42,7 +42,7 @@ def peak():
 
 what, folder, remap = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 checkpoint.REMAP = remap
-held = parts.Parts(folder, janus_pro.read(folder).janus_pro)
+held = parts.PublishedNet(folder, janus_pro.read(folder).janus_pro)
 held.net
 before = peak()
 if what == "import":

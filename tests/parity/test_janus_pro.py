@@ -136,7 +136,7 @@ def test_preprocessing_as_their_processor_does_it(ours, transformers):
 
 def test_a_round_trip_through_our_names_is_exact(folders):
     for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
-        held = parts.Parts(folder, load(str(folder)).nets.config)
+        held = parts.PublishedNet(folder, load(str(folder)).nets.config)
         back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
         assert sorted(back) == sorted(remap.without_leftovers(held.checkpoint, layout))
         for name, tensor in back.items():

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from janus_cli.errors import RecordError
+from janus_cli.media.tensor_header import quote
 from janus_cli.nets.pixels import cut, join, to_float, to_uint8
 from janus_cli.records import Record, Segment
 from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
-from janus_cli.records.wire import quote
 from janus_cli.stages.rows.bands import Chain, Row, Step
 
 _Taken = dict[str, np.ndarray]  # one row of each modality that a stage reads

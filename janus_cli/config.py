@@ -8,10 +8,13 @@ import json
 import math
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from janus_cli.errors import ModelError, UsageError
+
+Progress = Callable[[int], None]  # called with each number of things done
 
 T = typing.TypeVar("T")
 FORMAT = 1  # version of config.json's own layout

@@ -33,8 +33,8 @@ def test_every_component_can_be_verified():
     from pathlib import Path
 
     from janus_cli import zoo
-    from janus_cli.commands.models import _build
+    from janus_cli.pipeline.inspection import build_net
 
     model = zoo.find(str(Path(__file__).parent.parent / "models" / "pocket-any"))
     for component in ("dvae", "vision", "decoder", "refiner"):
-        assert sum(p.numel() for p in _build(model, component).parameters())
+        assert sum(p.numel() for p in build_net(model, component).parameters())

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
 from janus_cli.pipeline.options import DrawOptions, limits_of, page_for
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Rate, Talk, put_json, shortened, token_bar
+from janus_cli.shell.console import Talk, put_json, shorten
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import read_texts
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.outputs import FORMATS, Outputs, picture_to_stdout
+from janus_cli.shell.media_output import PICTURE_FORMATS, PictureOutput, stdout_for_pictures
+from janus_cli.shell.outputs import Outputs
+from janus_cli.shell.progress import Rate, token_bar
 from janus_cli.shell.watch.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -77,8 +81,8 @@ def draw(
     if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
         raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
     if output == "-":
-        picture_to_stdout()  # before it is drawn
-    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, FORMATS)
+        stdout_for_pictures()  # before it is drawn
+    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, PICTURE_FORMATS)
     watcher = Watcher(preview and not quiet, frames, animation, force, failures)
     loader = Loader(model, device, talk, dtype)
     pipeline = loader.named()
@@ -94,13 +98,14 @@ def draw(
         given = usable(
             chain(prompts or [], read_texts(True, failures) if stdin else ()), pipeline, chosen, failures
         )
-        for record in pipeline.draw(given, options, count, watch=watcher.part if watcher.watches else None):
-            with failures.item(shortened(record.prompt)):
+        watch = watcher.add_part if watcher.watches else None
+        for record in pipeline.draw(given, options, count, watch=watch):
+            with failures.item(shorten(record.prompt)):
                 picture = cast("np.ndarray", pipeline.decode(record))
                 films: list[str] = []
-                with failures.item(shortened(record.prompt)):  # the picture itself is written all the same
-                    films = watcher.finished(record, picture)
-                name = outputs.write(record, picture)
+                with failures.item(shorten(record.prompt)):  # the picture itself is written all the same
+                    films = watcher.finish(record, picture)
+                name = outputs.write(record, PictureOutput(picture))
                 done += 1
                 report(record, name, pipeline, rate, as_json, talk)
                 for film in films:
@@ -124,7 +129,7 @@ def usable(
         if prompt is None:
             yield None
         elif prompt.strip():
-            yield prompt if failures.passed(shortened(prompt), check, prompt) else None
+            yield prompt if failures.attempt(shorten(prompt), check, prompt) else None
 
 
 def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_json: bool, talk: Talk) -> None:

@@ -9,9 +9,12 @@ import typer
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.pipeline.options import DrawOptions, for_pictures, for_speech, for_text, limits_of, page_for
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, token_bar
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.progress import token_bar
 from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
@@ -164,4 +167,4 @@ def _usable(
 ) -> Iterator["Record | None"]:
     """The records that can be prompts; None, counted as a failure, for each of the others."""
     for record in records:
-        yield record if failures.passed("", pipeline.check_prompt, record, options) else None
+        yield record if failures.attempt("", pipeline.check_prompt, record, options) else None

@@ -8,16 +8,17 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.commands.draw import report, usable
-from janus_cli.commands.tokenize import read_texts
 from janus_cli.errors import UsageError
 from janus_cli.pipeline.options import DrawOptions, for_speech
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Failures, Talk, shortened, token_bar
-from janus_cli.shell.inputs import stdout_bytes
+from janus_cli.shell.console import Talk, shorten
+from janus_cli.shell.devices import Device
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import read_texts
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.media_output import SOUND_FORMATS, as_output, stdout_for_sounds
 from janus_cli.shell.outputs import Outputs
-
-SUFFIXES = (".wav", ".flac", ".ogg")
+from janus_cli.shell.progress import token_bar
 
 
 def speak(
@@ -61,8 +62,8 @@ def speak(
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output: name a file")
     if output == "-":
-        stdout_bytes("a sound is", "use -o sound.wav, or pipe it on")  # before anything is loaded
-    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, SUFFIXES)
+        stdout_for_sounds()  # before anything is loaded
+    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, SOUND_FORMATS)
     pipeline = Loader(model, device, talk).named()
     if stdin and sys.stdin is not None and sys.stdin.isatty():
         batch_size = 1  # someone is typing: answer each line
@@ -71,8 +72,8 @@ def speak(
     with token_bar(quiet) as (rate, count):
         lines = chain(texts or [], read_texts(True, failures) if stdin else ())
         for record in pipeline.speak(usable(lines, pipeline, options, failures), options, count):
-            with failures.item(shortened(record.prompt)):
-                name = outputs.write(record, pipeline.decode(record))
+            with failures.item(shorten(record.prompt)):
+                name = outputs.write(record, as_output(pipeline.decode(record)))
                 done += 1
                 report(record, name, pipeline, rate, as_json, talk)
                 if record.segments[-1].data.shape[1] == options.max_tokens:

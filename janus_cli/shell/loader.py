@@ -10,7 +10,9 @@ from janus_cli import zoo
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.pipeline import Pipeline
 from janus_cli.pipeline.options import dtype_for
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, pick_device
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype, pick_device
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import label_of
 
 if TYPE_CHECKING:

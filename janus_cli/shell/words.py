@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from janus_cli.shell.console import Failures, put, put_json
+from janus_cli.shell.console import put, put_json
+from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -26,7 +27,7 @@ def say_all(
 
     def usable() -> Iterator["Record | None"]:
         for record in records:
-            yield record if failures.passed(record.id, pipeline.check_prompt, record, options) else None
+            yield record if failures.attempt(record.id, pipeline.check_prompt, record, options) else None
 
     done = 0
     for record in pipeline.generate(usable(), options):

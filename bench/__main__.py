@@ -9,18 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from janus_cli import zoo
 from janus_cli.pipeline import DrawOptions, Pipeline, load
-from janus_cli.shell.outputs import encode
+from janus_cli.shell.media_output import PictureOutput
 
 REPEATS = 5
 BATCHES = (1, 8)
 PROMPT = "a red apple"
-NAME = Path("apple.png")
 
 
 def best(action: Callable[[], object]) -> float:
@@ -62,7 +60,10 @@ def stages(pipeline: Pipeline, batch: int) -> list[tuple[str, float]]:
         (f"generate, {options.length} tokens each", best(lambda: list(pipeline.generate([prompt], options)))),
         ("denoise", best(lambda: list(pipeline.denoise(tokens)))),
         ("upsample", best(lambda: list(pipeline.upsample(sharp)))),
-        ("decode and PNG", best(lambda: [encode(r, pipeline.decode(r), NAME) for r in large])),
+        (
+            "decode and PNG",
+            best(lambda: [PictureOutput(pipeline.decode(r)).encode(r, ".png") for r in large]),
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, NoReturn, TextIO, cast
+from typing import Annotated, Any, BinaryIO, NoReturn, TextIO, cast
 
 import typer
 
@@ -33,8 +33,30 @@ from janus_cli.commands.transcribe import transcribe
 from janus_cli.commands.upsample import upsample
 from janus_cli.errors import JanusError, OutputError
 from janus_cli.shell.console import complain
+from janus_cli.shell.help import HelpfulGroup
+
+VERBS: dict[str, dict[str, Any]] = {
+    "Draw and tell": {"draw": draw, "describe": describe, "speak": speak, "transcribe": transcribe},
+    "The pipeline": {
+        "tokenize": tokenize.app,
+        "generate": generate,
+        "denoise": denoise,
+        "upsample": upsample,
+        "decode": decode,
+    },
+    "Look": {"info": info, "models": models.app},
+    "Train": {"train": train, "eval": evaluate},
+}
+
+
+class _Group(HelpfulGroup):
+    """The commands of `janus`, in sections."""
+
+    sections = VERBS
+
 
 app = typer.Typer(
+    cls=_Group,
     name="janus",
     rich_markup_mode=None,
     add_completion=False,
@@ -44,19 +66,12 @@ app = typer.Typer(
     epilog='janus tokenize text "a red apple" | janus generate | janus denoise | janus upsample | '
     "janus decode -o apple.png",
 )
-app.command("draw")(draw)
-app.add_typer(tokenize.app, name="tokenize")
-app.command("generate")(generate)
-app.command("denoise")(denoise)
-app.command("upsample")(upsample)
-app.command("decode")(decode)
-app.command("describe")(describe)
-app.command("speak")(speak)
-app.command("transcribe")(transcribe)
-app.command("info")(info)
-app.add_typer(models.app, name="models")
-app.command("train")(train)
-app.command("eval")(evaluate)
+for _verbs in VERBS.values():
+    for _name, _verb in _verbs.items():
+        if isinstance(_verb, typer.Typer):
+            app.add_typer(_verb, name=_name)
+        else:
+            app.command(_name)(_verb)
 
 
 def _version(wanted: bool) -> None:

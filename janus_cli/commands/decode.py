@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import plugins, zoo
-from janus_cli.commands.tokenize import text_tokenizer
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk
-from janus_cli.shell.inputs import label_of, read_records
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import label_of, open_tokenizer, read_records
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.outputs import Foreign, Outputs, is_sound, suffixes_for
-from janus_cli.shell.sound_output import watched
+from janus_cli.shell.media_output import EncodedOutput, Output, as_output
+from janus_cli.shell.outputs import Outputs, suffixes_for
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
-    from janus_cli.shell.outputs import Media
     from janus_cli.stages.text import TextTokenizer
 
 
@@ -28,8 +28,8 @@ def decode(
             "-o",
             metavar="TEMPLATE",
             show_default=False,
-            help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with {prompt} "
-            "{seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.",
+            help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with "
+            "{prompt} {seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.",
         ),
     ] = None,
     model: opt.ModelName = None,
@@ -53,29 +53,25 @@ def decode(
     """
     talk, failures = Talk(quiet), Failures()
     loader = Loader(model, device, talk, dtype)
-    reader = text_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
+    reader = open_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
     outputs = Outputs(output, force, suffixes_for(output))
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         outputs.check(record)
         with failures.item(label_of(record, i)):
-            media = _media(record, loader, reader)
-            if is_sound(media):
-                with watched(media, record.id or "decode", quiet) as sound:
-                    name = outputs.write(record, sound)
-            else:
-                name = outputs.write(record, media)
+            name = outputs.write(record, _decode(record, loader, reader, quiet))
             done += 1
             if name != "-":
                 talk(f"wrote {name}")
     failures.finish(done)
 
 
-def _media(record: "Record", loader: Loader, reader: "TextTokenizer | None") -> "Media":
+def _decode(record: "Record", loader: Loader, reader: "TextTokenizer | None", quiet: bool) -> Output:
+    """Decode the last segment, with the plugin of its modality or the model that made it."""
     if reader is not None and record.segments and record.segments[-1].modality == "text":
-        return reader.decode(record.segments[-1])
+        return as_output(reader.decode(record.segments[-1]))
     if record.segments and record.segments[-1].modality not in plugins.BUILT_IN:
         from janus_cli.stages.plugin import writers
 
-        return Foreign(record.segments[-1].modality, writers(record.segments[-1]))
-    return loader.of(record).decode(record)
+        return EncodedOutput(record.segments[-1].modality, writers(record.segments[-1]))
+    return as_output(loader.of(record).decode(record), record.id or "decode", quiet)

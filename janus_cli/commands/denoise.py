@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Failures, Talk
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.sinks import check_parts, write_all

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands.tokenize import PICTURES
 from janus_cli.errors import UsageError
 from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, put, put_json
-from janus_cli.shell.inputs import expand, source
+from janus_cli.shell.console import Talk, put, put_json
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import PICTURES, expand, source
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 

@@ -9,10 +9,11 @@ from janus_cli import zoo
 from janus_cli.errors import UsageError
 from janus_cli.pipeline import PictureOptions, Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, token_bar
+from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.making import Maker, Order
-from janus_cli.shell.outputs import FORMATS
+from janus_cli.shell.media_output import PICTURE_FORMATS
+from janus_cli.shell.progress import token_bar
 from janus_cli.shell.watch.watcher import Watcher
 
 
@@ -61,7 +62,7 @@ def draw(
         texts=prompts or [],
         stdin=stdin,
         output=output,
-        suffixes=tuple(FORMATS),
+        suffixes=tuple(PICTURE_FORMATS),
         as_json=as_json,
         force=force,
         quiet=quiet,
@@ -86,5 +87,5 @@ def draw(
         maker.talk(f"--size {size}: {plan.limits}")
     with token_bar(quiet or watcher.paints) as (rate, count), watcher.begin(pipeline, plan, rate):
         prepared = maker.prepare(pipeline, plan)
-        made = pipeline.render(plan, prepared, count, watcher.part if watcher.watches else None)
+        made = pipeline.render(plan, prepared, count, watcher.add_part if watcher.watches else None)
         maker.write(made, pipeline, rate, watcher.finish)

@@ -1,19 +1,15 @@
 """`janus eval`: how good a model is, on lists that were fixed before it was trained."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from janus_cli import zoo
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Talk, pick_device, put, put_json
-
-if TYPE_CHECKING:
-    from janus_cli.evaluation.exam import Reporter
+from janus_cli.shell.console import Talk, put, put_json
+from janus_cli.shell.devices import Device, pick_device
+from janus_cli.shell.progress import exam_bars
 
 
 def evaluate(
@@ -56,7 +52,7 @@ def evaluate(
     chosen = pick_device(device)
     talk = Talk(quiet)
     talk(f"device {chosen}")
-    with _progress(quiet) as progress:
+    with exam_bars(quiet) as progress:
         report = evaluate(
             model,
             data=Path(data),
@@ -76,23 +72,3 @@ def evaluate(
     for sheet in (gallery, album):
         if sheet is not None:
             talk(f"wrote {sheet}")
-
-
-@contextmanager
-def _progress(quiet: bool) -> "Iterator[Reporter | None]":
-    """One bar for each part of the examination, where stderr is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(label: str, done: int, total: int) -> None:
-            if label not in tasks:
-                tasks[label] = bars.add_task(label, total=total)
-            bars.update(tasks[label], completed=done, total=total)
-
-        yield tell

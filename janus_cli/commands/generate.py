@@ -10,9 +10,12 @@ from janus_cli.config import Progress
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.pipeline import PictureOptions, Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, token_bar
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.progress import token_bar
 from janus_cli.shell.prompts import prepare_all
 from janus_cli.shell.sinks import check_parts, write_all
 

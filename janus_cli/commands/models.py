@@ -1,26 +1,24 @@
 """`janus models list|show|verify|pull|import`: the models that are here, and how others come here."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands.info import columns, describe_model, put_table
-from janus_cli.errors import JanusError, ModelError
-from janus_cli.pipeline.inspection import Check, checks
+from janus_cli.errors import JanusError
+from janus_cli.pipeline.inspection import describe_model, list_checks, locate_importable
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Failures, Talk, byte_bar, put, put_json, visible
-from janus_cli.zoo import janus_pro, layout
+from janus_cli.shell.console import Talk, escape, put, put_json
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.help import HelpfulGroup
+from janus_cli.shell.progress import byte_bar
+from janus_cli.shell.tables import align_columns, put_table
 
-if TYPE_CHECKING:
-    import torch
-
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The model zoo.")
+app = typer.Typer(cls=HelpfulGroup, rich_markup_mode=None, no_args_is_help=True, help="The model zoo.")
 
 
 @app.command("list")
@@ -34,12 +32,12 @@ def list_models(as_json: opt.Json = False) -> None:
         for facts in found:
             put_json(facts)
     else:
-        _print_models(found)
+        _put_models(found)
     failures.finish(len(found))
 
 
-def _print_models(found: list[dict[str, Any]]) -> None:
-    """A line for each model."""
+def _put_models(found: list[dict[str, Any]]) -> None:
+    """Write a line for each model."""
     rows = [["name", "parameters", "MB", "components", "folder"]]
     for facts in found:
         have = [name for name, part in facts["components"].items() if "parameters" in part]
@@ -53,7 +51,7 @@ def _print_models(found: list[dict[str, Any]]) -> None:
                 facts["path"],
             ]
         )
-    put("\n".join(visible(line.removeprefix("  ")) for line in columns(rows)))
+    put("\n".join(escape(line.removeprefix("  ")) for line in align_columns(rows)))
 
 
 @app.command("show")
@@ -74,13 +72,13 @@ def verify(
     done = 0
     for place in [zoo.locate(name) for name in models] if models else zoo.places():
         with failures.item(place.name):
-            for what, check in checks(place) if place.is_published else _own_checks(place):
-                done += _report(place.name, what, check, failures, as_json)
+            for what, check in list_checks(place):
+                done += _make_check(place.name, what, check, failures, as_json)
     failures.finish(done)
 
 
-def _report(name: str, what: str, check: Callable[[], str], failures: Failures, as_json: bool) -> bool:
-    """Make one check and say what came of it; whether it passed."""
+def _make_check(name: str, what: str, check: Callable[[], str], failures: Failures, as_json: bool) -> bool:
+    """Make one check and say what came of it; returns whether it found nothing wrong."""
     found = {"model": name, "check": what, "ok": False, "found": ""}
     with failures.item(name):
         try:
@@ -92,52 +90,8 @@ def _report(name: str, what: str, check: Callable[[], str], failures: Failures, 
             if as_json:
                 put_json(found)
     if found["ok"] and not as_json:
-        put(visible(f"{name} {what}: {found['found']}"))
+        put(escape(f"{name} {what}: {found['found']}"))
     return bool(found["ok"])
-
-
-def _own_checks(place: zoo.Place) -> Iterator[Check]:
-    """What can be checked of a model of ours: each component loads strictly."""
-    model = zoo.find(str(place.path))
-    parts = [c for c in zoo.COMPONENTS if getattr(model.config, c) is not None]
-    for component in ["tokenizer"] * ("decoder" in parts) + parts:
-        yield component, partial(_check, model, component)
-
-
-def _check(model: zoo.Model, component: str) -> str:
-    """Load one component. Raises ModelError for what is wrong with it."""
-    if component == "tokenizer":
-        from janus_cli.stages.text import TextTokenizer
-
-        text = TextTokenizer(model.tokenizer_file, model.name)
-        return f"ok, {text.vocab_size} tokens, {text.fingerprint[:12]}"
-    from janus_cli import weights
-    from janus_cli.pipeline import Pipeline
-
-    module: torch.nn.Module = (
-        Pipeline(model).sounds.codec
-        if component == "codec"
-        else weights.load(_build(model, component), model.file(component))
-    )
-    mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
-    return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
-
-
-def _build(model: zoo.Model, component: str) -> Any:
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.judge import Judge
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
-
-    nets: dict[str, Any] = {
-        "dvae": DVAE,
-        "vision": VisionTower,
-        "decoder": Decoder,
-        "refiner": Refiner,
-        "judge": Judge,
-    }
-    return nets[component](getattr(model.config, component))
 
 
 class Stored(StrEnum):
@@ -184,7 +138,7 @@ def import_model(
 
     janus models import deepseek-ai/Janus-Pro-1B --dtype bf16 -o janus-pro-1b
     """
-    place = _importable(model)
+    place = locate_importable(model)
     target = output or Path(f"{place.name.rpartition('/')[2]}-safetensors")
     import torch
 
@@ -198,21 +152,3 @@ def import_model(
         f"use them with --model {target}"
     )
     put(str(target))
-
-
-def _importable(model: str) -> zoo.Place:
-    """Where the checkpoint `model` is. Raises ModelError for another kind of model, or one of ours."""
-    path = Path(model)
-    folder = path.parent if path.is_file() else path
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: has no config.json beside the weights: copy the whole model folder")
-    place = zoo.Place(folder.resolve().name, folder) if path.is_file() else zoo.locate(model)
-    if not place.is_published:
-        if place.path.is_dir():
-            janus_pro.read(place.path, place.name)  # says what it holds instead, where it is not ours
-        raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
-    if not path.is_file():
-        return place
-    if whole := layout.index_of(path):
-        raise ModelError(f"{path}: one shard of {whole.name}: name the folder, to import all of them")
-    return zoo.Place(place.name, path)

@@ -7,9 +7,11 @@ import typer
 from janus_cli import zoo
 from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, token_bar
+from janus_cli.shell.devices import Device
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.making import Maker, Order
+from janus_cli.shell.media_output import SOUND_FORMATS
+from janus_cli.shell.progress import token_bar
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -53,7 +55,7 @@ def speak(
         texts=texts or [],
         stdin=stdin,
         output=output,
-        suffixes=(".wav", ".flac", ".ogg"),
+        suffixes=tuple(SOUND_FORMATS),
         as_json=as_json,
         force=force,
         quiet=quiet,

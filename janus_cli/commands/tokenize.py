@@ -7,20 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.errors import MediaError
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, sound_bar
-from janus_cli.shell.inputs import as_text, expand, id_of, source, stdin_bytes
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import (
+    PICTURES,
+    SOUNDS,
+    expand,
+    file_name,
+    id_of,
+    open_tokenizer,
+    read_texts,
+    source,
+    stdin_bytes,
+)
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.plugin_commands import PluginGroup
+from janus_cli.shell.progress import sound_bar
 from janus_cli.shell.sinks import write_all
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 
 app = typer.Typer(
@@ -61,19 +71,8 @@ def text(
     janus tokenize text "a red apple" | janus info
     """
     failures = Failures()
-    encoder = text_tokenizer(tokenizer, model)
+    encoder = open_tokenizer(tokenizer, model)
     write_all(_text_records(texts or ["-"], lines, encoder, failures), output, force, failures)
-
-
-def text_tokenizer(file: str | None, model: str) -> "TextTokenizer":
-    """The tokenizer in `file`, named after it, else the model's."""
-    from janus_cli.stages.text import TextTokenizer
-
-    if file is None:
-        found = zoo.find(model)
-        return TextTokenizer(found.tokenizer_file, found.name)
-    path = Path(file)
-    return TextTokenizer(path, path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
 
 
 def _text_records(
@@ -86,21 +85,6 @@ def _text_records(
                 if text is not None:
                     yield encoder.encode(text, str(index))
             index += 1
-
-
-def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
-    """The text on standard input, or its lines; without the newline at the end.
-
-    None stands for what is no UTF-8 text; it is counted as a failure.
-    """
-    file = stdin_bytes('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
-    for i, data in enumerate(file if lines else [file.read()]):
-        try:
-            yield data.decode("utf-8").removesuffix("\n")
-        except UnicodeDecodeError as error:
-            where = f"line {i + 1}" if lines else f"byte {error.start}"
-            failures.add(MediaError(f"stdin: {where} is not UTF-8 text"))
-            yield None
 
 
 @app.command("image")
@@ -131,15 +115,10 @@ def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> 
     from janus_cli.media.pictures import read_image
 
     for name in names:
-        shown, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
-        with failures.item(shown):
-            pixels = read_image(place, shown)
-            yield loader.named().pictures.encode(pixels, id=id_of(shown), source=_file(name))
-
-
-def _file(name: str) -> str:
-    """What a record says of the file that it was made of; nothing of standard input."""
-    return "" if name == "-" else as_text(Path(name).name)
+        label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
+        with failures.item(label):
+            pixels = read_image(place, label)
+            yield loader.named().pictures.encode(pixels, id=id_of(label), source=file_name(name))
 
 
 @app.command("audio")
@@ -190,13 +169,13 @@ def _audio_records(
     codec = pipeline.sounds.codec.cfg
     pipeline.sounds.check_bandwidth(bandwidth)
     for name in names:
-        shown, place = source(name, _NO_SOUND)
+        label, place = source(name, _NO_SOUND)
         with (
-            failures.item(shown),
-            open_sound(place, shown) as sound,
-            sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress,
+            failures.item(label),
+            open_sound(place, label) as sound,
+            sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
-                pieces, id=id_of(shown), bandwidth=bandwidth, source=_file(name), progress=progress
+                pieces, id=id_of(label), bandwidth=bandwidth, source=file_name(name), progress=progress
             )

@@ -1,16 +1,16 @@
 """`janus train`: a recipe in, a model folder out."""
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Talk, pick_device
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, pick_device
+from janus_cli.shell.progress import step_reporter, track
 
 
 class Component(StrEnum):
@@ -65,35 +65,5 @@ def train(
     options = TrainOptions(
         only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen, bf16, compile
     )
-    folder = train(recipe, options, _reporter(talk), _tracker(quiet))
+    folder = train(recipe, options, step_reporter(talk), partial(track, quiet=quiet))
     talk(f"trained {folder}")
-
-
-def _reporter(talk: Talk) -> Callable[[str, int, int, dict[str, float]], None]:
-    """Says each report in a line, with the time that is left at the present pace."""
-    begun: dict[str, tuple[float, int]] = {}
-
-    def report(component: str, step: int, steps: int, metrics: dict[str, float]) -> None:
-        start, first = begun.setdefault(component, (time.monotonic(), step))
-        left = ""
-        if step > first:
-            seconds = (time.monotonic() - start) / (step - first) * (steps - step)
-            left = f", {seconds / 60:.0f} min left"
-        values = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-        talk(f"{component} step {step} of {steps}: {values}{left}")
-
-    return report
-
-
-def _tracker(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:
-    """Shows a bar for long loops where stderr is a terminal."""
-    if quiet or not sys.stderr.isatty():
-        return lambda loop, label: loop
-
-    def track(loop: Iterable[int], label: str) -> Iterator[int]:
-        from rich.console import Console
-        from rich.progress import track
-
-        yield from track(loop, description=label, console=Console(stderr=True), transient=True)
-
-    return track

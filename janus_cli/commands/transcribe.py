@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands.tokenize import SOUNDS
 from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Failures, Talk
-from janus_cli.shell.inputs import expand, source, stdin_bytes
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import SOUNDS, expand, source, stdin_bytes
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 

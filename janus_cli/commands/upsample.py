@@ -1,16 +1,34 @@
 """`janus upsample`: pixels in, larger ones out; by a model of ours or a published checkpoint."""
 
-from typing import Annotated
+from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from janus_cli.errors import UsageError
+from janus_cli.media.sniff import is_safetensors
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Device, Dtype, Failures, Talk
-from janus_cli.shell.enlarging import enlarge, is_checkpoint
-from janus_cli.shell.inputs import read_records
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype, pick_device
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import PICTURES, expand, id_of, label_of, read_records, source, stdin_bytes
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.media_output import PICTURE_FORMATS, RowsOutput
+from janus_cli.shell.outputs import Outputs
+from janus_cli.shell.progress import tile_bar
 from janus_cli.shell.sinks import check_parts, write_all
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.records import Record
+    from janus_cli.stages.super_resolution import Picture, SuperResolution
+
+_CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt")
+_RECORDS = (".safetensors", ".tar")
+_HINT = "name pictures or token files (janus upsample FILE --model CHECKPOINT), or pipe one in"
 
 
 def upsample(
@@ -19,8 +37,8 @@ def upsample(
         typer.Argument(
             metavar="FILE|DIR|-",
             show_default=False,
-            help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if none "
-            "or -.",
+            help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if "
+            "none or -.",
         ),
     ] = None,
     scale: Annotated[
@@ -85,10 +103,10 @@ def upsample(
     janus denoise apple.safetensors | janus upsample | janus decode -o apple.png
     janus upsample photo.jpg --model 4x.safetensors -o photo-x4.png
     """
-    if model is not None and is_checkpoint(model):
+    if model is not None and _is_checkpoint(model):
         if stream or steps:
             raise UsageError("--stream and --steps are for models of ours, not for a checkpoint")
-        enlarge(inputs or [], model, scale, tile, device, dtype, output, force, quiet)
+        _enlarge(inputs or [], model, scale, tile, device, dtype, output, force, quiet)
         return
     if tile is not None:
         raise UsageError("--tile goes with --model FILE, a super-resolution checkpoint")
@@ -99,3 +117,106 @@ def upsample(
     records = read_records(inputs or [], failures, "upsample", stream)
     large = loader.each(records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps))
     write_all(large, output, force, failures)
+
+
+def _is_checkpoint(model: str) -> bool:
+    """Tell whether --model names a file, there or not, rather than a model of ours."""
+    return Path(model).is_file() or (Path(model).suffix.lower() in _CHECKPOINTS and not Path(model).is_dir())
+
+
+def _enlarge(
+    inputs: Sequence[str],
+    model: str,
+    scale: int | None,
+    tile: int | None,
+    device: Device,
+    dtype: Dtype,
+    output: str | None,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Enlarge every input; into pictures where `output` is a picture's name, else into records."""
+    talk, failures = Talk(quiet), Failures()
+    names = expand(inputs, (*PICTURES, *_RECORDS)) or ["-"]
+    if "-" in names:
+        stdin_bytes(_HINT)  # before the checkpoint is loaded
+    to_pictures = (
+        output is not None and Path(output).suffix.lower() in PICTURE_FORMATS and not Path(output).is_dir()
+    )
+    outputs = Outputs(output, force, PICTURE_FORMATS) if to_pictures else None
+    work = _load(model, scale, tile, device, dtype, talk)
+    pictures = _pictures(names, Loader(None, device, talk), failures)
+    if outputs is None:
+        write_all(_records(pictures, work, failures, quiet), output, force, failures)
+        return
+    done = 0
+    for name, picture in pictures:
+        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
+            rows = RowsOutput(work.rows(picture, progress))
+            talk(f"wrote {outputs.write(work.told(picture), rows)}")
+            done += 1
+    failures.finish(done)
+
+
+def _load(
+    model: str, scale: int | None, tile: int | None, device: Device, dtype: Dtype, talk: Talk
+) -> "SuperResolution":
+    import torch
+
+    from janus_cli.nets.enlarger import Enlarger
+    from janus_cli.stages.super_resolution import SuperResolution
+    from janus_cli.weights.checkpoint import read_state
+
+    state, where = read_state(Path(model)), pick_device(device)
+    wanted = torch.bfloat16 if dtype is Dtype.bf16 else torch.float32
+    net = Enlarger.from_state(state, Path(model).name, where, wanted)
+    if scale not in (None, net.scale):
+        raise UsageError(f"--scale {scale}: {model} enlarges {net.scale} times and nothing else")
+    work = SuperResolution(net, tile)
+    tiles = f"tiles of {work.tile} px" if work.tile else "whole pictures"
+    words = "bf16" if dtype is Dtype.bf16 else "fp32"
+    talk(f"{net.architecture} x{net.scale}, device {where}, {words}, {tiles}")
+    if net.whole and work.tile:
+        talk(
+            f"{net.architecture} may show seams between tiles of large pictures: --tile 0 has none, "
+            "and needs more memory"
+        )
+    return work
+
+
+def _records(
+    pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
+) -> "Iterator[Record]":
+    for name, picture in pictures:
+        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
+            yield work.record(picture, work.rows(picture, progress))
+
+
+def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iterator[tuple[str, Picture]]":
+    """Read what there is to enlarge, each with a name for messages; inputs that fail are counted."""
+    from janus_cli.media.pictures import read_image
+    from janus_cli.stages.super_resolution import Picture
+
+    def decode(record: "Record") -> "np.ndarray":
+        return cast("np.ndarray", loader.of(record).decode(record))
+
+    for name in names:
+        label, place = source(name, _HINT)
+        with failures.item(label):
+            if _holds_records(name):
+                for i, record in enumerate(read_records([name], failures, "upsample")):
+                    with failures.item(whose := label_of(record, i)):
+                        yield whose, Picture.of_record(record, decode)
+            else:
+                yield label, Picture.of_file(read_image(place, label), id_of(label))
+
+
+def _holds_records(name: str) -> bool:
+    """Tell whether the input begins as a token record does, or is a shard of them; a pipe by its name."""
+    if name == "-":
+        return is_safetensors(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
+    path = Path(name)
+    if not path.is_file() or path.suffix.lower() == ".tar":
+        return path.suffix.lower() not in PICTURES
+    with path.open("rb") as file:
+        return is_safetensors(file.read(9))

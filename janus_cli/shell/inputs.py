@@ -1,6 +1,6 @@
-"""What a command reads: records from files, folders, WebDataset shards and pipes; standard streams.
+"""What a command reads: texts, files and folders, and records from files, WebDataset shards and pipes.
 
-Refuses to wait for a terminal to type records, and to put bytes on one.
+Refuses to wait for a terminal to type records.
 """
 
 import contextlib
@@ -9,22 +9,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from janus_cli.errors import JanusError, RecordError, UsageError
-from janus_cli.shell.console import Failures
+from janus_cli import zoo
+from janus_cli.errors import JanusError, MediaError, RecordError, UsageError
+from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
+    from janus_cli.stages.text import TextTokenizer
+
+# Files of a folder that are read as pictures, or as sounds.
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
+SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 
 
 def stdin_bytes(hint: str) -> BinaryIO:
-    """Standard input. Raises UsageError with `hint` where nothing is piped in."""
+    """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(f"no input: {hint}")
     return sys.stdin.buffer
 
 
 def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
-    """What lines call the input `name`, and what it is read from: a file, or standard input for "-".
+    """Give the name of an input for messages, and what to read: its file, or standard input for "-".
 
     Raises UsageError with `hint` where nothing is piped in.
     """
@@ -46,15 +52,13 @@ def as_text(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def stdout_bytes(what: str, hint: str) -> BinaryIO:
-    """Standard output for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
-    if sys.stdout.isatty():
-        raise UsageError(f"{what} not written to the terminal: {hint}")
-    return sys.stdout.buffer
+def file_name(name: str) -> str:
+    """The file name that a record keeps of the input `name`; none of standard input."""
+    return "" if name == "-" else as_text(Path(name).name)
 
 
 def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
-    """`inputs` with each folder replaced by its files of these suffixes, in the order of their names.
+    """Replace each folder among `inputs` by its files of these suffixes, in the order of their names.
 
     Raises UsageError for a folder that holds none.
     """
@@ -71,19 +75,45 @@ def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
     return found
 
 
+def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
+    """Read the text on standard input, or its lines; without the newline at the end.
+
+    None stands for what is no UTF-8 text; it is counted as a failure.
+    """
+    file = stdin_bytes('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
+    for i, data in enumerate(file if lines else [file.read()]):
+        try:
+            yield data.decode("utf-8").removesuffix("\n")
+        except UnicodeDecodeError as error:
+            where = f"line {i + 1}" if lines else f"byte {error.start}"
+            failures.add(MediaError(f"stdin: {where} is not UTF-8 text"))
+            yield None
+
+
+def open_tokenizer(file: str | None, model: str) -> "TextTokenizer":
+    """Open the text tokenizer in `file`, named after it; else the model's."""
+    from janus_cli.stages.text import TextTokenizer
+
+    if file is None:
+        found = zoo.find(model)
+        return TextTokenizer(found.tokenizer_file, found.name)
+    path = Path(file)
+    return TextTokenizer(path, path.resolve().parent.name if path.stem == "tokenizer" else path.stem)
+
+
 def read_records(
     inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
 ) -> Iterator["Record"]:
-    """What `named_records` reads, without the names."""
+    """Read the records that `named_records` reads, without the names."""
     return (record for _, record in named_records(inputs, failures, command, parts))
 
 
 def named_records(
     inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
 ) -> Iterator[tuple[str, "Record"]]:
-    """The records of files, folders and shards one after another; of stdin for "-" or no input.
+    """Read the records of files, folders and shards one after another; of stdin for "-" or no input.
 
-    Each with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
+    Each comes with the name of its file ("-" for stdin, shard.tar:member in a shard). A file that fails is
     counted and the next one read; a single input that fails raises its RecordError. Parts of a progressive
     record must fit together; unless `parts`, only the last one is passed on: it holds the whole. A result
     whose last part never came, though its stream ended well, is counted where it had not failed before, and
@@ -140,7 +170,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 
 
 def _tar_members(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
-    """The token records in a WebDataset shard; members of other kinds are passed over."""
+    """Read the token records in a WebDataset shard; members of other kinds are passed over."""
     import tarfile
 
     from janus_cli.records import read_stream

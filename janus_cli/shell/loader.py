@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from janus_cli import zoo
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.pipeline import Pipeline
-from janus_cli.shell.console import Device, Dtype, Failures, Talk, pick_device
+from janus_cli.shell.console import Talk
+from janus_cli.shell.devices import Device, Dtype, pick_device
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import label_of
 
 if TYPE_CHECKING:

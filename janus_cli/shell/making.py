@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
-from janus_cli.shell.console import Failures, Rate, Talk, put_json, shortened
-from janus_cli.shell.inputs import stdout_bytes
+from janus_cli.shell.console import Talk, put_json, shorten, stdout_bytes
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.media_output import as_output
 from janus_cli.shell.outputs import Outputs
+from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import prepare_texts
 
 if TYPE_CHECKING:
@@ -78,10 +80,10 @@ class Maker:
         """
         done = 0
         for record in made:
-            with self.failures.item(shortened(record.prompt)):
+            with self.failures.item(shorten(record.prompt)):
                 media = pipeline.decode(record)
                 lines = finish(record, media)
-                name = self._outputs.write(record, media)
+                name = self._outputs.write(record, as_output(media))
                 done += 1
                 self._report(record, name, pipeline, rate)
                 for line in lines:

@@ -7,8 +7,8 @@ import typer
 
 from janus_cli.config import check_scale
 from janus_cli.errors import UsageError
-from janus_cli.pipeline import Size as ChosenSize
-from janus_cli.shell.console import Device, Dtype
+from janus_cli.pipeline.options import Size as ChosenSize
+from janus_cli.shell.devices import Device, Dtype
 
 DAY = 86_400  # seconds
 
@@ -27,7 +27,8 @@ Output = Annotated[
         "-o",
         metavar="FILE",
         show_default=False,
-        help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; standard output if none or -.",
+        help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; standard output if none "
+        "or -.",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
@@ -100,7 +101,7 @@ Beams = Annotated[
 ]
 
 
-def _some_seconds(seconds: float | None) -> float | None:
+def _check_seconds(seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds <= DAY:
         raise UsageError(f"--seconds {seconds:g}: give more than 0, and a day at most")
     return seconds
@@ -109,7 +110,7 @@ def _some_seconds(seconds: float | None) -> float | None:
 Seconds = Annotated[
     float | None,
     typer.Option(
-        "--seconds", metavar="S", show_default="10", callback=_some_seconds, help="At most, of a sound."
+        "--seconds", metavar="S", show_default="10", callback=_check_seconds, help="At most, of a sound."
     ),
 ]
 Steps = Annotated[
@@ -137,7 +138,7 @@ Stream = Annotated[
 
 
 def known_scale(scale: int | None) -> int | None:
-    """`scale` itself. Raises UsageError for one that no model of ours has."""
+    """Return `scale` itself. Raises UsageError for one that no model of ours has."""
     return scale if scale is None else check_scale(scale)
 
 
@@ -152,7 +153,7 @@ Scale = Annotated[
 ]
 
 
-def _size(text: str) -> ChosenSize:
+def _parse_size(text: str) -> ChosenSize:
     if not (found := re.fullmatch(r"(\d{1,99})(?:x(\d{1,99}))?", text.strip(), re.ASCII | re.IGNORECASE)):
         raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
     return ChosenSize(int(found[1]), int(found[2] or found[1]))
@@ -164,9 +165,9 @@ Size = Annotated[
         "--size",
         metavar="PX|WxH",
         show_default=False,
-        parser=_size,
-        help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is drawn "
-        "stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
+        parser=_parse_size,
+        help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is "
+        "drawn stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
         "longer one more background.",
     ),
 ]

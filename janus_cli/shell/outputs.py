@@ -1,57 +1,30 @@
-"""Where decoded pictures, sounds, texts and plugins' files go: names from a template, standard output.
+"""What the files of decoded media are called: names from a template, a folder, or standard output.
 
-No file is overwritten unless asked. Knows file formats by their suffix; how a picture becomes bytes is
-media's business.
+No file is overwritten unless asked.
 """
 
 import re
 import string
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from janus_cli import plugins
-from janus_cli.errors import MediaError, OutputError, UsageError
-from janus_cli.media.files import atomic_write, check_folder, write_with
-from janus_cli.shell.console import output_errors, shown
-from janus_cli.shell.inputs import stdout_bytes
-from janus_cli.shell.sound_output import StandardOutput, write_sound
+from janus_cli.errors import MediaError, UsageError
+from janus_cli.media.files import check_folder
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
 
 if TYPE_CHECKING:
-    import numpy as np
-    from typing_extensions import TypeIs
-
-    from janus_cli.media.png import Rows
-    from janus_cli.media.sounds import Sound
     from janus_cli.records import Record
 
-FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-SUFFIXES = (*FORMATS, ".wav", ".flac", ".ogg", ".txt")
+SUFFIXES = (*PICTURE_FORMATS, *SOUND_FORMATS, ".txt")
 FIELDS = ("prompt", "seed", "index", "id")
 _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """What a plugin can write of a segment: `writers` make a file's bytes, by suffix, the default first."""
-
-    modality: str
-    writers: Mapping[str, Callable[[], bytes]]
-
-    @property
-    def suffix(self) -> str:
-        """That of the default."""
-        return next(iter(self.writers))
-
-
-if TYPE_CHECKING:
-    Media = np.ndarray | Rows | str | Sound | Foreign
+_KINDS = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
 
 
 def suffixes_for(template: str | None) -> tuple[str, ...]:
-    """The suffixes that a decoded file may have: plugins' too where `template` has none of ours.
+    """List the suffixes that a decoded file may have: plugins' too where `template` has none of ours.
 
     Only then are plugins imported: they are what is left to know the suffix.
     """
@@ -60,7 +33,7 @@ def suffixes_for(template: str | None) -> tuple[str, ...]:
 
 
 class Outputs:
-    """Turns decoded media into files named by a template, or into bytes on standard output."""
+    """Writes decoded media into files named by a template, or to standard output."""
 
     def __init__(self, template: str | None, force: bool, suffixes: Iterable[str] = SUFFIXES) -> None:
         """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
@@ -72,7 +45,6 @@ class Outputs:
         self._force = force
         self._written: set[Path] = set()
         self._stdout = StandardOutput()
-        self._held = ""  # what standard output has taken
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         if self._template is not None and not self._is_folder:
             _check_template(self._template, tuple(suffixes))
@@ -84,61 +56,27 @@ class Outputs:
 
         Only texts follow texts, as lines, and sounds follow sounds, in one WAV.
         """
-        more = _kind(record)
-        if self._held and (self._held != more or more not in ("text", "sound")):
-            other = f"another {more}" if more == self._held else f"a {more}"
-            raise OutputError(
-                f"standard output holds a {self._held}, which {other} cannot follow: "
-                "use -o to write a file each"
-            )
+        modality = record.segments[-1].modality if record.segments else ""
+        self._stdout.check(_KINDS.get(modality, modality))
 
-    def write(self, record: "Record", media: "Media") -> str:
+    def write(self, record: "Record", output: Output) -> str:
         """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
         if self._template is None:
-            self.check(record)
-            if is_sound(media):
-                self._stdout.write(record, media)
-            else:
-                _to_stdout(record, media.whole() if are_rows(media) else media)
-            self._held = _kind(record)
+            self._stdout.check(output.kind)
+            output.put(record, self._stdout)
+            self._stdout.held = output.kind
             return "-"
-        default = (
-            media.suffix
-            if isinstance(media, Foreign)
-            else ".txt"
-            if isinstance(media, str)
-            else ".wav"
-            if is_sound(media)
-            else ".png"
-        )
-        template = (
-            str(Path(self._template) / f"{_folder_name(record)}{default}")
-            if self._is_folder
-            else self._template
-        )
+        template = self._template
+        if self._is_folder:
+            template = str(Path(template) / ("{prompt}" if record.prompt else "{id}")) + output.suffixes[0]
         path = Path(fill(template, record, len(self._written)))
-        if is_sound(media):
-            written = write_sound(record, media, self._place(path), self._force)
-        elif are_rows(media):
-            written = self._write_rows(record, media, path)
-        else:
-            data = encode(record, media, path)
-            written = atomic_write(self._place(path), data, force=self._force)
+        _check_suffix(output, path)
+        written = output.write(record, self._choose_name(path), self._force)
         self._written.add(written)
         return str(written)
 
-    def _write_rows(self, record: "Record", rows: "Rows", path: Path) -> Path:
-        """A PNG grows while its rows are made; other formats want the whole."""
-        if path.suffix.lower() != ".png":
-            return atomic_write(self._place(path), encode(record, rows.whole(), path), force=self._force)
-        from janus_cli.media.png import write_png
-        from janus_cli.records.provenance import parameters
-
-        told = parameters(record)
-        return write_with(self._place(path), lambda file: write_png(file, rows, told), self._force)
-
-    def _place(self, path: Path) -> Path:
-        """The first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
+    def _choose_name(self, path: Path) -> Path:
+        """Choose the first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
         name, copy = path, 0
         while name in self._written:
             copy += 1
@@ -151,78 +89,19 @@ class Outputs:
         return name
 
 
-def _kind(record: "Record") -> str:
-    """What the record's last segment is decoded to."""
-    kinds = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
-    modality = record.segments[-1].modality if record.segments else ""
-    return kinds.get(modality, modality)
-
-
-def is_sound(media: "Media") -> "TypeIs[Sound]":
-    """Whether `media` is a sound, told without importing what knows sounds."""
-    return hasattr(media, "sample_rate")
-
-
-def are_rows(media: "Media") -> "TypeIs[Rows]":
-    """Whether `media` is a picture that is made while it is written."""
-    return hasattr(media, "bands")
-
-
-def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) -> bytes:
-    """The bytes of `media` in the format of `path`'s suffix. Raises MediaError where they do not fit."""
+def _check_suffix(output: Output, path: Path) -> None:
+    """Raise MediaError where `output` cannot be written in the format of `path`'s suffix."""
     suffix = path.suffix.lower()
-    if isinstance(media, Foreign):
-        if suffix not in media.writers:
-            raise MediaError(
-                f"{path}: the record holds {media.modality}: use a name in {', '.join(media.writers)}"
-            )
-        return media.writers[suffix]()
-    if isinstance(media, str):
-        if suffix != ".txt":
-            what = "a picture" if suffix in FORMATS else "a sound"
-            raise MediaError(f"{path}: the record holds text, not {what}: use a name in .txt")
-        return (media + "\n").encode("utf-8")
-    if suffix not in FORMATS:
-        raise MediaError(f"{path}: the record holds a picture: use a name in {', '.join(FORMATS)}")
-    from janus_cli.media.pictures import image_bytes
-    from janus_cli.records.provenance import parameters
-
-    return image_bytes(media, FORMATS[suffix], parameters(record))
-
-
-def picture_to_stdout() -> BinaryIO:
-    """Standard output for a picture. Raises UsageError where it is a terminal."""
-    return stdout_bytes("a picture is", "use -o picture.png, or redirect it")
-
-
-def _to_stdout(record: "Record", media: "np.ndarray | str | Foreign") -> None:
-    """A text as a line, a picture as PNG, a plugin's default."""
-    data = media.writers[media.suffix]() if isinstance(media, Foreign) else b""
-    if isinstance(media, str) or _is_text(data):
-        sys.stdout.flush()
-        file = sys.stdout.buffer
-        data = (shown(media) + "\n").encode("utf-8") if isinstance(media, str) else data
-    elif isinstance(media, Foreign):
-        file = stdout_bytes(f"a {media.suffix} file is", f"use -o name{media.suffix}, or redirect it")
-    else:
-        file = picture_to_stdout()
-        data = encode(record, media, Path("stdout.png"))
-    with output_errors():
-        file.write(data)
-        file.flush()
-
-
-def _is_text(data: bytes) -> bool:
-    """Whether a plugin's file is text that a terminal shows and does not obey."""
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return bool(text) and all(line.isprintable() for line in text.replace("\t", " ").split("\n"))
+    if suffix in output.suffixes:
+        return
+    holds = f"a {output.kind}" if output.kind in ("picture", "sound") else output.kind
+    if output.kind == "text":
+        holds += f", not a {'picture' if suffix in PICTURE_FORMATS else 'sound'}"
+    raise MediaError(f"{path}: the record holds {holds}: use a name in {', '.join(output.suffixes)}")
 
 
 def fill(template: str, record: "Record", count: int) -> str:
-    """`template` with its fields filled; {index} is the picture's among its prompt's, else `count`."""
+    """Fill in the fields of `template`; {index} is the picture's among its prompt's, else `count`."""
     steps = [step for step in record.made_by if step.get("stage") == "generate"]
     made = steps[-1] if steps else {}
     id = slug(record.id) or str(count)
@@ -236,13 +115,9 @@ def fill(template: str, record: "Record", count: int) -> str:
 
 
 def slug(text: str) -> str:
-    """`text` as a part of a file name: letters and digits of any script, words joined by hyphens."""
+    """Make `text` a part of a file name: letters and digits of any script, words joined by hyphens."""
     words = re.sub(r"[^\w]+", "-", text).strip("-_")
     return words.encode("utf-8")[:_MAX_NAME].decode("utf-8", "ignore").rstrip("-_")
-
-
-def _folder_name(record: "Record") -> str:
-    return "{prompt}" if record.prompt else "{id}"
 
 
 def _check_template(template: str, suffixes: tuple[str, ...]) -> None:

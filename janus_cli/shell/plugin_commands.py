@@ -5,33 +5,33 @@ Listing them imports no plugin; only the command that is used imports its own.
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from janus_cli import plugins
 from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Failures
-from janus_cli.shell.inputs import as_text, expand, id_of, source
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.help import HelpfulGroup
+from janus_cli.shell.inputs import expand, file_name, id_of, source
 from janus_cli.shell.sinks import write_all
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
 
-class PluginGroup(TyperGroup):
-    """A group of commands that goes on with those of the installed plugins."""
+class PluginGroup(HelpfulGroup):
+    """A group of our own commands and those of the installed plugins."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Our own commands, then the plugins'."""
+        """List our own commands, then the plugins'."""
         return [*super().list_commands(ctx), *plugins.names()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Our own command, or a stand-in for a plugin's: enough to list it."""
+        """Get our own command, or a stand-in for a plugin's: enough to list it."""
         own = super().get_command(ctx, cmd_name)
         if own is not None or cmd_name not in plugins.names():
             return own
@@ -39,21 +39,21 @@ class PluginGroup(TyperGroup):
         return TyperCommand(cmd_name, short_help=f"Modality of the plugin {makers}.")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that `args` call. Raises PluginError where its plugin is broken."""
+        """Find the command that `args` call. Raises PluginError where its plugin is broken."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in plugins.names() and name not in self.commands:
-            command = command_of(plugins.find(name))
+            command = make_command(plugins.find(name))
         return name, command, rest
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Which plugins cannot be used, and why."""
+        """Write which plugins cannot be used, and why."""
         super().format_epilog(ctx, formatter)
         for line in plugins.misnamed():
             formatter.write_text(line)
 
 
-def command_of(plugin: Modality) -> Any:
-    """The command `janus tokenize NAME` of a plugin."""
+def make_command(plugin: Modality) -> Any:
+    """Make the command `janus tokenize NAME` of a plugin."""
 
     def run(
         inputs: list[str] | None = None,
@@ -99,19 +99,19 @@ def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Param
 
 
 def _annotation(option: Option) -> Any:
-    """The typer declaration of an option."""
+    """Declare an option for typer."""
     kind: Any = option.kind if option.default is not None else option.kind | None
     flag = f"--{option.name}"
     return Annotated[
         kind,
         typer.Option(
-            flag, help=option.help, callback=_chosen(option), show_default=option.default is not None
+            flag, help=option.help, callback=_choice_check(option), show_default=option.default is not None
         ),
     ]
 
 
-def _chosen(option: Option) -> Callable[[Any], Any]:
-    """A check that a value is among the option's choices."""
+def _choice_check(option: Option) -> Callable[[Any], Any]:
+    """Make the check that a value is among the option's choices."""
 
     def check(value: Any) -> Any:
         if option.choices and value is not None and value not in option.choices:
@@ -129,14 +129,7 @@ def _records(
     from janus_cli.stages.plugin import tokenize
 
     for name in names:
-        shown, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
-        with failures.item(shown):
-            data = read_bytes(place, shown)
-            yield tokenize(
-                plugin,
-                data,
-                shown,
-                options,
-                id=id_of(shown),
-                source="" if name == "-" else as_text(Path(name).name),
-            )
+        label, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
+        with failures.item(label):
+            data = read_bytes(place, label)
+            yield tokenize(plugin, data, label, options, id=id_of(label), source=file_name(name))

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from janus_cli.commands.tokenize import read_texts
-from janus_cli.shell.console import Failures, shortened
+from janus_cli.shell.console import shorten
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import read_texts
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan, Prompt
@@ -25,7 +26,7 @@ def prepare_texts(
             continue
         prompt = None
         if text is not None:
-            with failures.item(shortened(text)):
+            with failures.item(shorten(text)):
                 prompt = plan.prepare(pipeline.tokenize(text, str(number)))
         yield prompt
         number += 1

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.media.files import NewFile, is_special, write_errors
-from janus_cli.shell.console import Failures
-from janus_cli.shell.inputs import stdout_bytes
+from janus_cli.shell.console import stdout_bytes
+from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -62,7 +62,7 @@ def check_parts(stream: bool, output: str | None) -> None:
 
 
 def open_sink(output: str | None, force: bool) -> Sink:
-    """The sink that `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
+    """Open what `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
 
     Raises UsageError for a terminal, RecordError for a file that exists or cannot be written.
     """
@@ -189,7 +189,7 @@ class _ShardSink:
 
 
 def new_file(path: Path, force: bool) -> NewFile:
-    """A token file to be. Raises RecordError if `path` exists and not `force`.
+    """Open a token file to be written. Raises RecordError if `path` exists and not `force`.
 
     Unlike a picture it gets no other name: what reads it next has been told this one.
     """
@@ -206,7 +206,7 @@ class Keys:
         self._index = 0
 
     def next(self, id: str) -> str:
-        """A new name for a record of this id; its running number where the id says nothing."""
+        """Make a new name for a record of this id; its running number where the id says nothing."""
         key = re.sub(r"[^\w-]+", "_", id)[:_MAX_KEY].strip("_") or f"{self._index:06d}"
         self._index += 1
         name, copy = key, 0

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from janus_cli.shell.console import Failures, put, put_json
+from janus_cli.shell.console import put, put_json
+from janus_cli.shell.failures import Failures
 from janus_cli.shell.prompts import prepare_all
 
 if TYPE_CHECKING:

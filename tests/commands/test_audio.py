@@ -244,7 +244,7 @@ def test_decode_starts_before_its_input_ends(janus, environment, speech):
 
 def test_a_bar_on_a_terminal_alone(monkeypatch):
     """Drawn on stderr where that is a terminal; no character of it anywhere else."""
-    from janus_cli.shell.console import sound_bar
+    from janus_cli.shell.progress import sound_bar
 
     class Terminal(io.StringIO):
         def isatty(self):

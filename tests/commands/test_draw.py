@@ -198,8 +198,9 @@ def test_text_is_no_picture(janus):
     assert done.code == 1 and "holds text" in done.err and names() == []
 
 
-def test_a_picture_is_no_text(tiny_model):
-    from janus_cli.shell.outputs import encode
+def test_a_picture_is_no_text():
+    from janus_cli.shell.media_output import PictureOutput
+    from janus_cli.shell.outputs import Outputs
 
     with pytest.raises(MediaError, match="holds a picture"):
-        encode(Record(()), np.zeros((8, 8, 3), np.uint8), Path("a.txt"))
+        Outputs("a.txt", False).write(Record(()), PictureOutput(np.zeros((8, 8, 3), np.uint8)))

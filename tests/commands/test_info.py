@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from janus_cli.commands.info import describe_record, table
 from janus_cli.media.sound_writer import sound_bytes
 from janus_cli.media.sounds import Sound
 from janus_cli.records import Record, Segment, dumps, loads
+from janus_cli.shell.facts import describe_record
+from janus_cli.shell.tables import format_facts
 
 
 def test_table_of_a_record(janus):
@@ -81,7 +82,7 @@ def test_whatever_the_reader_takes_is_shown(data):
     made = st.builds(Record, st.lists(segment, max_size=3).map(tuple), TEXT, st.lists(info).map(tuple))
     record = loads(dumps(data.draw(made)))
     facts = {"kind": "record", "file": "-", "number": 0, **describe_record(record)}
-    assert len(table(facts)) > len(record.segments)
+    assert len(format_facts(facts)) > len(record.segments)
     assert json.loads(json.dumps(facts, allow_nan=False))["id"] == record.id
 
 

@@ -9,8 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 from helpers.runs import ROOT, TIMEOUT, no_traceback
 from PIL import Image
+from typer.core import TyperGroup
+
+from janus_cli.app import VERBS, app
 
 JANUS = [sys.executable, "-m", "janus_cli"]
 
@@ -79,6 +83,32 @@ def test_no_arguments_show_the_help(janus):
     done = janus()
     assert done.code == 2 and done.err.startswith("Usage: janus")
     assert janus("--help").text == done.err
+
+
+def _every_command(command, path=()):
+    yield path
+    if isinstance(command, TyperGroup):
+        context = command.make_context("janus", [], resilient_parsing=True)
+        for name in command.list_commands(context):
+            yield from _every_command(command.get_command(context, name), (*path, name))
+
+
+@pytest.mark.parametrize("path", list(_every_command(typer.main.get_command(app))), ids=" ".join)
+def test_no_line_of_any_help_is_long_or_cut_short(janus, monkeypatch, path):
+    monkeypatch.setenv("COLUMNS", "80")
+    usage, _, rest = janus(*path, "--help").text.partition("\n\n")
+    assert usage.startswith(f"Usage: {' '.join(('janus', *path))} [OPTIONS]")
+    lines = [*usage.splitlines(), *rest.splitlines()]
+    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in rest.splitlines() if line.rstrip().endswith(("...", "…"))] == []
+
+
+def test_every_command_stands_in_one_section(janus):
+    listed = [name for verbs in VERBS.values() for name in verbs]
+    assert sorted(listed) == sorted(typer.main.get_command(app).commands)
+    text = janus("--help").text
+    places = [text.index(f"\n{title}:\n") for title in VERBS]
+    assert places == sorted(places) and "Commands:" not in text
 
 
 def test_help_of_what_makes_anything_speaks_of_anything(janus):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from janus_cli import pipeline
 from janus_cli.records import Record, dumps, read_stream
-from janus_cli.shell.console import visible
+from janus_cli.shell.console import escape
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_strange_answers_do_nothing_to_the_terminal(janus, media, monkeypatch, c
 
 def test_what_only_looks_strange_is_shown():
     family = "\U0001f468\u200d\U0001f469"
-    assert visible(f"Größe\u3000\u00a0猫 {family}\n\t", "\n\t") == f"Größe\u3000\u00a0猫 {family}\n\t"
-    assert visible("\n\x7f\U000e0041\ud800") == r"\u000a\u007f\udb40\udc41\ud800"
+    assert escape(f"Größe\u3000\u00a0猫 {family}\n\t", "\n\t") == f"Größe\u3000\u00a0猫 {family}\n\t"
+    assert escape("\n\x7f\U000e0041\ud800") == r"\u000a\u007f\udb40\udc41\ud800"
 
 
 def test_questions_are_for_models_that_were_asked_some(janus, media):

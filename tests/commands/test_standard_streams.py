@@ -13,7 +13,8 @@ from PIL import Image
 
 from janus_cli import plugins
 from janus_cli.records import Record, Segment, dumps, read_stream
-from janus_cli.shell.console import Talk, byte_bar, sound_bar, tile_bar
+from janus_cli.shell.console import Talk
+from janus_cli.shell.progress import byte_bar, sound_bar, tile_bar
 from janus_cli.stages.plugin import tokenize
 
 NASTY = "a\x1b[31;7m\njanus: wrote b.png\r\x9b2J\u202e"

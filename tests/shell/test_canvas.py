@@ -29,14 +29,14 @@ def canvas(draw):
 
 
 def test_an_empty_canvas_is_paper(canvas):
-    assert canvas.image().shape == (128, 128, 3) and (canvas.image() == PAPER).all()
+    assert canvas.render().shape == (128, 128, 3) and (canvas.render() == PAPER).all()
 
 
 def test_it_ends_as_the_picture_and_changes_from_the_top_down(canvas, draw, whole):
-    before, lowest = canvas.image(), []
+    before, lowest = canvas.render(), []
     for stage, part in parts_of(whole):
         canvas.paste(stage, part)
-        now = canvas.image()
+        now = canvas.render()
         changed = np.flatnonzero((now != before).any((1, 2)))
         if stage == "upsample" and not part.part.last:
             top, end = (32 * row for row in part.part.rows)
@@ -53,7 +53,7 @@ def test_rows_are_decoded_with_those_above_and_below(canvas, draw, whole):
     tokens = whole["generate"].find("image")
     for rows in (2, 3):
         canvas.paste("generate", part_of(whole["generate"], "image", rows - 1, (0, rows)))
-        canvas.image()
+        canvas.render()
         top = decode_image(Segment("image", tokens.data[:rows], tokens.info), draw.dvae)
         small = np.full((32, 32, 3), PAPER, np.uint8)
         small[: rows * 8] = top
@@ -70,8 +70,8 @@ def test_tokens_are_decoded_only_when_somebody_looks(whole):
     canvas = Canvas((4, 4), 8, 4, decode)
     for row in range(3):
         canvas.paste("generate", part_of(whole["generate"], "image", row, (row, row + 1)))
-    canvas.image()
-    canvas.image()
+    canvas.render()
+    canvas.render()
     assert decoded == [(3, 4)]
 
 
@@ -79,7 +79,7 @@ def test_what_is_sharp_stays_when_tokens_come_again(canvas, draw, whole):
     canvas.paste("denoise", part_of(whole["denoise"], "pixels", 0, (0, 1)))
     sharp = canvas._coarse[:8].copy()
     canvas.paste("generate", part_of(whole["generate"], "image", 0, (0, 4)))
-    canvas.image()
+    canvas.render()
     assert np.array_equal(canvas._coarse[:8], sharp) and (canvas._coarse[8:] != PAPER).any()
 
 
@@ -88,7 +88,7 @@ def test_every_scale(draw, scale):
     [record] = draw.draw(["a"], picture=PictureOptions(scale=scale))
     canvas = new_canvas(draw, draw.plan_picture(picture=PictureOptions(scale=scale)))
     canvas.paste("upsample", part_of(record, "pixels", 0, (0, 4)))
-    assert np.array_equal(canvas.image(), draw.decode(record))
+    assert np.array_equal(canvas.render(), draw.decode(record))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_every_size_streamed(draw, size):
     def watch(stage, part):
         canvas = canvases.setdefault(key_of(part), new_canvas(draw, plan))
         canvas.paste(stage, part)
-        states.append((stage, canvas.image()))
+        states.append((stage, canvas.render()))
 
     for record in draw.draw(["a"], sampling, picture, watch=watch):
         picture = draw.decode(record)
@@ -128,7 +128,7 @@ def test_a_published_model_sharpens_by_the_tokenizer_alone(tmp_path):
     canvas, states = new_canvas(pro, pro.plan_picture()), []
     for stage, part in parts_of({"generate": record}):
         canvas.paste(stage, part)
-        states.append(canvas.image())
+        states.append(canvas.render())
     assert np.array_equal(states[-1], pro.decode(record))
     patch = len(states[0]) // len(record.find("image").data)
     assert not np.array_equal(states[0][:patch], states[1][:patch])  # the second row cleared the first
@@ -178,7 +178,7 @@ def test_a_page_ends_as_its_picture_and_shows_the_square_before(draw, size):
     def watch(stage, part):
         canvas = canvases.setdefault("one", new_canvas(draw, plan))
         canvas.paste(stage, part)
-        states.append((stage, canvas.image()))
+        states.append((stage, canvas.render()))
 
     [record] = draw.draw(["a red apple"], picture=plan.picture, watch=watch)
     picture = draw.decode(record)

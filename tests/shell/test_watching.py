@@ -13,7 +13,7 @@ from helpers.terminals import SIXEL, iterm2_pictures, kitty_pictures, painted, s
 from PIL import Image
 
 from janus_cli.app import main
-from janus_cli.shell.console import Rate
+from janus_cli.shell.progress import Rate
 from janus_cli.shell.watch import canvas
 from janus_cli.shell.watch.preview import Preview
 from janus_cli.shell.watch.terminal import Protocol
@@ -191,7 +191,7 @@ def test_paintings_are_not_too_many(monkeypatch, environment):
     for cost, gap in ((0.001, 1 / 15), (0.1, 0.4)):
         painted_at.clear()
         for _ in range(400):
-            preview.changed("a", None, "a")  # type: ignore[arg-type]
+            preview.update("a", None, "a")  # type: ignore[arg-type]
             now[0] += 0.01
         gaps = np.diff(painted_at[1:])
         assert len(gaps) > 5 and (gaps >= gap + cost - 1e-9).all() and (gaps < gap + cost + 0.02).all()

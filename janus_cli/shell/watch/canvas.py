@@ -1,6 +1,6 @@
 """A picture while it is made: the parts that have come, each at its place, at the final size.
 
-Knows progressive records and numpy pictures. Who decodes tokens is told; it knows no net.
+Knows progressive records and numpy pictures. It knows no net: its caller says how tokens are decoded.
 """
 
 from collections.abc import Callable
@@ -36,16 +36,16 @@ class Canvas:
         """
         self._patch, self._scale, self._decode = patch, scale, decode
         self._page = page or (grid[0] * patch, grid[1] * patch)
-        laid_out = (-(-self._page[0] // patch), -(-self._page[1] // patch))
-        self._grids = {"generate": grid, "denoise": laid_out, "upsample": laid_out}
+        page_grid = (-(-self._page[0] // patch), -(-self._page[1] // patch))
+        self._grids = {"generate": grid, "denoise": page_grid, "upsample": page_grid}
         self._arrived = {stage: np.zeros(rows, bool) for stage, (rows, _) in self._grids.items()}
         self._tokens = np.zeros(grid, np.uint32)
         self._info: dict[str, object] = {}
-        self._coarse, self._fine = (_paper(laid_out, patch * n) for n in (1, scale))
+        self._coarse, self._fine = (_paper(page_grid, patch * n) for n in (1, scale))
         self._is_stale = False  # tokens have come that are not decoded
 
     def paste(self, stage: str, record: Record) -> None:
-        """Take in what `stage` ("generate", "denoise" or "upsample") has made of some rows.
+        """Put in the rows that `stage` ("generate", "denoise" or "upsample") has made.
 
         Raises RecordError for a part without them, or one that does not fit the picture.
         """
@@ -70,8 +70,8 @@ class Canvas:
             layer[first * side : end * side] = pixels_to_image(segment.data)
         self._arrived[stage][first:end] = True
 
-    def image(self) -> np.ndarray:
-        """The picture as it stands, uint8 [H, W, 3]: what only the tokenizer has decoded is blurred."""
+    def render(self) -> np.ndarray:
+        """Render the picture as it stands, uint8 [H, W, 3]; what only the tokenizer decoded is blurred."""
         self._decode_tokens()
         sharp = np.repeat(self._arrived["upsample"], self._patch * self._scale)
         picture = self._fine.copy() if sharp.all() else resized(self._coarse, *self._fine.shape[:2])
@@ -93,16 +93,16 @@ class Canvas:
                 Segment("image", to_ids(self._tokens[:count], 1 << 32), self._info)
             )
         under = self._coarse.copy()
-        _middle(under, self._page, self._patch, draft)
+        _put_in_middle(under, self._page, self._patch, draft)
         self._coarse[blurred] = under[blurred]
 
 
 def _paper(grid: tuple[int, int], patch: int) -> np.ndarray:
-    """Nothing yet, of that many tokens."""
+    """Make a picture of nothing yet, of that many tokens."""
     return np.full((grid[0] * patch, grid[1] * patch, 3), PAPER, np.uint8)
 
 
-def _middle(sheet: np.ndarray, page: tuple[int, int], patch: int, draft: np.ndarray) -> None:
+def _put_in_middle(sheet: np.ndarray, page: tuple[int, int], patch: int, draft: np.ndarray) -> None:
     """Put `draft` in the middle of `sheet`, between whole tokens, as large as it fits into `page`."""
     share = min(n / m for n, m in zip(page, draft.shape, strict=False))
     height, width = (round(n * share) for n in draft.shape[:2])

@@ -18,7 +18,7 @@ _BAND = 6  # pixel rows in one row of sixels
 
 
 def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
-    """Pictures [H, W, 3] of one size as one, RGBA [H', W', 4], in rows as suits a place of width / height.
+    """Join pictures [H, W, 3] of one size, in rows as suits a place of width / height, into RGBA [H', W', 4].
 
     What is between and beside them is transparent.
     """
@@ -34,7 +34,7 @@ def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
 
 
 def kitty(picture: np.ndarray, lines: int, id: int) -> str:
-    """RGBA [H, W, 4] painted at the cursor, `lines` high, in the place of what had the same `id`.
+    """Paint RGBA [H, W, 4] at the cursor, `lines` high, in the place of what had the same `id`.
 
     The cursor stays (C=1) and the terminal answers nothing (q=2).
     """
@@ -48,14 +48,14 @@ def kitty(picture: np.ndarray, lines: int, id: int) -> str:
 
 
 def iterm2(picture: np.ndarray, lines: int) -> str:
-    """RGBA [H, W, 4] painted at the cursor, `lines` high. The cursor moves behind it."""
+    """Paint RGBA [H, W, 4] at the cursor, `lines` high. The cursor moves behind it."""
     data = _png(picture)
     keys = f"inline=1;size={len(data)};width=auto;height={lines};preserveAspectRatio=1"
     return f"\x1b]1337;File={keys}:{base64.standard_b64encode(data).decode('ascii')}\x07"
 
 
 def sixel(picture: np.ndarray) -> str:
-    """RGBA [H, W, 4] painted at the cursor, a pixel on a pixel. The cursor moves below it.
+    """Paint RGBA [H, W, 4] at the cursor, a pixel on a pixel. The cursor moves below it.
 
     Transparent pixels are left as they are.
     """
@@ -84,7 +84,7 @@ def sixel(picture: np.ndarray) -> str:
 
 
 def _run_lengths(sixels: np.ndarray) -> str:
-    """One colour's sixels [W] as text: runs counted, blanks at the end cut. The top pixel is bit 0."""
+    """Write one colour's sixels [W] as text: runs counted, blanks at the end cut. The top pixel is bit 0."""
     starts = np.concatenate([[0], np.flatnonzero(np.diff(sixels)) + 1])
     counts = np.diff(np.append(starts, len(sixels)))
     runs = [
@@ -97,7 +97,7 @@ def _run_lengths(sixels: np.ndarray) -> str:
 
 
 def _png(picture: np.ndarray) -> bytes:
-    """RGBA [H, W, 4] as PNG, quickly, no larger than makes sense on a screen."""
+    """Encode RGBA [H, W, 4] as PNG, quickly, no larger than makes sense on a screen."""
     from PIL import Image
 
     image = Image.fromarray(picture)
@@ -110,6 +110,6 @@ def _png(picture: np.ndarray) -> bytes:
 
 
 def half_blocks(picture: np.ndarray, columns: int, lines: int) -> np.ndarray:
-    """RGBA [H, W, 4] as the colours of characters [lines, columns, 2, 4]: upper half, lower half."""
+    """Turn RGBA [H, W, 4] into the colours of characters [lines, columns, 2, 4]: upper half, lower half."""
     small = resized(picture, lines * 2, columns)
     return small.reshape(lines, 2, columns, 4).swapaxes(1, 2)

@@ -1,7 +1,7 @@
-"""`--preview`: the pictures under way, painted on stderr's terminal, in place.
+"""`--preview`: paints the pictures under way on stderr's terminal, in place.
 
-A block of pictures stays where it is as soon as all in it are done; the next ones begin below it. Lines that
-are said meanwhile come out above the block: rich's Live sees to that, hides the cursor and gives it back.
+A block of pictures stays where it is as soon as all in it are done; the next ones begin below it. What is
+written meanwhile comes out above the block: rich's Live sees to that, hides the cursor and gives it back.
 """
 
 import contextlib
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from janus_cli.shell.console import Rate, stdout_is_terminal, visible
+from janus_cli.shell.console import escape, stdout_is_terminal
+from janus_cli.shell.progress import Rate
 from janus_cli.shell.watch.terminal import Protocol, Room
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Preview:
             self._live.stop()
             self._live = None
 
-    def changed(self, key: object, canvas: "Canvas", prompt: str) -> None:
-        """The picture `key` has changed; it is painted, unless another painting was just now."""
+    def update(self, key: object, canvas: "Canvas", prompt: str) -> None:
+        """Paint the picture `key`, which has changed, unless another painting was just now."""
         if key not in self._block:
             self._block[key] = canvas
             self._undone.add(key)
@@ -60,26 +61,26 @@ class Preview:
             end = self._clock()
             self._due = end + max(_PAUSE, _SHARE * (end - start))
 
-    def finished(self, key: object) -> None:
-        """The picture `key` will not change any more."""
+    def finish(self, key: object) -> None:
+        """Leave the picture `key` as it is: it will not change any more."""
         self._undone.discard(key)
         if self._block and not self._undone:
-            self._paint(visible(", ".join(self._prompts)))
+            self._paint(escape(", ".join(self._prompts)))
             self.close()  # which paints
             self._block, self._prompts = {}, []
 
     def _paint(self, caption: str) -> "Live":
-        """Have the block as it stands shown at the next refresh."""
+        """Hand the block as it stands to rich, which paints it at the next refresh."""
         if self._live is None:
-            self._live = self._opened()
+            self._live = self._open()
         console = self._live.console
-        room = Room(console.width, max(1, min(_MAX_LINES, console.height - _BESIDE)), self._cell())
-        pictures = [canvas.image() for canvas in self._block.values()]
+        room = Room(console.width, max(1, min(_MAX_LINES, console.height - _BESIDE)), self._cell_size())
+        pictures = [canvas.render() for canvas in self._block.values()]
         self._live.update(_Painting(self._protocol, pictures, room, caption, self._image_id))
         return self._live
 
-    def _opened(self) -> "Live":
-        """A new block."""
+    def _open(self) -> "Live":
+        """Begin a new block."""
         from rich.console import Console
         from rich.live import Live
 
@@ -88,8 +89,8 @@ class Preview:
         live.start()
         return live
 
-    def _cell(self) -> tuple[int, int]:
-        """Width and height of a character in pixels, as the terminal's driver knows them."""
+    def _cell_size(self) -> tuple[int, int]:
+        """Ask the terminal's driver for the width and height of a character in pixels."""
         usual = Room(1, 1).cell
         if self._protocol is Protocol.blocks:
             return usual
@@ -112,22 +113,22 @@ class _Painting:
         self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str, image_id: int
     ) -> None:
         from janus_cli.media.pictures import resized
-        from janus_cli.shell.watch import escapes as terminal_image
+        from janus_cli.shell.watch import escapes
 
         self._caption = caption
         across, down = room.columns * room.cell[0], room.lines * room.cell[1]
-        sheet = terminal_image.side_by_side(pictures, across / down)
+        sheet = escapes.side_by_side(pictures, across / down)
         columns, self._lines = room.fit(*sheet.shape[:2])
         self._cells: np.ndarray | None = None
         if protocol is Protocol.blocks:
-            self._cells = terminal_image.half_blocks(sheet, columns, self._lines)
+            self._cells = escapes.half_blocks(sheet, columns, self._lines)
         elif protocol is Protocol.sixel:
             height, width = self._lines * room.cell[1], columns * room.cell[0]
-            self._escape = terminal_image.sixel(resized(sheet, height, width))
+            self._escape = escapes.sixel(resized(sheet, height, width))
         elif protocol is Protocol.kitty:
-            self._escape = terminal_image.kitty(sheet, self._lines, image_id)
+            self._escape = escapes.kitty(sheet, self._lines, image_id)
         else:
-            self._escape = terminal_image.iterm2(sheet, self._lines)
+            self._escape = escapes.iterm2(sheet, self._lines)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich.segment import ControlType, Segment
@@ -145,7 +146,7 @@ class _Painting:
 
 
 def _half_block_line(cells: "np.ndarray") -> Iterator["Segment"]:
-    """One line of characters from the colours [columns, 2, 4] of its halves, blank where transparent."""
+    """Make one line of characters from the colours [columns, 2, 4] of its halves, blank where transparent."""
     from rich.color import Color
     from rich.segment import Segment
     from rich.style import Style

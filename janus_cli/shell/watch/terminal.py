@@ -1,7 +1,7 @@
 """What a terminal can show, and how much room it has.
 
-It is told by its environment variables alone: a question would have to wait for an answer that may never
-come, and one that came late would be taken for typing.
+Environment variables alone say which terminal it is. To ask the terminal itself would mean to wait for an
+answer that may never come; one that came late would be taken for typing.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,10 @@ class Protocol(StrEnum):
 
 
 def detect(env: Mapping[str, str]) -> Protocol | None:
-    """The protocol of the terminal with these environment variables, None where nothing is to be painted.
+    """Tell the protocol of a terminal by its environment variables, None where nothing is to be painted.
 
     Terminals that need a setting for it (VS Code, xterm) and multiplexers get blocks. Raises UsageError for
-    a protocol in JANUS_PREVIEW that there is not.
+    an unknown protocol in JANUS_PREVIEW.
     """
     chosen = env.get(VARIABLE, "")
     if chosen and chosen not in [*Protocol]:
@@ -56,7 +56,7 @@ class Room:
     cell: tuple[int, int] = (8, 16)  # width, height
 
     def fit(self, height: int, width: int) -> tuple[int, int]:
-        """Columns and lines that a picture of that shape fills, as large as it fits."""
+        """Count the columns and lines that a picture of that shape fills, as large as it fits."""
         across, down = self.cell
         scale = min(self.columns * across / width, self.lines * down / height)
         return (

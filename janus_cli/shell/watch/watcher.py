@@ -1,4 +1,4 @@
-"""Watching pictures arrive: who is told of every part, and what becomes of it.
+"""Watching pictures arrive: takes every part of a picture, and shows or writes it.
 
 `--preview` paints it, `--frames` writes each state as a PNG, `--animation` all states as one file.
 """
@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Self
 
 from janus_cli.errors import MediaError, UsageError
 from janus_cli.media.files import atomic_write
-from janus_cli.shell.console import Failures, Rate, shortened
-from janus_cli.shell.outputs import Foreign, Outputs, slug
+from janus_cli.shell.console import shorten
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.media_output import EncodedOutput
+from janus_cli.shell.outputs import Outputs, slug
+from janus_cli.shell.progress import Rate
 from janus_cli.shell.watch.preview import Preview
 from janus_cli.shell.watch.terminal import Protocol, detect
 
@@ -32,7 +35,7 @@ ANIMATIONS = (".webp", ".gif", ".apng")
 
 
 class Watcher:
-    """What is to be made of pictures under way. A context manager, while they are drawn."""
+    """Shows and writes pictures under way. A context manager, while they are drawn."""
 
     def __init__(
         self, preview: bool, frames: str | None, animation: str | None, force: bool, failures: Failures
@@ -55,12 +58,12 @@ class Watcher:
 
     @property
     def paints(self) -> bool:
-        """Whether the terminal is taken, so that nothing else should draw on it."""
+        """Tell whether it draws on the terminal, so that nothing else should."""
         return self._protocol is not None
 
     @property
     def watches(self) -> bool:
-        """Whether anything is to be made of parts at all."""
+        """Tell whether it needs the parts of pictures at all."""
         return self.paints or self._keeps
 
     @property
@@ -68,7 +71,7 @@ class Watcher:
         return self._frames is not None or self._animations is not None
 
     def begin(self, pipeline: "Pipeline", plan: "Plan", rate: Rate) -> Self:
-        """Say how pictures are drawn, and who counts their tokens; for the `with` statement."""
+        """Take how pictures are drawn, and the count of their tokens; for the `with` statement."""
         self._new = partial(new_canvas, pipeline, plan)
         if self._protocol is not None:
             self._preview = Preview(self._protocol, rate)
@@ -83,8 +86,8 @@ class Watcher:
         if self._preview is not None:
             self._preview.close()
 
-    def part(self, stage: str, record: "Record") -> None:
-        """Take in a part of a picture; what `Pipeline.draw` calls."""
+    def add_part(self, stage: str, record: "Record") -> None:
+        """Take in a part of a picture; `Pipeline.draw` calls this."""
         key = key_of(record)
         if key not in self._canvases:
             assert self._new is not None, "begin comes first"
@@ -92,16 +95,16 @@ class Watcher:
         canvas = self._canvases[key]
         canvas.paste(stage, record)
         if self._keeps:
-            self._keep(key, record, canvas.image())
+            self._keep(key, record, canvas.render())
         if self._preview is not None:
-            self._preview.changed(key, canvas, record.prompt or record.id)
+            self._preview.update(key, canvas, record.prompt or record.id)
 
     def finish(self, record: "Record", picture: "np.ndarray") -> list[str]:
-        """Take in a picture that is done; gives lines that say what was written of it only now.
+        """Take in the whole picture of `record`; gives lines that say what was written of it only now.
 
         What cannot be written is counted as a failure: the picture itself is written all the same.
         """
-        with self._failures.item(shortened(record.prompt)):
+        with self._failures.item(shorten(record.prompt)):
             return self._finish(record, picture)
         return []
 
@@ -113,17 +116,17 @@ class Watcher:
             self._latest.pop(key)
             self._frameless.discard(key)
         if self._preview is not None:
-            self._preview.finished(key)
+            self._preview.finish(key)
         return [] if self._animations is None else [f"wrote {self._animations.write(record, key)}"]
 
     def _keep(self, key: "Key", record: "Record", image: "np.ndarray") -> None:
-        """A state of a picture, unless it looks like the one before."""
+        """Write and keep a state of a picture, unless it looks like the one before."""
         if key in self._latest and (self._latest[key] == image).all():
             return
         self._latest[key] = image
         if self._frames is not None and key not in self._frameless:
-            name = shortened(record.prompt)
-            if not self._failures.passed(name, self._frames.add, record, key, image):
+            name = shorten(record.prompt)
+            if not self._failures.attempt(name, self._frames.add, record, key, image):
                 self._frameless.add(key)
         if self._animations is not None:
             self._animations.add(key, image)
@@ -144,7 +147,7 @@ def new_canvas(pipeline: "Pipeline", plan: "Plan") -> "Canvas":
 
 
 def key_of(record: "Record") -> "Key":
-    """What tells the pictures of a run apart: the prompt's id, and the number that `generate` gave."""
+    """Tell the pictures of a run apart: by the prompt's id, and the number that `generate` gave."""
     numbers = (step.get("index") for step in reversed(record.made_by) if step.get("stage") == "generate")
     number = next(numbers, 0)
     return record.id, number if type(number) is int else 0
@@ -168,7 +171,7 @@ class Frames:
         from janus_cli.media.pictures import image_bytes
 
         if key not in self._names:
-            self._names[key] = self._free(slug(record.prompt) or slug(record.id) or "picture")
+            self._names[key] = self._choose_name(slug(record.prompt) or slug(record.id) or "picture")
         number = self._counts[key] = self._counts.get(key, -1) + 1
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -176,8 +179,8 @@ class Frames:
             raise MediaError(f"{self._folder}: cannot be made: {error.strerror}") from None
         atomic_write(self._path(self._names[key], number), image_bytes(image, "png"), self._force)
 
-    def _free(self, name: str) -> str:
-        """`name`, or with a number behind it, of which no frame is there yet."""
+    def _choose_name(self, name: str) -> str:
+        """Choose `name`, or with a number behind it one of which no frame is there yet."""
         used, found, copy = self._names.values(), name, 0
         while found in used or (not self._force and os.path.lexists(self._path(found, 0))):
             copy += 1
@@ -206,13 +209,13 @@ class Animations:
         """Write a picture's frames; returns the file's name. Raises MediaError."""
         from janus_cli.media.pictures import animation_bytes
 
-        frames = self._states.pop(key).all()
+        frames = self._states.pop(key).unpack()
         writers = {suffix: partial(animation_bytes, frames, suffix[1:]) for suffix in ANIMATIONS}
-        return self._outputs.write(record, Foreign("animation", writers))
+        return self._outputs.write(record, EncodedOutput("animation", writers))
 
 
 class States:
-    """What a picture has looked like, without loss in little memory: each state's change, packed."""
+    """The states of a picture, without loss in little memory: what each one changes, packed."""
 
     def __init__(self) -> None:
         self._packed: list[bytes] = []
@@ -224,8 +227,8 @@ class States:
         self._packed.append(zlib.compress(change.tobytes(), 1))
         self._last = image
 
-    def all(self) -> "list[np.ndarray]":
-        """Every state, uint8 [H, W, 3], in order."""
+    def unpack(self) -> "list[np.ndarray]":
+        """Give every state, uint8 [H, W, 3], in order."""
         import numpy as np
 
         found: list[np.ndarray] = []

@@ -152,7 +152,7 @@ class JanusProNets:
 
         stage = self._open_answers(options)
         parts = [*[None] * len(images), question]
-        asked = stage.check(self.templates.question(parts, self.config.vision.n_token))
+        asked = stage.check(self.templates.put_question(parts, self.config.vision.n_token))
         yield from spell_out(stage.draw_ids(asked, images), self._text().words)
 
     def _ask(self, record: "Record") -> "Question":

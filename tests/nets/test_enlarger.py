@@ -53,7 +53,7 @@ def test_the_same_as_spandrels_own_call(kind, name, options, tmp_path):
 def test_tiles_of_convolutions_equal_the_whole(kind, nets):
     image = picture(110, 130)
     whole, tiled = (enlarged(nets[kind], image, tile).astype(int) for tile in (0, 96))
-    assert tiles.count(image.shape, 96, nets[kind].align) == 6
+    assert tiles.count_tiles(image.shape, 96, nets[kind].align) == 6
     assert np.abs(whole - tiled).max() <= 1
 
 

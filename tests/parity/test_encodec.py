@@ -102,12 +102,12 @@ def test_codes_and_sounds_of_the_package(package, dtype):
 
 
 def test_bandwidths_are_those_of_the_package(package):
-    from janus_cli.stages.audio import books_for
+    from janus_cli.stages.audio import count_books
 
     model, path = package
     cfg = zoo.find(str(path)).config.codec
     for bandwidth in model.target_bandwidths:
-        assert books_for(cfg, bandwidth) == model.quantizer.get_num_quantizers_for_bandwidth(
+        assert count_books(cfg, bandwidth) == model.quantizer.get_num_quantizers_for_bandwidth(
             model.frame_rate, bandwidth
         )
     assert (cfg.n_q, cfg.frame_rate) == (model.quantizer.n_q, model.frame_rate)

@@ -11,7 +11,7 @@ from helpers.runs import no_traceback
 from janus_cli import plugins
 from janus_cli.errors import PluginError, RecordError
 from janus_cli.records import MODALITIES, Record, Segment, dumps, loads, read_stream
-from janus_cli.stages.plugin import tokenize, writers
+from janus_cli.stages.plugin import make_writers, tokenize
 
 GOOD = """
 import numpy as np
@@ -251,7 +251,7 @@ def test_a_reader_checks_what_the_plugin_says(good):
 
 def test_from_python(good):
     record = tokenize(plugins.find("bytes"), b"hello", "greeting", {"step": 2}, id="x")
-    assert writers(record.segments[0])[".bin"]() == b"hlo"
+    assert make_writers(record.segments[0])[".bin"]() == b"hlo"
     assert plugins.find("bytes").adapter(record.segments[0].info) == {"vocab_size": 256}
 
 

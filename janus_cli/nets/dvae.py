@@ -87,4 +87,4 @@ class DVAE(nn.Module):
 
     def picture(self, codes: Tensor) -> np.ndarray:
         """The picture uint8 [H, W, 3] of codes [1, h, w]."""
-        return to_uint8(self.decode(codes))
+        return to_uint8(self.decode(codes)[0])

@@ -15,12 +15,10 @@ def parameters(record: "Record") -> dict[str, str]:
 
     `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
     """
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
+    made = record.step("generate")
     segment = record.find("image") or record.find("audio")
     known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
-    for word in ("model", "seed", "index"):
-        if steps and word in steps[-1]:
-            known[word] = steps[-1][word]
+    known |= {word: made[word] for word in ("model", "seed", "index") if word in made}
     if segment is not None:
         known["tokens"] = token_hash(segment)
     texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}

@@ -89,6 +89,10 @@ class Record:
         )
         return " ".join(text for text in texts if isinstance(text, str))
 
+    def step(self, stage: str) -> dict[str, Any]:
+        """Return the last step in `made_by` that `stage` made; {} where it made none."""
+        return next((step for step in reversed(self.made_by) if step.get("stage") == stage), {})
+
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
         """The whole record after `stage`: made_by grows by a step; `segments`, if given, replaces the old."""
         kept = self.segments if segments is None else tuple(segments)

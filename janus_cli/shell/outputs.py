@@ -223,8 +223,7 @@ def _is_text(data: bytes) -> bool:
 
 def fill(template: str, record: "Record", count: int) -> str:
     """`template` with its fields filled; {index} is the picture's among its prompt's, else `count`."""
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    made = steps[-1] if steps else {}
+    made = record.step("generate")
     id = slug(record.id) or str(count)
     values = {
         "prompt": slug(record.prompt) or id,

@@ -110,6 +110,5 @@ def _image(record: Record) -> Segment:
 
 def item_index(record: Record) -> int:
     """Which of a prompt's pictures this is: `generate` says so; 0 for any other record."""
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    index = steps[-1].get("index", 0) if steps else 0
+    index = record.step("generate").get("index", 0)
     return index if type(index) is int and index >= 0 else 0

@@ -91,7 +91,7 @@ class Upsample(Rowwise):
         """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
 
         def decode(codes: Tensor, *_: Any) -> Tensor:
-            return to_float(self._dvae.picture(codes), codes.device)
+            return to_float(self._dvae.picture(codes), codes.device)[None]
 
         known, scale = record.find("pixels") or record.find("image"), self._scale(record)
         assert known is not None, "checked before"
@@ -131,5 +131,5 @@ def upsample(
 
 def _laid_out(record: Record) -> int | None:
     """The enlargement that `record` was laid out for, None where nothing says so."""
-    told = next((step.get("scale") for step in reversed(record.made_by) if step.get("stage") == "page"), None)
-    return told if type(told) is int and told in SCALES else None
+    scale = record.step("page").get("scale")
+    return scale if type(scale) is int and scale in SCALES else None

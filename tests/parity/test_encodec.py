@@ -188,7 +188,10 @@ def test_the_published_32khz_configuration(tmp_path):
     ("change", "message"),
     [
         ({"pad_mode": "constant"}, "pad_mode: this janus does not know 'constant'"),
-        ({"upsampling_ratios": [8, 5, 4]}, r"upsampling_ratios: expected a list of length 4, found \[8, 5, 4\]"),
+        (
+            {"upsampling_ratios": [8, 5, 4]},
+            r"upsampling_ratios: expected a list of length 4, found \[8, 5, 4\]",
+        ),
         ({"codebook_size": 1000}, "codebook_size: expected a power of two, found 1000"),
         ({"codebook_dim": 64}, "codebook_dim: expected 128, found 64"),
         ({"target_bandwidths": []}, r"target_bandwidths: expected a list of length >= 1, found \[\]"),

@@ -143,8 +143,7 @@ def canvas_for(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
 
 def key_of(record: "Record") -> "Key":
     """What tells the pictures of a run apart: the prompt's id, and the number that `generate` gave."""
-    numbers = (step.get("index") for step in reversed(record.made_by) if step.get("stage") == "generate")
-    number = next(numbers, 0)
+    number = record.step("generate").get("index")
     return record.id, number if type(number) is int else 0
 
 

@@ -115,11 +115,7 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
         VisionConfig,
         write_config,
     )
-    from janus_cli.nets.codec import Codec
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
+    from janus_cli.nets.build import build
 
     folder.mkdir(parents=True)
     vocab_size = _write_tokenizer(folder / "tokenizer.json")
@@ -147,9 +143,8 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
         generation=GenerationConfig(grid=(4, 4), temperature=1.0),
     )
     torch.manual_seed(7)
-    nets = [("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)]
-    for name, net in nets + [("vision", VisionTower)] * senses:
-        module = net(getattr(config, name))
+    for name in ["dvae", "decoder", "refiner", "codec", *["vision"] * senses]:
+        module = build(name, getattr(config, name))
         for parameter in module.parameters():  # zero-initialised layers would hide mistakes
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.02)

@@ -15,7 +15,7 @@ from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline.inspection import Check, checks
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Failures, Talk, byte_bar, put, put_json, visible
-from janus_cli.zoo import janus_pro, layout
+from janus_cli.zoo import janus_pro, weight_files
 
 if TYPE_CHECKING:
     import torch
@@ -112,32 +112,16 @@ def _check(model: zoo.Model, component: str) -> str:
         text = TextTokenizer(model.tokenizer_file, model.name)
         return f"ok, {text.vocab_size} tokens, {text.fingerprint[:12]}"
     from janus_cli import weights
+    from janus_cli.nets.build import build
     from janus_cli.pipeline import Pipeline
 
     module: torch.nn.Module = (
         Pipeline(model).codec
         if component == "codec"
-        else weights.load(_build(model, component), model.file(component))
+        else weights.load(build(component, getattr(model.config, component)), model.file(component))
     )
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
-
-
-def _build(model: zoo.Model, component: str) -> Any:
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.judge import Judge
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
-
-    nets: dict[str, Any] = {
-        "dvae": DVAE,
-        "vision": VisionTower,
-        "decoder": Decoder,
-        "refiner": Refiner,
-        "judge": Judge,
-    }
-    return nets[component](getattr(model.config, component))
 
 
 class Stored(StrEnum):
@@ -213,6 +197,6 @@ def _importable(model: str) -> zoo.Place:
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place
-    if whole := layout.index_of(path):
+    if whole := weight_files.index_of(path):
         raise ModelError(f"{path}: one shard of {whole.name}: name the folder, to import all of them")
     return zoo.Place(place.name, path)

@@ -13,7 +13,7 @@ from janus_cli import zoo
 from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
 from janus_cli.weights.published import PublishedNet
-from janus_cli.zoo import hub, janus_pro, layout
+from janus_cli.zoo import hub, janus_pro, weight_files
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
 
@@ -105,8 +105,8 @@ def _parts(path: Path) -> dict[str, dict[str, Any]]:
 
 def _tensors(path: Path) -> dict[str, tuple[str, int]]:
     """Each tensor's dtype, as safetensors calls it, and number of elements. Raises ModelError."""
-    if not layout.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
-        headers = layout.read_tensors(path, zoo.read_header)
+    if not weight_files.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
+        headers = weight_files.read_tensors(path, zoo.read_header)
         return {name: (tensor.dtype, tensor.size) for name, (_, tensor) in headers.items()}
     from janus_cli.weights.checkpoint import Checkpoint, dtype_word
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from janus_cli import zoo
 from janus_cli.errors import ModelError
 from janus_cli.media.sniff import is_safetensors
-from janus_cli.zoo import layout
+from janus_cli.zoo import weight_files
 
 DTYPES = {
     "F64": torch.float64,
@@ -63,7 +63,7 @@ class Checkpoint(Mapping[str, Tensor]):
         Reads headers only. Raises ModelError naming the file that is missing, truncated or no weight file,
         that holds code, or whose tensors are not what the index says.
         """
-        return cls(path, layout.read_tensors(path, lambda file: _open(file).facts))
+        return cls(path, weight_files.read_tensors(path, lambda file: _open(file).facts))
 
     def __getitem__(self, name: str) -> Tensor:
         file = self._tensors[name][0]
@@ -188,7 +188,7 @@ def read_state(path: Path) -> dict[str, Any]:
     By its first bytes, whatever it is called: safetensors, or torch.save's zip or older format. Raises
     ModelError for anything else, before any code in it could run.
     """
-    layout.refuse_pointer(path)
+    weight_files.refuse_pointer(path)
     with path.open("rb") as file:
         head = file.read(64)
     if is_safetensors(head):

@@ -11,7 +11,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,16 +19,15 @@ import torch
 from torch import Tensor
 
 from janus_cli import zoo
-from janus_cli.config import read_object
+from janus_cli.config import Progress, read_object
 from janus_cli.errors import ModelError
 from janus_cli.media.tensor_header import entries, frame
 from janus_cli.weights.checkpoint import DTYPES, Checkpoint, dtype_word
-from janus_cli.zoo import layout
+from janus_cli.zoo import weight_files
 
 SHARD = 5_000_000_000  # bytes of one file; a checkpoint of more is sharded, as the hub's libraries do it
 CHUNK = 1 << 26  # bytes cast at a time
 _INDEX = "model.safetensors.index.json"
-Progress = Callable[[int], None]  # bytes written since the last call
 Plan = dict[str, tuple[str, tuple[int, ...]]]  # a file's tensors, in order: safetensors' dtype word, shape
 
 
@@ -52,9 +51,9 @@ def convert(
     beside = sorted(
         {
             p
-            for pattern in layout.BESIDE
+            for pattern in weight_files.BESIDE
             for p in folder.glob(pattern)
-            if p.is_file() and not p.name.endswith(layout.WEIGHTS)
+            if p.is_file() and not p.name.endswith(weight_files.WEIGHTS)
         }
     )
     needed = sum(map(_total, plans.values())) + sum(p.stat().st_size for p in beside)

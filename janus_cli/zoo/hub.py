@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from janus_cli.errors import ModelError, UsageError
-from janus_cli.zoo import encodec, layout
+from janus_cli.zoo import encodec, weight_files
 
 MAIN = "main"
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -169,7 +169,7 @@ def _needed(files: list[str]) -> list[str]:
     return [
         p.name
         for p in top
-        if p.suffix == kind or (any(map(p.match, layout.BESIDE)) and not p.name.endswith(other))
+        if p.suffix == kind or (any(map(p.match, weight_files.BESIDE)) and not p.name.endswith(other))
     ]
 
 
@@ -191,7 +191,7 @@ def _refs(repository: Path, commit: str) -> list[str]:
 
 def _is_janus(path: Path) -> bool:
     try:
-        return layout.is_published(path) or encodec.is_encodec(path)
+        return weight_files.is_published(path) or encodec.is_encodec(path)
     except ModelError:
         return False
 

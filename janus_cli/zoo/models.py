@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from janus_cli.config import ModelConfig
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.media.tensor_header import LENGTH, WIDTH, Tensor, read_entries
-from janus_cli.zoo import encodec, hub, janus_pro, layout
+from janus_cli.zoo import encodec, hub, janus_pro, weight_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Place:
     @property
     def is_published(self) -> bool:
         """Whether it is a published Janus checkpoint rather than one of our own. Raises ModelError."""
-        return self.path.is_dir() and layout.is_published(self.path)
+        return self.path.is_dir() and weight_files.is_published(self.path)
 
     @property
     def is_codec(self) -> bool:
@@ -61,7 +61,7 @@ class Model:
         if getattr(self.config, component) is None:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
         if self.config.model_type == encodec.MODEL_TYPE:
-            return layout.weights_file(self.path)
+            return weight_files.weights_file(self.path)
         return self._existing(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
 
     @property

@@ -133,9 +133,9 @@ def report(record: "Record", name: str, pipeline: "Pipeline", rate: Rate, as_jso
         if name != "-":
             talk(f"wrote {name}")
         return
-    from janus_cli.records.provenance import parameters
+    from janus_cli.records.provenance import collect_parameters
 
-    known: dict[str, Any] = json.loads(parameters(record)["janus"])
+    known: dict[str, Any] = json.loads(collect_parameters(record)["janus"])
     words: dict[str, Any] = {w: known[w] for w in ("model", "seed", "index", "tokens") if w in known}
     put_json(
         {

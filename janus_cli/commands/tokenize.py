@@ -182,7 +182,7 @@ def audio(
 def _audio_records(
     names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
-    from janus_cli.media.sounds import fitted, open_sound
+    from janus_cli.media.sounds import fit, open_sound
 
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
@@ -196,7 +196,7 @@ def _audio_records(
             open_sound(place, shown) as sound,
             sound_bar(Path(shown).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
-            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.encode_audio(
                 pieces, id=id_of(shown), bandwidth=bandwidth, source=_file(name), progress=progress
             )

@@ -63,12 +63,12 @@ def _heard(
     names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
 ) -> Iterator["Record"]:
     """The sounds as audio tokens. What is no sound, or too long, is counted as a failure."""
-    from janus_cli.media.sounds import fitted, open_sound
+    from janus_cli.media.sounds import fit, open_sound
 
     codec = pipeline.codec.cfg
     for name in names:
         shown, place = source(name, _NO_SOUND)
         with failures.item(shown), open_sound(place, shown) as sound:
             check_length(pipeline.model, sound.seconds, options)
-            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.encode_audio(pieces, id=shown)

@@ -31,7 +31,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "read_image_metadata",
-    "resized",
+    "resize",
 ]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
@@ -58,14 +58,14 @@ def read_image(source: Path | BinaryIO, name: str) -> np.ndarray:
 
     Of an animation, the first frame. Raises MediaError for what is no picture, damaged or too large.
     """
-    with _opened(read_bytes(source, name), name) as image:
-        return _to_rgb(_upright(image))
+    with _open_image(read_bytes(source, name), name) as image:
+        return _to_rgb(_turn_upright(image))
 
 
 def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, str]:
     """The texts in a picture: PNG text chunks, or what `image_bytes` put into a JPEG's or WebP's EXIF."""
     name = name or str(source)
-    with _opened(read_bytes(source, name), name) as image:
+    with _open_image(read_bytes(source, name), name) as image:
         texts = getattr(image, "text", None)
         if texts is not None:
             return {str(key): str(value) for key, value in texts.items()}
@@ -77,7 +77,7 @@ def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, st
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
+def _open_image(data: bytes, name: str) -> Iterator["Image.Image"]:
     """The decoded picture; any trouble inside the block becomes a MediaError that names the file."""
     import warnings
 
@@ -105,7 +105,7 @@ def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
         raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
+def _turn_upright(image: "Image.Image") -> "Image.Image":
     """The picture turned as its EXIF orientation says; as it is where the EXIF is broken."""
     from PIL.Image import Transpose
 
@@ -130,9 +130,9 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
 
     if image.mode == "F":  # float samples: on [0, 1] or on [0, 255], by what is there
         values = np.nan_to_num(np.asarray(image, np.float32))
-        return _gray(values * 255 if values.max(initial=0) <= 1 else values)
+        return _to_gray(values * 255 if values.max(initial=0) <= 1 else values)
     if image.mode.startswith("I"):  # 16 bits, by way of Pillow's "I;16", "I;16B" or "I"
-        return _gray(np.asarray(image).astype(np.float32) / 257)
+        return _to_gray(np.asarray(image).astype(np.float32) / 257)
     if not image.has_transparency_data:
         return np.array(image.convert("RGB"))
     layer = image.convert("RGBA")
@@ -141,7 +141,7 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
     return np.array(white)
 
 
-def _gray(values: np.ndarray) -> np.ndarray:
+def _to_gray(values: np.ndarray) -> np.ndarray:
     """[H, W] on [0, 255] as uint8 [H, W, 3]."""
     return np.repeat(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
@@ -221,7 +221,7 @@ def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
     return np.ascontiguousarray(split.swapaxes(1, 2))
 
 
-def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 [H, W, 3] or [H, W, 4] at another size, antialiased; a copy where it has that size."""
     from PIL import Image
 

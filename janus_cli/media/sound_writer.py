@@ -120,9 +120,9 @@ def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment
     Raises MediaError for a sound that is too long for the format's 32 bits.
     """
     form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
-    head = b"WAVE" + _chunk(b"fmt ", form)
+    head = b"WAVE" + _pack_chunk(b"fmt ", form)
     if comment:
-        head += _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0"))
+        head += _pack_chunk(b"LIST", b"INFO" + _pack_chunk(b"ICMT", comment + b"\0"))
     size = UNKNOWN if num_samples is None else num_samples * channels * 2
     whole = UNKNOWN if num_samples is None else len(head) + 8 + size
     if whole > UNKNOWN:
@@ -139,5 +139,5 @@ def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = 
     return file.getvalue()
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def _pack_chunk(name: bytes, data: bytes) -> bytes:
     return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

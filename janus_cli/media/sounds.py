@@ -56,24 +56,24 @@ def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_seekable(source, name))
         _refuse_cut_ogg(file, name)
-        opened = stack.enter_context(_opened(file, name))
+        opened = stack.enter_context(_open(file, name))
         _refuse_cut(opened.extra_info, name)
         length = opened.frames
         if not 0 < length < _UNKNOWN:
             length = sum(piece.shape[1] for piece in _read(opened, name))
             file.seek(0)
-            opened = stack.enter_context(_opened(file, name))
+            opened = stack.enter_context(_open(file, name))
         yield Sound(opened.samplerate, opened.channels, length, _read(opened, name))
 
 
-def _opened(file: BinaryIO, name: str) -> Any:
+def _open(file: BinaryIO, name: str) -> Any:
     """A soundfile.SoundFile. Raises MediaError."""
     import soundfile
 
     try:
         opened = soundfile.SoundFile(file)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise _no_sound(file, name, str(error)) from None
+        raise _explain_fault(file, name, str(error)) from None
     if opened.frames >= _UNKNOWN:
         opened.seekable = lambda: False  # after each read soundfile would seek, which fails in such a file
     return opened
@@ -101,7 +101,7 @@ def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
         raise MediaError(f"{name}: {error.strerror}") from None
 
 
-def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
+def _explain_fault(file: BinaryIO, name: str, reason: str) -> MediaError:
     """What to say of a file that libsndfile does not open."""
     file.seek(0)
     start = file.read(HEAD)
@@ -169,19 +169,19 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
         raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
 
 
-def fitted(sound: Sound, sample_rate: int, channels: int) -> Sound:
+def fit(sound: Sound, sample_rate: int, channels: int) -> Sound:
     """`sound` mixed and resampled as it is taken. To one channel the mean; one channel is copied.
 
     5.1 becomes stereo by ITU-R BS.775's weights, scaled so that nothing is louder than full scale.
     """
-    pieces: Iterable[np.ndarray] = (_mixed(piece, channels) for piece in sound.pieces)
+    pieces: Iterable[np.ndarray] = (_mix(piece, channels) for piece in sound.pieces)
     if sound.sample_rate != sample_rate:
-        pieces = _resampled(pieces, sound.sample_rate, sample_rate, channels)
+        pieces = _resample(pieces, sound.sample_rate, sample_rate, channels)
     length = (2 * sound.num_samples * sample_rate + sound.sample_rate) // (2 * sound.sample_rate)
     return Sound(sample_rate, channels, length, pieces)
 
 
-def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
+def _mix(piece: np.ndarray, channels: int) -> np.ndarray:
     if len(piece) == channels:
         return piece
     if channels == 2 and len(piece) == len(_FIVE_ONE):
@@ -190,7 +190,7 @@ def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(mono, channels, axis=0)
 
 
-def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
+def _resample(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
     """The pieces at another rate; what comes out does not depend on how they are cut. Raises MediaError."""
     import soxr
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
 from janus_cli.nets.quantize import Quantizer
-from janus_cli.nets.standins import standing_in
+from janus_cli.nets.standins import stand_in
 
 
 def import_encodec(name: str = "encodec.modules") -> Any:
     """The module `name`. Importing encodec imports torchaudio, which only its file functions use."""
-    with standing_in({"torchaudio": ()}):
+    with stand_in({"torchaudio": ()}):
         return importlib.import_module(name)
 
 

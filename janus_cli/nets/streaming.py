@@ -55,11 +55,11 @@ def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
     return Span(down, up, steps, 0 if causal else steps, block)
 
 
-def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
+def run_windows(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
     """`net` on the signal that `pieces` [B, C, any length] make up, as pieces [B, C', ...] of its output."""
     held: Tensor | None = None  # the inputs from step `begin` on
     begin = done = 0
-    for piece in _parts(pieces, span.block * span.unit):
+    for piece in _split(pieces, span.block * span.unit):
         held = piece if held is None else torch.cat([held, piece], dim=2)
         while held.shape[2] >= (done + span.block + span.right - begin) * span.unit:
             end = done + span.block
@@ -73,12 +73,12 @@ def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[T
         yield net(held)[..., (done - begin) * span.gain :]
 
 
-def _parts(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+def _split(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
     """The same signal in pieces of at most `size`, so that a long one is not copied time and again."""
     return (part for piece in pieces for part in piece.split(size, dim=2))
 
 
-def carried(recurrent: nn.Module, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+def run_recurrent(recurrent: nn.Module, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
     """An LSTM of the `encodec` package over pieces [B, C, T], its state carried from one to the next."""
     state = None
     for piece in pieces:
@@ -100,14 +100,14 @@ def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block:
     out = iter(pieces)
     for stage in [*stages, nn.Sequential(*convs)]:
         out = (
-            carried(stage, out)
+            run_recurrent(stage, out)
             if hasattr(stage, "lstm")
-            else windowed(stage, out, span_of(stage, hop, causal, block))
+            else run_windows(stage, out, span_of(stage, hop, causal, block))
         )
     return out
 
 
-def _block(codec: Codec) -> int:
+def _choose_block(codec: Codec) -> int:
     """Frames to compute at a time."""
     return max(1, ACTIVATIONS // (max(codec.cfg.n_filter, LANES) * codec.cfg.hop_length))
 
@@ -123,19 +123,19 @@ def encode_stream(
     Beside them the segment's scale, where the codec normalises; then each item is one whole segment.
     """
     if codec.cfg.segment:
-        for segment in _segments(pieces, codec.cfg.segment, codec.cfg.segment_stride):
+        for segment in _cut_segments(pieces, codec.cfg.segment, codec.cfg.segment_stride):
             scaled, scale = codec.normalise(segment)
             yield codec.quantize(codec.encoder(scaled), n_q), scale
         return
-    latents = run(codec.encoder, pieces, codec.cfg.hop_length, codec.cfg.causal, _block(codec))
+    latents = run(codec.encoder, pieces, codec.cfg.hop_length, codec.cfg.causal, _choose_block(codec))
     for found in latents:
         yield codec.quantize(found, n_q), None
 
 
-def _segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Tensor]:
+def _cut_segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Tensor]:
     """The sound's segments of `length` samples, one each `stride`; the last are as long as what is left."""
     held: Tensor | None = None
-    for piece in _parts(pieces, length):
+    for piece in _split(pieces, length):
         held = piece if held is None else torch.cat([held, piece], dim=2)
         while held.shape[2] >= length:
             yield held[..., :length]
@@ -145,7 +145,7 @@ def _segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Te
         held = held[..., stride:]
 
 
-def segment_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
+def count_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
     """How many frames each segment of a sound of `num_samples` has; a codec without segments makes one."""
     if not num_samples:
         return []
@@ -160,19 +160,19 @@ def decode_stream(
 ) -> Iterator[Tensor]:
     """The sound [B, C, F * hop] of codes [B, Q, F], piece by piece.
 
-    frames: how many of F belong to each segment, as `segment_frames` says; scales: each segment's.
+    frames: how many of F belong to each segment, as `count_frames` says; scales: each segment's.
     """
     if codec.cfg.segment:
         parts = (codec.decoder(codec.dequantize(part)) for part in codes.split(list(frames), dim=2))
         scaled = parts if scales is None else (part * s for part, s in zip(parts, scales, strict=True))
-        yield from _overlapped(scaled, codec.cfg.segment_stride)
+        yield from _overlap(scaled, codec.cfg.segment_stride)
         return
-    block = _block(codec)
+    block = _choose_block(codec)
     latents = (codec.dequantize(part) for part in codes.split(block, dim=2))
     yield from run(codec.decoder, latents, codec.cfg.hop_length, codec.cfg.causal, block)
 
 
-def _overlapped(parts: Iterable[Tensor], stride: int) -> Iterator[Tensor]:
+def _overlap(parts: Iterable[Tensor], stride: int) -> Iterator[Tensor]:
     """Segments laid over one another every `stride` samples, faded into each other by triangular weights."""
     total = weights = ramp = torch.empty(0)  # weighted sum and sum of weights, from the segment's start on
     for part in parts:

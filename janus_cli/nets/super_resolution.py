@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from janus_cli.errors import ModelError, UsageError
-from janus_cli.nets.standins import standing_in
+from janus_cli.nets.standins import stand_in
 
 EXTRA = "janus-cli[sr]"
 _ALIGN = 32  # px; the windows of most attention nets (8, 16, 32) divide it
@@ -30,7 +30,7 @@ def import_spandrel() -> Any:
     if loaded := sys.modules.get("spandrel"):
         return loaded
     try:
-        with standing_in(_TORCHVISION):
+        with stand_in(_TORCHVISION):
             return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -110,7 +110,7 @@ class Enlarger:
         Raises ModelError where the net's output has another size or no finite numbers.
         """
         given = picture.to(self.net.device, self.net.dtype)
-        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._at_work(given):
+        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._guard(given):
             torch.manual_seed(0)
             parts = torch.split(given, self._channels, dim=1)
             out = torch.cat([self.net(part) for part in parts], dim=1).float()
@@ -128,7 +128,7 @@ class Enlarger:
         return out
 
     @contextlib.contextmanager
-    def _at_work(self, given: Tensor) -> Iterator[None]:
+    def _guard(self, given: Tensor) -> Iterator[None]:
         """Keep torch's warnings at how a net is written away, and say in our words that memory failed."""
         try:
             with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from janus_cli.config import VQ_GROUPS, VQConfig
 CHUNK = 4096  # latents compared with the whole codebook at a time
 
 
-def norm(width: int) -> nn.GroupNorm:
+def make_norm(width: int) -> nn.GroupNorm:
     """GroupNorm, everywhere of the same number of groups."""
     return nn.GroupNorm(VQ_GROUPS, width, eps=1e-6)
 
@@ -24,8 +24,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(width), nn.Conv2d(width, out, 3, padding=1)
-        self.norm2, self.conv2 = norm(out), nn.Conv2d(out, out, 3, padding=1)
+        self.norm1, self.conv1 = make_norm(width), nn.Conv2d(width, out, 3, padding=1)
+        self.norm2, self.conv2 = make_norm(out), nn.Conv2d(out, out, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(width, out, 1) if width != out else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class GridAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = norm(width)
+        self.norm = make_norm(width)
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(width, width, 1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class Level(nn.Module):
         return x if self.upsample is None else self.upsample(x)
 
 
-def middle(width: int) -> nn.ModuleList:
+def make_middle(width: int) -> nn.ModuleList:
     """The blocks between encoder or decoder levels and the latents."""
     return nn.ModuleList([ResidualBlock(width, width), GridAttention(width), ResidualBlock(width, width)])
 
@@ -117,8 +117,8 @@ class Encoder(nn.Module):
         for i in range(last + 1):
             step = Halve(widths[i + 1]) if i < last else None
             self.conv_blocks.append(Level(widths[i], widths[i + 1], cfg.n_block, i == last, downsample=step))
-        self.mid = middle(widths[-1])
-        self.norm_out = norm(widths[-1])
+        self.mid = make_middle(widths[-1])
+        self.norm_out = make_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], cfg.latent_dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,13 +137,13 @@ class Decoder(nn.Module):
         widths = [cfg.dim * m for m in reversed(cfg.multipliers)]
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(cfg.latent_dim, widths[0], 3, padding=1)
-        self.mid = middle(widths[0])
+        self.mid = make_middle(widths[0])
         self.conv_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
             step = Double(width) if i < last else None
             before = widths[max(i - 1, 0)]
             self.conv_blocks.append(Level(before, width, cfg.n_block + 1, i == 0, upsample=step))
-        self.norm_out = norm(widths[-1])
+        self.norm_out = make_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:

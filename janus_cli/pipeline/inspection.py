@@ -39,13 +39,13 @@ def describe_checkpoint(place: zoo.Place) -> dict[str, Any]:
             "parameters": sum(p["parameters"] for p in parts.values()),
             "bytes": sum(p["bytes"] for p in parts.values()),
         }
-    known = hub.digests(place.path)
+    known = hub.read_digests(place.path)
     facts["files"] = [
         {"file": file.name, "bytes": file.stat().st_size}
         | ({"digest": known[file.name].hex} if file.name in known else {})
         for file in _files(place.path)
     ]
-    facts["missing"] = hub.missing(place.path)
+    facts["missing"] = hub.find_missing(place.path)
     return facts
 
 
@@ -130,7 +130,7 @@ def checks(place: zoo.Place) -> Iterator[Check]:
 
 
 def _check_files(place: zoo.Place) -> str:
-    if lacking := hub.missing(place.path):
+    if lacking := hub.find_missing(place.path):
         raise ModelError(f"{place.path} lacks {', '.join(lacking)}: janus models pull {place.name}")
     files = _files(place.path)
     return f"ok, {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:,.1f} MB"
@@ -161,7 +161,7 @@ def _check_tokenizer(place: zoo.Place) -> str:
 
 def _check_digests(place: zoo.Place) -> str:
     """Every file holds what the hub says, where the hub says anything."""
-    known = hub.digests(place.path)
+    known = hub.read_digests(place.path)
     files = [file for file in _files(place.path) if file.name in known]
     if wrong := [fault for file in files if (fault := _digest_fault(file, known[file.name]))]:
         raise ModelError("; ".join(wrong))

@@ -57,7 +57,7 @@ class AudioPipeline(ABC):
     ) -> "Record":
         """A sound as a record with one audio segment; bandwidth: in kbit/s, None for all codebooks.
 
-        The sound comes as float32 pieces [channels, samples] at the codec's rate (`sound.fitted` makes
+        The sound comes as float32 pieces [channels, samples] at the codec's rate (`sounds.fit` makes
         them so); `progress` is called with numbers of samples done.
         """
         from janus_cli.stages.audio import books_for, encode_audio

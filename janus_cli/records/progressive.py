@@ -55,7 +55,7 @@ class PartOrder:
         if not part.last:
             self._begun[key] = index + 1, end, record.id
 
-    def unfinished(self) -> dict[str, RecordError]:
+    def find_unfinished(self) -> dict[str, RecordError]:
         """The results, as `result_of` has them, whose last part has not come, with an error for each."""
         return {
             result: RecordError(
@@ -67,11 +67,11 @@ class PartOrder:
 
     def end(self) -> None:
         """Raise RecordError where a last part has not come."""
-        for error in self.unfinished().values():
+        for error in self.find_unfinished().values():
             raise error
 
 
-def in_order(records: Iterable[Record]) -> Iterator[Record]:
+def check_order(records: Iterable[Record]) -> Iterator[Record]:
     """The same records, checked. Raises RecordError as `PartOrder` does."""
     parts = PartOrder()
     for record in records:
@@ -80,9 +80,9 @@ def in_order(records: Iterable[Record]) -> Iterator[Record]:
     parts.end()
 
 
-def through(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
-    """What `stage` makes of records and parts, which are checked as `in_order` does."""
-    return (made for record in in_order(records) for made in stage(record))
+def run_stage(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
+    """What `stage` makes of records and parts, which are checked as `check_order` does."""
+    return (made for record in check_order(records) for made in stage(record))
 
 
 def as_part(record: Record, part: Part | None) -> Record:

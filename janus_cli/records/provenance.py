@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
 
-def parameters(record: "Record") -> dict[str, str]:
+def collect_parameters(record: "Record") -> dict[str, str]:
     """What made a picture or sound, as the texts in its file: prompt, model, seed, options, tokens.
 
     `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
@@ -20,12 +20,12 @@ def parameters(record: "Record") -> dict[str, str]:
     known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
     known |= {word: made[word] for word in ("model", "seed", "index") if word in made}
     if segment is not None:
-        known["tokens"] = token_hash(segment)
+        known["tokens"] = hash_tokens(segment)
     texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
     return {"prompt": record.prompt, **texts} if record.prompt else texts
 
 
-def token_hash(segment: "Segment") -> str:
+def hash_tokens(segment: "Segment") -> str:
     """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
     data = segment.data
     return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()

@@ -45,7 +45,7 @@ class Segment:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_shape(self.modality, wire.dtype_name(self.data.dtype), self.data.shape)
+        check_shape(self.modality, wire.name_dtype(self.data.dtype), self.data.shape)
         if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
             raise RecordError(f"{self.modality} segment: holds values that are no finite numbers")
         # the library's own numpy writer mis-saves strided arrays; C order is also the wire's order
@@ -228,7 +228,7 @@ def _check_meta(header: wire.Header) -> list[str]:
     return names
 
 
-def _part(value: dict[str, Any] | None) -> Part | None:
+def _parse_part(value: dict[str, Any] | None) -> Part | None:
     """The Part that the metadata describe."""
     if value is None:
         return None
@@ -252,7 +252,9 @@ def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
         Segment(name.partition(".")[2], arrays[name], info)
         for name, info in zip(names, meta.get("segments", []), strict=True)
     )
-    record = Record(segments, meta.get("id", ""), tuple(meta.get("made_by", [])), _part(meta.get("part")))
+    record = Record(
+        segments, meta.get("id", ""), tuple(meta.get("made_by", [])), _parse_part(meta.get("part"))
+    )
     return record, meta.get("seq")
 
 

@@ -56,7 +56,7 @@ def suffixes_for(template: str | None) -> tuple[str, ...]:
     Only then are plugins imported: they are what is left to know the suffix.
     """
     known = template is None or template == "-" or Path(template).suffix.lower() in ("", *SUFFIXES)
-    return SUFFIXES if known else (*SUFFIXES, *plugins.written())
+    return SUFFIXES if known else (*SUFFIXES, *plugins.list_suffixes())
 
 
 class Outputs:
@@ -132,9 +132,9 @@ class Outputs:
         if path.suffix.lower() != ".png":
             return atomic_write(self._place(path), encode(record, rows.whole(), path), force=self._force)
         from janus_cli.media.png import write_png
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        told = parameters(record)
+        told = collect_parameters(record)
         return write_with(self._place(path), lambda file: write_png(file, rows, told), self._force)
 
     def _place(self, path: Path) -> Path:
@@ -185,9 +185,9 @@ def encode(record: "Record", media: "np.ndarray | str | Foreign", path: Path) ->
     if suffix not in FORMATS:
         raise MediaError(f"{path}: the record holds a picture: use a name in {', '.join(FORMATS)}")
     from janus_cli.media.pictures import image_bytes
-    from janus_cli.records.provenance import parameters
+    from janus_cli.records.provenance import collect_parameters
 
-    return image_bytes(media, FORMATS[suffix], parameters(record))
+    return image_bytes(media, FORMATS[suffix], collect_parameters(record))
 
 
 def picture_to_stdout() -> BinaryIO:

@@ -61,9 +61,9 @@ def _counted(pieces: "Iterable[np.ndarray]", advance: Callable[[int], None]) -> 
 
 def _write(record: "Record", sound: "Sound", format: str, file: BinaryIO) -> None:
     from janus_cli.media.sound_writer import Writer
-    from janus_cli.records.provenance import parameters
+    from janus_cli.records.provenance import collect_parameters
 
-    told = parameters(record)
+    told = collect_parameters(record)
     with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, told) as writer:
         for piece in sound.pieces:
             writer.write(piece)
@@ -103,11 +103,11 @@ class StandardOutput:
 
     def _begin(self, record: "Record", sound: "Sound", file: BinaryIO) -> None:
         from janus_cli.media.sound_writer import Writer
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
         if file.seekable() and not _appends(file):
             self._start = file.tell()
-        self._told = parameters(record)
+        self._told = collect_parameters(record)
         self._writer = Writer(file, "wav", sound.sample_rate, sound.channels, None, self._told)
 
     def _append(self, sound: "Sound", file: BinaryIO) -> None:

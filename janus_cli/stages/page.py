@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media.pictures import resized
+from janus_cli.media.pictures import resize
 from janus_cli.records import Record, Segment
 
 Look = Callable[[Segment], np.ndarray]  # image tokens -> the plain picture, uint8 [H, W, 3]
@@ -68,7 +68,7 @@ def lay_out(
         side = min(page.pixels)
         square = drawn.data
         if square.shape != (side / page.patch, side / page.patch):
-            square = _image(encode(resized(finish(record), side, side))).data
+            square = _image(encode(resize(finish(record), side, side))).data
         info = dict(drawn.info) | ({} if page.is_whole else {"size": list(page.pixels)})
         paper = background(square, drawn.info, look)
         whole = Segment("image", _around(square, paper, page.grid), info)

@@ -16,7 +16,7 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.records import Record, check_ids
-from janus_cli.records.progressive import through
+from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
 from janus_cli.stages.rows.passes import check_pair, passes, sharpening_passes
 from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
@@ -126,7 +126,7 @@ def upsample(
     last part is read. Raises ModelError when the nets do not belong together, RecordError for a record with
     neither, ids beyond the codebook, or pixels whose patch or grid does not fit.
     """
-    return through(Upsample(dvae, refiner, options, stream), records)
+    return run_stage(Upsample(dvae, refiner, options, stream), records)
 
 
 def _laid_out(record: Record) -> int | None:

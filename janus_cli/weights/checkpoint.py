@@ -72,7 +72,7 @@ class Checkpoint(Mapping[str, Tensor]):
             self._shard = _open(file)
         return self._shard.tensor(name)
 
-    def copied(self, size: int) -> None:
+    def note_copied(self, size: int) -> None:
         """Say that `size` bytes of tensors were copied out and let go.
 
         Pages that were read count as this process's memory while the file is mapped; so it is unmapped

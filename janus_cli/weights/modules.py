@@ -93,7 +93,7 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def hollow(build: Callable[[], M]) -> M:
+def build_hollow(build: Callable[[], M]) -> M:
     """The module that `build` makes, without memory for weights: they are on the meta device."""
     with torch.device("meta"), _NoInitialValues():
         return build()

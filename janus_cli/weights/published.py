@@ -45,7 +45,7 @@ class PublishedNet:
         from janus_cli import weights
         from janus_cli.nets.janus_pro import JanusPro
 
-        return weights.hollow(lambda: JanusPro(self.config))
+        return weights.build_hollow(lambda: JanusPro(self.config))
 
     @cached_property
     def plan(self) -> "dict[str, Source]":
@@ -53,7 +53,7 @@ class PublishedNet:
         from janus_cli.weights import remap
 
         shapes = {name: tuple(tensor.shape) for name, tensor in self.net.state_dict().items()}
-        plan = remap.sources(shapes, self.checkpoint.shapes(), self.config.layout, self.path)
+        plan = remap.plan_sources(shapes, self.checkpoint.shapes(), self.config.layout, self.path)
         place = {name: i for i, name in enumerate(self.checkpoint)}
         return dict(sorted(plan.items(), key=lambda item: place[item[1].names[0]]))
 
@@ -73,7 +73,7 @@ class PublishedNet:
             stored = self.tensor(name)
             tensor = stored.to(device, dtype)
             if tensor is not stored:
-                self.checkpoint.copied(stored.nbytes)
+                self.checkpoint.note_copied(stored.nbytes)
             return tensor
 
         todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
@@ -96,11 +96,11 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     from janus_cli.weights import remap
     from janus_cli.weights.checkpoint import Checkpoint
 
-    net = weights.hollow(lambda: Codec(config))
+    net = weights.build_hollow(lambda: Codec(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     checkpoint = Checkpoint.open(path)
     layout = encodec.PACKAGE if path.is_file() else encodec.TRANSFORMERS
-    plan = remap.sources(shapes, checkpoint.shapes(), layout, path)
+    plan = remap.plan_sources(shapes, checkpoint.shapes(), layout, path)
     state = {
         name: source.join(checkpoint.__getitem__).to(device, torch.float32) for name, source in plan.items()
     }

@@ -199,27 +199,27 @@ class Source:
 
 
 @cache
-def _rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
+def _compile_rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
     table, column = COLUMNS[layout]
-    return [(_pattern(row[0]), _numbered(row[column])) for row in table]
+    return [(_compile_pattern(row[0]), _number_groups(row[column])) for row in table]
 
 
-def _numbered(text: str) -> str:
+def _number_groups(text: str) -> str:
     """`text` with each `*` replaced by the number of its group."""
     pieces = text.split("*")
     return pieces[0] + "".join(rf"\{i}{piece}" for i, piece in enumerate(pieces[1:], 1))
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _compile_pattern(text: str) -> re.Pattern[str]:
     return re.compile(re.escape(text).replace(r"\*", r"(\d+)"))
 
 
-def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
+def find_source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
     """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
 
     norm: what the tensors of its weight norms are called, one of NORMS; None if it has none.
     """
-    for pattern, theirs in _rules(layout):
+    for pattern, theirs in _compile_rules(layout):
         if match := pattern.match(name):
             full = match.expand(theirs) + name[match.end() :]
             if full.endswith("{0}"):
@@ -239,7 +239,7 @@ def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Sourc
     raise KeyError(name)
 
 
-def sources(
+def plan_sources(
     ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], layout: str, where: object
 ) -> dict[str, Source]:
     """Where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
@@ -248,13 +248,13 @@ def sources(
     mis-shaped.
     """
     norm = next((words for words in NORMS if any(name.endswith(words[1]) for name in found)), None)
-    plan = {name: source(name, layout, norm) for name in ours}
+    plan = {name: find_source(name, layout, norm) for name in ours}
     wanted = {
         theirs: shape for name, place in plan.items() for theirs, shape in place.shapes(ours[name]).items()
     }
     if missing := [name for name in wanted if name not in found]:
         raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
-    if unknown := sorted(name for name in without_leftovers(found, layout) if name not in wanted):
+    if unknown := sorted(name for name in drop_leftovers(found, layout) if name not in wanted):
         raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
     for name, shape in wanted.items():
         if found[name] != shape:
@@ -264,9 +264,9 @@ def sources(
     return plan
 
 
-def without_leftovers(names: Iterable[str], layout: str) -> list[str]:
+def drop_leftovers(names: Iterable[str], layout: str) -> list[str]:
     """The names that are not known leftovers of `layout`."""
-    known = [_pattern(text) for text in LEFTOVERS[layout]]
+    known = [_compile_pattern(text) for text in LEFTOVERS[layout]]
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
 
 
@@ -277,5 +277,5 @@ def publish(
     return {
         name: tensor
         for ours, whole in state.items()
-        for name, tensor in source(ours, layout, norm).split(whole).items()
+        for name, tensor in find_source(ours, layout, norm).split(whole).items()
     }

@@ -85,12 +85,12 @@ def _place(name: str) -> Path:
     return Path(os.path.expandvars(home)).expanduser() / "hub" / "checkpoints" / _FILES[name]
 
 
-def here() -> list[tuple[str, Path]]:
+def list_cached() -> list[tuple[str, Path]]:
     """The models of NAMES that are in torch's cache, and their files."""
     return [(name, _place(name)) for name in NAMES if _place(name).is_file()]
 
 
-def cached(name: str) -> Path:
+def locate(name: str) -> Path:
     """The file of a model of NAMES. Raises ModelError that says what to fetch if it is not there."""
     path = _place(name)
     if not path.is_file():

@@ -64,40 +64,40 @@ def cache_folder() -> Path:
     return Path(os.path.expandvars(folder)).expanduser()
 
 
-def snapshot(name: str) -> Path | None:
+def find_snapshot(name: str) -> Path | None:
     """The folder of ORG/NAME[@REVISION] in the cache, None if it is not there. Never asks the network."""
     repository, revision = _split(name)
-    folder = _repository(repository)
+    folder = _repository_folder(repository)
     with contextlib.suppress(OSError, ValueError):  # a commit is no ref
         revision = (folder / "refs" / revision).read_text("ascii").strip()
     path = folder / "snapshots" / revision
     return path if (path / "config.json").is_file() else None
 
 
-def snapshots() -> Iterator[Snapshot]:
+def list_snapshots() -> Iterator[Snapshot]:
     """Every cached revision of every Janus and EnCodec model; others of the shared cache are passed over."""
     for folder in sorted(cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
             if _is_janus(path):
-                names = _refs(folder, path.name) or [path.name]
+                names = _list_refs(folder, path.name) or [path.name]
                 yield Snapshot(name if MAIN in names else f"{name}@{names[0]}", path)
 
 
-def missing(path: Path) -> list[str]:
+def find_missing(path: Path) -> list[str]:
     """The files that the hub lists for the snapshot `path`, that a model needs and that are not there."""
-    listed = _tree(path)
-    return sorted(name for name in _needed(list(listed)) if not (path / name).is_file())
+    listed = _read_listing(path)
+    return sorted(name for name in _choose_files(list(listed)) if not (path / name).is_file())
 
 
-def digests(path: Path) -> dict[str, Digest]:
+def read_digests(path: Path) -> dict[str, Digest]:
     """What the hub says of each file of the folder `path`; empty for a folder that is no snapshot.
 
     The cache names a file's blob by its digest; where it has no links its listing of the commit tells.
     """
     if path.parent.name != "snapshots":
         return {}
-    tree, found = _tree(path), {}
+    tree, found = _read_listing(path), {}
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         hex = Path(os.path.realpath(file)).name if file.is_symlink() else tree.get(file.name, "")
         if re.fullmatch(rf"[0-9a-f]{{{_SHA1}}}|[0-9a-f]{{{_SHA256}}}", hex):
@@ -131,13 +131,13 @@ def pull(name: str, progress: bool) -> Path:
                 revision=revision,
                 cache_dir=cache_folder(),
                 library_name="janus-cli",
-                allow_patterns=_needed(files),
+                allow_patterns=_choose_files(files),
             )
         )
     except errors.HFValidationError:
         raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
     except errors.OfflineModeIsEnabled:
-        return _offline(name)
+        return _find_offline(name)
     except errors.GatedRepoError:
         raise ModelError(f"{repository}: accept its terms on its page first, then hf auth login") from None
     except errors.RepositoryNotFoundError:
@@ -151,17 +151,17 @@ def pull(name: str, progress: bool) -> Path:
         raise ModelError(f"{name}: not pulled ({reason}); run it again to go on") from None
 
 
-def _offline(name: str) -> Path:
+def _find_offline(name: str) -> Path:
     """What the cache has of `name`. Raises ModelError if that is nothing, or not all."""
-    path = snapshot(name)
+    path = find_snapshot(name)
     if path is None:
         raise ModelError(f"{name}: not in {cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
-    if lacking := missing(path):
+    if lacking := find_missing(path):
         raise ModelError(f"{name}: {lacking[0]} is not here yet, and HF_HUB_OFFLINE is set: pull it without")
     return path
 
 
-def _needed(files: list[str]) -> list[str]:
+def _choose_files(files: list[str]) -> list[str]:
     """Which of a repository's files a model needs: those beside its weights, and one layout of these."""
     top = [Path(name) for name in files if "/" not in name]
     kind = ".safetensors" if any(p.suffix == ".safetensors" for p in top) else ".bin"
@@ -178,11 +178,11 @@ def _split(name: str) -> tuple[str, str]:
     return repository, revision or MAIN
 
 
-def _repository(name: str) -> Path:
+def _repository_folder(name: str) -> Path:
     return cache_folder() / f"models--{name.replace('/', '--')}"
 
 
-def _refs(repository: Path, commit: str) -> list[str]:
+def _list_refs(repository: Path, commit: str) -> list[str]:
     """The branches and tags that stand for `commit`."""
     refs = repository / "refs"
     files = sorted(p for p in refs.rglob("*") if p.is_file())
@@ -196,7 +196,7 @@ def _is_janus(path: Path) -> bool:
         return False
 
 
-def _tree(path: Path) -> dict[str, str]:
+def _read_listing(path: Path) -> dict[str, str]:
     """The hub's listing of the snapshot `path`: file name to digest. Older caches have none."""
     try:
         listing = json.loads((path.parent.parent / "trees" / f"{path.name}.json").read_text("utf-8"))

@@ -62,12 +62,12 @@ class Model:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
         if self.config.model_type == encodec.MODEL_TYPE:
             return weight_files.weights_file(self.path)
-        return self._existing(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
+        return self._require(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
 
     @property
     def tokenizer_file(self) -> Path:
         """The text tokenizer's tokenizer.json. Raises ModelError if it is missing."""
-        return self._existing("tokenizer.json", "copy the model folder again")
+        return self._require("tokenizer.json", "copy the model folder again")
 
     @cached_property
     def text_fingerprint(self) -> str:
@@ -84,7 +84,7 @@ class Model:
         """The same of the audio codebooks, one below the other. Not for published codecs."""
         return codec_fingerprint(self.file("codec"))
 
-    def _existing(self, name: str, remedy: str) -> Path:
+    def _require(self, name: str, remedy: str) -> Path:
         if self.config.model_type == encodec.MODEL_TYPE:
             raise ModelError(f"model {self.name} has no {name}: it knows sounds alone")
         file = self.path / name
@@ -175,7 +175,7 @@ def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
     return data.reshape(tensor.shape)
 
 
-def folders() -> list[Path]:
+def list_folders() -> list[Path]:
     """Where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
     own = [Path(p) for p in os.environ.get("JANUS_MODELS", "").split(os.pathsep) if p]
     package = Path(__file__).parent.parent
@@ -183,20 +183,20 @@ def folders() -> list[Path]:
     return [*own, bundled if bundled.is_dir() else package.parent / "models"]
 
 
-def _candidates() -> Iterator[Path]:
-    for folder in folders():
+def _list_candidates() -> Iterator[Path]:
+    for folder in list_folders():
         if folder.is_dir():
             yield from sorted(p for p in folder.iterdir() if (p / "config.json").is_file())
 
 
-def places() -> list[Place]:
+def list_places() -> list[Place]:
     """Every model that is here: the zoo's, then the published ones in the caches."""
     found: dict[str, Place] = {}
-    for path in _candidates():
+    for path in _list_candidates():
         found.setdefault(path.name, Place(path.name, path))
-    for snapshot in hub.snapshots():
+    for snapshot in hub.list_snapshots():
         found.setdefault(snapshot.name, Place(snapshot.name, snapshot.path))
-    for name, path in encodec.here():
+    for name, path in encodec.list_cached():
         found.setdefault(name, Place(name, path))
     return list(found.values())
 
@@ -206,22 +206,22 @@ def locate(name_or_path: str) -> Place:
 
     Never asks the network. Raises ModelError if there is none.
     """
-    for path in _candidates():
+    for path in _list_candidates():
         if path.name == name_or_path:
             return Place(path.name, path)
     if name_or_path in encodec.NAMES:
-        return Place(name_or_path, encodec.cached(name_or_path))
+        return Place(name_or_path, encodec.locate(name_or_path))
     path = Path(name_or_path)
     if path.suffix == ".th" and path.is_file():
         return Place(encodec.read(path).name, path)
     if (path / "config.json").is_file():
         return Place(path.resolve().name, path)
     if not path.exists() and hub.is_name(name_or_path):
-        cached = hub.snapshot(name_or_path)
+        cached = hub.find_snapshot(name_or_path)
         if cached is None:
             raise ModelError(f"no model {name_or_path!r} here: janus models pull {name_or_path} fetches it")
         return Place(name_or_path, cached)
-    have = ", ".join(sorted({p.name for p in _candidates()})) or "none"
+    have = ", ".join(sorted({p.name for p in _list_candidates()})) or "none"
     raise ModelError(f"no model {name_or_path!r} (have: {have}): give a name or a folder with a config.json")
 
 

@@ -123,7 +123,7 @@ class _Painting:
             self._cells = terminal_image.half_blocks(sheet, columns, self._lines)
         elif protocol is Protocol.sixel:
             height, width = self._lines * room.cell[1], columns * room.cell[0]
-            self._escape = terminal_image.sixel(pictures.resized(sheet, height, width))
+            self._escape = terminal_image.sixel(pictures.resize(sheet, height, width))
         elif protocol is Protocol.kitty:
             self._escape = terminal_image.kitty(sheet, self._lines, image_id)
         else:

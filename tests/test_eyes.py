@@ -7,7 +7,7 @@ import torch
 
 from janus_cli.config import VisionConfig
 from janus_cli.errors import ModelError
-from janus_cli.nets.siglip import PatchEmbed, VisionTower
+from janus_cli.nets.siglip import PatchEmbed, VisionTower, pool
 
 CONFIG = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=8, image_size=64, stem=4)
 

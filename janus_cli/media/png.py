@@ -18,14 +18,14 @@ _LEVEL = 6  # zlib's, as media has it
 
 @dataclass(frozen=True)
 class Rows:
-    """A picture that is made while its bands are taken; once."""
+    """A picture that is made while its bands are taken, which can be done once."""
 
     height: int
     width: int
     bands: Iterable[np.ndarray] = field(repr=False)  # uint8 [any number, width, 3], from the top
 
     def whole(self) -> np.ndarray:
-        """All of it, uint8 [height, width, 3]."""
+        """Take all bands: uint8 [height, width, 3]."""
         image = np.empty((self.height, self.width, 3), np.uint8)
         y = 0
         for band in self.bands:
@@ -59,7 +59,7 @@ def _put(file: BinaryIO, kind: bytes, data: bytes) -> None:
 
 
 def _filter_rows(rows: Rows) -> Iterator[bytes]:
-    """The rows, each with the filter that leaves the least: sub, up or Paeth (PNG, section 9)."""
+    """Filter each row with the one of sub, up and Paeth that leaves the least (PNG, section 9)."""
     above = np.zeros((1, rows.width * 3), np.int16)
     for band in rows.bands:
         lines = band.reshape(len(band), -1)
@@ -71,7 +71,7 @@ def _filter_rows(rows: Rows) -> Iterator[bytes]:
 
 
 def _filter_lines(x: np.ndarray, up: np.ndarray) -> bytes:
-    """Lines [h, width * 3], given those above them, filtered: each with its filter's number in front."""
+    """Filter lines [h, width * 3], given those above them: each gets its filter's number in front."""
     left, corner = _shift(x), _shift(up)
     by_left, by_up = np.abs(up - corner), np.abs(left - corner)
     by_corner = np.abs(left + up - 2 * corner)
@@ -85,5 +85,5 @@ def _filter_lines(x: np.ndarray, up: np.ndarray) -> bytes:
 
 
 def _shift(lines: np.ndarray) -> np.ndarray:
-    """Each pixel's left neighbour, 0 before the first."""
+    """Shift lines by a pixel: each gets its left neighbour, 0 before the first."""
     return np.pad(lines[:, :-3], ((0, 0), (3, 0)))

@@ -106,7 +106,7 @@ class _Kept:
         self.seek, self.tell = file.seek, file.tell
 
     def write(self, data: bytes) -> int:
-        """Number of bytes written, none after an error."""
+        """Write `data` and return how many bytes were written, none after an error."""
         try:
             return self._file.write(data) if self.error is None else 0
         except OSError as error:
@@ -115,7 +115,7 @@ class _Kept:
 
 
 def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment: bytes = b"") -> bytes:
-    """All of a 16-bit RIFF WAVE file that stands before its samples; UNKNOWN lengths for None.
+    """Write what stands before the samples in a 16-bit RIFF WAVE file; UNKNOWN lengths for None.
 
     Raises MediaError for a sound that is too long for the format's 32 bits.
     """
@@ -131,7 +131,7 @@ def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment
 
 
 def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The sound as a whole file of `format`. Raises MediaError."""
+    """Write the sound as a whole file of `format`. Raises MediaError."""
     file = io.BytesIO()
     with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
         for piece in sound.pieces:

@@ -28,7 +28,7 @@ class PatchEmbed(nn.Module):
 
 
 def make_stem(cfg: VisionConfig) -> nn.Sequential:
-    """Convolutions that halve the picture until a patch is one place (2106.14881).
+    """Make convolutions that halve the picture until a patch is one place (2106.14881).
 
     [B, 3, H, W] -> [B, D, h, w]. A ViT with one learns from few pictures what a plain one does not.
     """
@@ -124,7 +124,7 @@ class VisionTower(nn.Module):
 
 
 def pool(features: Tensor, side: int) -> Tensor:
-    """Means of `side` x `side` features. [B, N, D], a square picture in raster scan -> [B, N / side^2, D]."""
+    """Average squares of `side` x `side` features of a square picture: [B, N, D] -> [B, N / side^2, D]."""
     rows = math.isqrt(features.shape[1])
     maps = features.transpose(1, 2).unflatten(2, (rows, rows))
     return F.avg_pool2d(maps, side).flatten(2).transpose(1, 2)

@@ -13,7 +13,7 @@ from types import ModuleType
 
 @contextmanager
 def stand_in(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """A block in which `modules` can be imported, and names from them, though they may be missing or broken.
+    """Let `modules`, and names from them, be imported in the block though they may be missing or broken.
 
     Where one of them is, all are empty in the block, with those names set to None, and gone after it.
     """

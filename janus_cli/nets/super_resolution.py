@@ -26,7 +26,7 @@ _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (ref
 
 
 def import_spandrel() -> Any:
-    """The package. Raises UsageError where it is not installed."""
+    """Import the package. Raises UsageError where it is not installed."""
     if loaded := sys.modules.get("spandrel"):
         return loaded
     try:
@@ -67,7 +67,7 @@ class Enlarger:
     def from_state(
         cls, state: Mapping[str, Any], name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> "Enlarger":
-        """The net whose weights `state` holds; `name` is the file's, for messages.
+        """Make the net whose weights `state` holds; `name` is the file's, for messages.
 
         Raises ModelError for weights of an unknown architecture, or that do not fit theirs; UsageError for
         a dtype that the architecture cannot compute in.
@@ -104,7 +104,7 @@ class Enlarger:
 
     @torch.inference_mode()
     def __call__(self, picture: Tensor) -> Tensor:
-        """RGB [1, 3, H, W] in [0, 1] -> float32 [1, 3, H * scale, W * scale] in [0, 1], of any size.
+        """Enlarge RGB [1, 3, H, W] in [0, 1] to float32 [1, 3, H * scale, W * scale] in [0, 1], of any size.
 
         A grey net gets the three channels one by one. Nets that draw random numbers always draw the same.
         Raises ModelError where the net's output has another size or no finite numbers.
@@ -129,7 +129,7 @@ class Enlarger:
 
     @contextlib.contextmanager
     def _guard(self, given: Tensor) -> Iterator[None]:
-        """Keep torch's warnings at how a net is written away, and say in our words that memory failed."""
+        """Silence torch's warnings about how a net is written, and say in our words that memory failed."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

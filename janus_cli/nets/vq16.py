@@ -15,7 +15,7 @@ CHUNK = 4096  # latents compared with the whole codebook at a time
 
 
 def make_norm(width: int) -> nn.GroupNorm:
-    """GroupNorm, everywhere of the same number of groups."""
+    """Make a GroupNorm, everywhere of the same number of groups."""
     return nn.GroupNorm(VQ_GROUPS, width, eps=1e-6)
 
 
@@ -101,7 +101,7 @@ class Level(nn.Module):
 
 
 def make_middle(width: int) -> nn.ModuleList:
-    """The blocks between encoder or decoder levels and the latents."""
+    """Make the blocks between encoder or decoder levels and the latents."""
     return nn.ModuleList([ResidualBlock(width, width), GridAttention(width), ResidualBlock(width, width)])
 
 
@@ -162,14 +162,14 @@ class Codebook(nn.Module):
         self.embedding = nn.Embedding(cfg.codebook_size, cfg.codebook_dim)
 
     def encode(self, latents: Tensor) -> Tensor:
-        """The code of the nearest direction for each latent [.., D] -> [..] int64."""
+        """Find the code of the nearest direction for each latent: [.., D] -> [..] int64."""
         book = F.normalize(self.embedding.weight.float(), dim=-1)
         flat = F.normalize(latents.reshape(-1, latents.shape[-1]).float(), dim=-1)
         codes = [(part @ book.T).argmax(dim=1) for part in flat.split(CHUNK)]
         return torch.cat(codes).view(latents.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Unit vectors [.., D] of codes [..]."""
+        """Look up the unit vectors [.., D] of codes [..]."""
         return F.normalize(self.embedding(codes), dim=-1)
 
 
@@ -185,16 +185,16 @@ class VQ16(nn.Module):
         self.post_quant_conv = nn.Conv2d(cfg.codebook_dim, cfg.latent_dim, 1)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] in [-1, 1] -> codes [B, h, w] int64."""
+        """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64."""
         latents = self.quant_conv(self.encoder(pixels.to(self.quant_conv.weight.dtype)))
         return self.quantize.encode(latents.movedim(1, -1))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, h, w] -> pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
+        """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         pixels: Tensor = self.decoder(self.post_quant_conv(self.quantize.lookup(codes).movedim(-1, 1)))
         return pixels
 
     def picture(self, codes: Tensor) -> np.ndarray:
-        """The picture uint8 [H, W, 3] of codes [1, h, w]: fractions are cut off, as published."""
+        """Decode codes [1, h, w] to a picture uint8 [H, W, 3]: fractions are cut off, as published."""
         scaled = self.decode(codes)[0].float().add(1).mul(127.5).clamp(0, 255)
         return scaled.to(torch.uint8).movedim(0, -1).cpu().numpy()

@@ -81,7 +81,7 @@ class Modality:
 
 @functools.cache
 def find_all() -> "dict[str, tuple[EntryPoint, ...]]":
-    """The entry points by modality, of every installed package, unloaded. Names that are built in count."""
+    """Find the entry points of every installed package, by modality, unloaded; built-in names count too."""
     from importlib.metadata import entry_points
 
     found: dict[str, list[EntryPoint]] = {}
@@ -91,17 +91,17 @@ def find_all() -> "dict[str, tuple[EntryPoint, ...]]":
 
 
 def list_names() -> list[str]:
-    """The modalities that plugins bring, in alphabetical order: those with a name that they may have."""
+    """List the modalities that plugins bring, in alphabetical order, where they may have their names."""
     return [name for name in find_all() if not _explain_name(name)]
 
 
 def package_of(point: "EntryPoint") -> str:
-    """The package that an entry point belongs to, for messages."""
+    """Name the package that an entry point belongs to, for messages."""
     return point.dist.name if point.dist else point.value
 
 
 def list_misnamed() -> list[str]:
-    """A line for each plugin that cannot be used because of its name."""
+    """Write a line for each plugin that cannot be used because of its name."""
     lines = [
         f"{package_of(point)}: its plugin {name!r} is not used: {_explain_name(name)}"
         for name, points in find_all().items()
@@ -134,7 +134,7 @@ def _explain_clash(name: str, points: "tuple[EntryPoint, ...]") -> str:
 
 
 def find(name: str) -> Modality:
-    """The plugin of that modality. Raises PluginError: there is none, there are several, or it is broken."""
+    """Find the plugin of a modality. Raises PluginError: there is none, there are several, it is broken."""
     points = find_all().get(name, ())
     if not points or name not in list_names():
         known = ", ".join((*BUILT_IN, *list_names()))
@@ -149,7 +149,7 @@ def find(name: str) -> Modality:
 
 @functools.cache
 def _load(point: "EntryPoint") -> Modality:
-    """What an entry point names. Raises PluginError for whatever goes wrong in foreign code."""
+    """Import what an entry point names. Raises PluginError for whatever goes wrong in foreign code."""
     who = f"plugin {point.name} ({package_of(point)})"
     try:
         plugin = point.load()
@@ -165,7 +165,7 @@ def _load(point: "EntryPoint") -> Modality:
 
 
 def _explain_fault(plugin: object, name: str) -> str:
-    """What in a plugin's statements cannot be, or ""."""
+    """Say what in a plugin's statements cannot be; "" if all can."""
     if not isinstance(plugin, Modality):
         return f"its entry point names a {type(plugin).__name__}, no janus_cli.plugins.Modality"
     if plugin.name != name:
@@ -196,7 +196,7 @@ def guard(name: str, what: str) -> Iterator[None]:
 
 
 def list_suffixes() -> list[str]:
-    """Suffixes that the plugins here write. Imports them all; one that is broken has none."""
+    """List the suffixes that plugins write. Imports them all; one that is broken has none."""
     found: list[str] = []
     for name in list_names():
         with contextlib.suppress(PluginError):

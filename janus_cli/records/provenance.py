@@ -1,4 +1,4 @@
-"""What a picture's or sound's file says of how it was made."""
+"""The texts in a picture's or sound's file that say how it was made."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def collect_parameters(record: "Record") -> dict[str, str]:
-    """What made a picture or sound, as the texts in its file: prompt, model, seed, options, tokens.
+    """Collect what made a picture or sound, as texts for its file: prompt, model, seed, options, tokens.
 
     `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
     """
@@ -26,6 +26,6 @@ def collect_parameters(record: "Record") -> dict[str, str]:
 
 
 def hash_tokens(segment: "Segment") -> str:
-    """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
+    """Hash a segment's ids as they lie on the wire (C order, little-endian): sha256 as hex digits."""
     data = segment.data
     return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()

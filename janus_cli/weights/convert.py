@@ -1,4 +1,4 @@
-"""A published checkpoint becomes a folder of safetensors: tensor by tensor, whole or not at all.
+"""Writes a published checkpoint as a folder of safetensors: tensor by tensor, whole or not at all.
 
 Knows files, names and dtypes; not what a tensor is for. Needs little memory: one shard of the checkpoint is
 mapped at a time, and a cast is made of CHUNK bytes at a time.
@@ -70,7 +70,7 @@ def convert(
 
 
 def plan(checkpoint: Checkpoint, dtype: torch.dtype | None, shard: int) -> dict[str, Plan]:
-    """Which file gets which tensors: filled up to `shard` bytes in the checkpoint's order."""
+    """Plan which file gets which tensors: filled up to `shard` bytes in the checkpoint's order."""
     files: list[Plan] = [{}]
     for name, shape in checkpoint.shapes().items():
         kind = checkpoint.dtype(name)
@@ -95,7 +95,7 @@ def _total_bytes(tensors: Plan) -> int:
 
 @contextlib.contextmanager
 def _new_folder(target: Path, needed: int) -> Iterator[Path]:
-    """A folder to write in that becomes `target` when the block ends well, and is gone when it does not."""
+    """Make a folder to write in; it becomes `target` if the block ends well, and is removed if not."""
     temporary = target.parent / f".janus-{secrets.token_hex(8)}.part"
     new = [folder for folder in target.parents if not os.path.lexists(folder)]  # innermost first
     try:
@@ -145,7 +145,7 @@ def _note_dtype(path: Path, word: str) -> None:
 
 
 def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Progress) -> None:
-    """One safetensors file: header, then the tensors one after the other."""
+    """Write one safetensors file: header, then the tensors one after the other."""
     with path.open("xb", buffering=0) as file:
         _write(file, _header(tensors))
         for name, (word, _) in tensors.items():
@@ -170,7 +170,7 @@ def _header(tensors: Plan) -> bytes:
 
 
 def _chunks(tensor: Tensor, word: str) -> Iterator[memoryview]:
-    """The bytes of `tensor` as `word`, in rows of about CHUNK bytes."""
+    """Give the bytes of `tensor`, cast to the type `word`, in rows of about CHUNK bytes."""
     dtype = DTYPES[word]
     rows = tensor if tensor.dim() else tensor[None]
     width = max(1, _count_bytes(word, tuple(rows.shape[1:])))

@@ -26,7 +26,9 @@ CODEBOOK = "gen_vision_model.quantize.embedding.weight"
 
 
 class PublishedNet:
-    """The checkpoint in `path`. Raises ModelError when first used if a tensor is missing or does not fit."""
+    """A published Janus-Pro net whose parts are filled when they are needed, from the checkpoint in `path`.
+
+    Raises ModelError when first used if a tensor is missing or does not fit."""
 
     def __init__(self, path: Path, config: JanusProConfig) -> None:
         self.path, self.config = path, config
@@ -58,11 +60,11 @@ class PublishedNet:
         return dict(sorted(plan.items(), key=lambda item: place[item[1].names[0]]))
 
     def tensor(self, name: str) -> "torch.Tensor":
-        """Our tensor `name` as it is stored."""
+        """Read our tensor `name` as it is stored."""
         return self.plan[name].join(self.checkpoint.__getitem__)
 
     def fill(self, parts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "JanusPro":
-        """The net with at least `parts` filled, on `device` in `dtype`.
+        """Fill at least `parts` of the net, on `device` in `dtype`, and return it.
 
         Tensors stored so stay mapped to the file on the CPU; the others are copied one at a time, and what
         was read of the file for them does not stay in memory.
@@ -85,7 +87,7 @@ class PublishedNet:
 
 
 def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
-    """The published EnCodec checkpoint `path`, a .th file or a folder in transformers' layout, on `device`.
+    """Load a published EnCodec checkpoint: a .th file, or a folder in transformers' layout.
 
     Raises ModelError naming the tensor that is missing, unknown or mis-shaped, or what else does not fit.
     """

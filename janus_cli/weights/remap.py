@@ -173,14 +173,14 @@ class Source:
     norm: bool = False  # two tensors, length and direction: ours is their product
 
     def shapes(self, ours: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-        """The shapes that the published tensors must have for our shape."""
+        """Work out the shapes that the published tensors must have for our shape."""
         if self.norm:
             return {self.names[0]: (ours[0], *(1 for _ in ours[1:])), self.names[1]: ours}
         theirs = ours[1:] if self.squeezed else (ours[0] // len(self.names), *ours[1:])
         return dict.fromkeys(self.names, theirs)
 
     def join(self, get: Callable[[str], Tensor]) -> Tensor:
-        """Our tensor; `get` gives a published one."""
+        """Make our tensor; `get` gives a published one."""
         if self.norm:
             return torch._weight_norm(get(self.names[1]), get(self.names[0]), 0)
         if len(self.names) > 1:
@@ -189,7 +189,7 @@ class Source:
         return tensor[None] if self.squeezed else tensor
 
     def split(self, ours: Tensor) -> dict[str, Tensor]:
-        """The published tensors of ours; the inverse of `join`."""
+        """Make the published tensors of ours; the inverse of `join`."""
         if self.squeezed:
             return {self.names[0]: ours[0]}
         if self.norm:
@@ -205,7 +205,7 @@ def _compile_rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
 
 
 def _number_groups(text: str) -> str:
-    """`text` with each `*` replaced by the number of its group."""
+    """Replace each `*` in `text` by the number of its group."""
     pieces = text.split("*")
     return pieces[0] + "".join(rf"\{i}{piece}" for i, piece in enumerate(pieces[1:], 1))
 
@@ -215,7 +215,7 @@ def _compile_pattern(text: str) -> re.Pattern[str]:
 
 
 def find_source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
-    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
+    """Find where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
 
     norm: what the tensors of its weight norms are called, one of NORMS; None if it has none.
     """
@@ -242,7 +242,7 @@ def find_source(name: str, layout: str, norm: tuple[str, str] | None = None) -> 
 def plan_sources(
     ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], layout: str, where: object
 ) -> dict[str, Source]:
-    """Where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
+    """Find where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
 
     Raises ModelError, with `where` in front, naming the first published tensor that is missing, unknown or
     mis-shaped.
@@ -265,7 +265,7 @@ def plan_sources(
 
 
 def drop_leftovers(names: Iterable[str], layout: str) -> list[str]:
-    """The names that are not known leftovers of `layout`."""
+    """Drop the names that are known leftovers of `layout`."""
     known = [_compile_pattern(text) for text in LEFTOVERS[layout]]
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
 
@@ -273,7 +273,7 @@ def drop_leftovers(names: Iterable[str], layout: str) -> list[str]:
 def publish(
     state: Mapping[str, Tensor], layout: str, norm: tuple[str, str] | None = None
 ) -> dict[str, Tensor]:
-    """Our tensors under the names, and in the pieces, of `layout`; `norm` as in `source`."""
+    """Rename and cut our tensors as `layout` has them; `norm` as in `find_source`."""
     return {
         name: tensor
         for ours, whole in state.items()

@@ -41,7 +41,7 @@ class Digest:
         return "sha256" if len(self.hex) == _SHA256 else "git sha1"
 
     def of(self, path: Path) -> str:
-        """The same digest of the file at `path`, as hex digits."""
+        """Compute the same digest of the file at `path`, as hex digits."""
         with path.open("rb") as file:
             if len(self.hex) == _SHA256:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -57,7 +57,7 @@ def is_name(text: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where the hub's tools keep what they have fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
+    """Find where the hub's tools keep what they fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
     folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
@@ -65,7 +65,7 @@ def cache_folder() -> Path:
 
 
 def find_snapshot(name: str) -> Path | None:
-    """The folder of ORG/NAME[@REVISION] in the cache, None if it is not there. Never asks the network."""
+    """Find the folder of ORG/NAME[@REVISION] in the cache, None if it is not there; asks no network."""
     repository, revision = _split(name)
     folder = _repository_folder(repository)
     with contextlib.suppress(OSError, ValueError):  # a commit is no ref
@@ -75,7 +75,7 @@ def find_snapshot(name: str) -> Path | None:
 
 
 def list_snapshots() -> Iterator[Snapshot]:
-    """Every cached revision of every Janus and EnCodec model; others of the shared cache are passed over."""
+    """List the cached revisions of all Janus and EnCodec models; the cache is shared with other models."""
     for folder in sorted(cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
@@ -85,13 +85,13 @@ def list_snapshots() -> Iterator[Snapshot]:
 
 
 def find_missing(path: Path) -> list[str]:
-    """The files that the hub lists for the snapshot `path`, that a model needs and that are not there."""
+    """Find which files a model needs that the hub lists for the snapshot `path` and that are not there."""
     listed = _read_listing(path)
     return sorted(name for name in _choose_files(list(listed)) if not (path / name).is_file())
 
 
 def read_digests(path: Path) -> dict[str, Digest]:
-    """What the hub says of each file of the folder `path`; empty for a folder that is no snapshot.
+    """Read what the hub says each file of the folder `path` holds; {} for a folder that is no snapshot.
 
     The cache names a file's blob by its digest; where it has no links its listing of the commit tells.
     """
@@ -152,7 +152,7 @@ def pull(name: str, progress: bool) -> Path:
 
 
 def _find_offline(name: str) -> Path:
-    """What the cache has of `name`. Raises ModelError if that is nothing, or not all."""
+    """Find `name` in the cache. Raises ModelError if it is not there, or not all of it."""
     path = find_snapshot(name)
     if path is None:
         raise ModelError(f"{name}: not in {cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
@@ -162,7 +162,7 @@ def _find_offline(name: str) -> Path:
 
 
 def _choose_files(files: list[str]) -> list[str]:
-    """Which of a repository's files a model needs: those beside its weights, and one layout of these."""
+    """Choose the files of a repository that a model needs: weights in one format, and those beside them."""
     top = [Path(name) for name in files if "/" not in name]
     kind = ".safetensors" if any(p.suffix == ".safetensors" for p in top) else ".bin"
     other = {".safetensors": ".bin.index.json", ".bin": ".safetensors.index.json"}[kind]
@@ -183,7 +183,7 @@ def _repository_folder(name: str) -> Path:
 
 
 def _list_refs(repository: Path, commit: str) -> list[str]:
-    """The branches and tags that stand for `commit`."""
+    """List the branches and tags that stand for `commit`."""
     refs = repository / "refs"
     files = sorted(p for p in refs.rglob("*") if p.is_file())
     return [str(p.relative_to(refs)) for p in files if p.read_text("ascii", "replace").strip() == commit]
@@ -197,7 +197,7 @@ def _is_janus(path: Path) -> bool:
 
 
 def _read_listing(path: Path) -> dict[str, str]:
-    """The hub's listing of the snapshot `path`: file name to digest. Older caches have none."""
+    """Read the hub's listing of the snapshot `path`: file name to digest; {} in older caches."""
     try:
         listing = json.loads((path.parent.parent / "trees" / f"{path.name}.json").read_text("utf-8"))
         return {name: entry.get("lfs_sha256") or entry["blob_id"] for name, entry in listing["files"].items()}

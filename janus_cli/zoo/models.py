@@ -57,7 +57,7 @@ class Model:
     config: ModelConfig
 
     def file(self, component: str) -> Path:
-        """The weights of `component` (one of COMPONENTS). Raises ModelError if the model has none."""
+        """Find the weights of `component` (one of COMPONENTS). Raises ModelError if the model has none."""
         if getattr(self.config, component) is None:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
         if self.config.model_type == encodec.MODEL_TYPE:
@@ -124,7 +124,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
 
 
 def codebook_fingerprint(path: Path) -> str:
-    """Fingerprint of the codebook [K, D] in the dVAE weights `path`: equal on every machine and dtype.
+    """Fingerprint the codebook [K, D] in the dVAE weights `path`: the same on every machine and dtype.
 
     Raises ModelError if the file has no codebook.
     """
@@ -135,7 +135,7 @@ def codebook_fingerprint(path: Path) -> str:
 
 
 def codec_fingerprint(path: Path) -> str:
-    """Fingerprint of the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
+    """Fingerprint the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
     import numpy as np
 
     found = {t.name.split(".")[1]: t for t in read_header(path).values() if t.name.endswith(".codebook")}
@@ -146,7 +146,7 @@ def codec_fingerprint(path: Path) -> str:
 
 
 def fingerprint(codebook: "np.ndarray") -> str:
-    """sha256 of a codebook [K, D] of floats: L2-normalised rows, little-endian fp32, as hex digits.
+    """Hash a codebook [K, D] of floats: sha256 of its L2-normalised rows, little-endian fp32, as hex digits.
 
     Rows are normalised in float64, one column added after the other, so that no machine's summation order
     shows.
@@ -163,7 +163,7 @@ def fingerprint(codebook: "np.ndarray") -> str:
 
 
 def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
-    """The values of a float tensor as a numpy array; bfloat16 is widened to float32."""
+    """Read a float tensor as a numpy array; bfloat16 is widened to float32."""
     import numpy as np
 
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -176,7 +176,7 @@ def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
 
 
 def list_folders() -> list[Path]:
-    """Where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
+    """List where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
     own = [Path(p) for p in os.environ.get("JANUS_MODELS", "").split(os.pathsep) if p]
     package = Path(__file__).parent.parent
     bundled = package / "_models"
@@ -190,7 +190,7 @@ def _list_candidates() -> Iterator[Path]:
 
 
 def list_places() -> list[Place]:
-    """Every model that is here: the zoo's, then the published ones in the caches."""
+    """List every model that is here: the zoo's, then the published ones in the caches."""
     found: dict[str, Place] = {}
     for path in _list_candidates():
         found.setdefault(path.name, Place(path.name, path))
@@ -202,7 +202,7 @@ def list_places() -> list[Place]:
 
 
 def locate(name_or_path: str) -> Place:
-    """The model of that name in the zoo, at that path, or of that name in the hub's cache.
+    """Locate a model: by its name in the zoo, by its path, or by its name in the hub's cache.
 
     Never asks the network. Raises ModelError if there is none.
     """
@@ -226,7 +226,7 @@ def locate(name_or_path: str) -> Place:
 
 
 def find(name_or_path: str) -> Model:
-    """The model that `locate` finds, with its configuration.
+    """Locate a model and read its configuration.
 
     Raises ModelError if there is none, or its config.json is not one of ours.
     """

@@ -26,14 +26,14 @@ from janus_cli.dataset import heldout
 from janus_cli.dataset.pack import read_pack
 from janus_cli.dataset.pictures import Sprites, index
 from janus_cli.evaluation.fidelity import paint, psnr, ssim
-from janus_cli.evaluation.judge import Artist, from_tensor
+from janus_cli.evaluation.judge import Artist
 from janus_cli.media.pictures import pixels_to_image
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import Refiner
 from janus_cli.pipeline import load
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
 from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 
 STEPS = (1, 2, 3, 4, 8)
 SCALES = (1, 2, 4)
@@ -92,10 +92,10 @@ class Ways:
         yield f"2 steps{then}, noise of training", lambda codes: self._refined(codes, 2, scale, noise=1.0)
 
     def _plain(self, codes: np.ndarray, scale: int) -> np.ndarray:
-        decoded = to_tensor(self.artist.decode(codes[None]))
+        decoded = to_float(self.artist.decode(codes[None]))
         if scale > 1:
             decoded = F.interpolate(decoded, scale_factor=scale, mode="bicubic")
-        return from_tensor(decoded)[0]
+        return to_uint8(decoded)[0]
 
     def _unsharp(self, codes: np.ndarray, scale: int) -> np.ndarray:
         mask = ImageFilter.UnsharpMask(radius=scale, percent=50, threshold=0)
@@ -104,13 +104,13 @@ class Ways:
     @torch.inference_mode()
     def _regressed(self, codes: np.ndarray, scale: int) -> np.ndarray:
         assert self.rival is not None
-        x, grid = to_tensor(self.artist.decode(codes[None])), torch.from_numpy(codes.astype(np.int64))[None]
+        x, grid = to_float(self.artist.decode(codes[None])), torch.from_numpy(codes.astype(np.int64))[None]
         zero = torch.zeros_like(x[:, :1])
         if scale == 1:
-            return from_tensor(self.rival.denoise(x, x, zero, grid).clamp(-1, 1))[0]
+            return to_uint8(self.rival.denoise(x, x, zero, grid).clamp(-1, 1))[0]
         for _ in range(scale.bit_length() - 1):
             x = self.rival.denoise_up(x, x, torch.zeros_like(x[:, :1]), grid)[1].clamp(-1, 1)
-        return from_tensor(x)[0]
+        return to_uint8(x)[0]
 
     def _record(self, codes: np.ndarray) -> Record:
         return Record((Segment("image", to_ids(codes, self.artist.dvae.cfg.codebook_size)),))

@@ -7,13 +7,13 @@ import torch.nn.functional as F
 
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
 from janus_cli.errors import JanusError
-from janus_cli.evaluation.judge import Artist, Tell, from_tensor
+from janus_cli.evaluation.judge import Artist, Tell
 from janus_cli.media.pictures import pixels_to_image
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
 from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 
 SIZES = (64, 128)  # pixels per side
 ENLARGED = 4  # the refiner's measured enlargement, of 64 px pictures
@@ -107,14 +107,14 @@ def refiner_report(artist: Artist, sprites: Sprites, held: Sequence[int], tell: 
         [x4] = upsample([sharp], artist.dvae, refiner, UpsampleOptions(ENLARGED, steps=refiner.cfg.up_steps))
         enlarged.append(pixels_to_image(x4.segments[-1].data))
         tell(i + 1, len(codes))
-    bicubic = F.interpolate(to_tensor(decoded), scale_factor=ENLARGED, mode="bicubic")
+    bicubic = F.interpolate(to_float(decoded), scale_factor=ENLARGED, mode="bicubic")
     return {
         "n": len(held),
         "psnr_decoded": psnr(decoded, small),
         "psnr_denoised": psnr(np.stack(denoised), small),
-        "psnr_bicubic": psnr(from_tensor(bicubic), large),
+        "psnr_bicubic": psnr(to_uint8(bicubic), large),
         "psnr_x4": psnr(np.stack(enlarged), large),
-        "ssim_bicubic": ssim(from_tensor(bicubic), large),
+        "ssim_bicubic": ssim(to_uint8(bicubic), large),
         "ssim_x4": ssim(np.stack(enlarged), large),
     }
 

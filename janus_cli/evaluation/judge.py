@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from janus_cli import weights, zoo
 from janus_cli.dataset.pictures import shrink
@@ -18,6 +17,7 @@ from janus_cli.media.pictures import pixels_to_image
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record
 from janus_cli.stages.decoding.segments import Identity
@@ -26,7 +26,6 @@ from janus_cli.stages.generate import GenerateOptions, generate
 from janus_cli.stages.image import decode_image
 from janus_cli.stages.text import TextTokenizer
 from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.objectives.judge import SIZE, Labels, read_labels
 
 Tell = Callable[[int, int], None]  # done, of how many
@@ -107,14 +106,14 @@ class Artist:
     @torch.inference_mode()
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """Codes int64 [N, rows, cols] of pictures uint8 [N, H, W, 3]."""
-        parts = [self.dvae.encode(to_tensor(part).to(self.device)) for part in _batches(pictures)]
+        parts = [self.dvae.encode(to_float(part).to(self.device)) for part in _batches(pictures)]
         return torch.cat(parts).cpu().numpy()
 
     @torch.inference_mode()
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """The dVAE's pictures uint8 [N, H, W, 3] of codes [N, rows, cols]."""
         parts = [self.dvae.decode(torch.from_numpy(part).to(self.device)) for part in _batches(codes)]
-        return from_tensor(torch.cat(parts))
+        return to_uint8(torch.cat(parts))
 
     def reconstruct(self, pictures: np.ndarray) -> np.ndarray:
         """Pictures uint8 [N, H, W, 3] through the image tokenizer and back."""
@@ -126,12 +125,6 @@ def _batches(array: np.ndarray) -> Iterator[np.ndarray]:
         yield array[start : start + BATCH]
 
 
-def from_tensor(pixels: Tensor) -> np.ndarray:
-    """Float [N, 3, H, W] in [-1, 1] -> uint8 [N, H, W, 3]."""
-    scaled = pixels.float().clamp(-1, 1).add(1).mul(127.5).round()
-    return scaled.to(torch.uint8).movedim(1, -1).cpu().numpy()
-
-
 def at_size(pictures: np.ndarray, side: int) -> np.ndarray:
     """Square pictures uint8 [N, S, S, 3] at `side` pixels: averaged down, or enlarged without steps."""
     size = pictures.shape[1]
@@ -139,7 +132,7 @@ def at_size(pictures: np.ndarray, side: int) -> np.ndarray:
         return pictures
     if size % side == 0:
         return shrink(pictures, side)
-    return from_tensor(F.interpolate(to_tensor(pictures), (side, side), mode="bilinear", antialias=True))
+    return to_uint8(F.interpolate(to_float(pictures), (side, side), mode="bilinear", antialias=True))
 
 
 @dataclass(frozen=True)
@@ -169,7 +162,7 @@ class Ruler:
     def look(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits of concepts [N, n_concept] and styles [N, n_style] for pictures uint8 [N, S, S, 3]."""
         small = at_size(pictures, SIZE)
-        parts = [self.judge(to_tensor(part).to(self.device)) for part in _batches(small)]
+        parts = [self.judge(to_float(part).to(self.device)) for part in _batches(small)]
         concept, style = (torch.cat(p).float().cpu().numpy() for p in zip(*parts, strict=True))
         return concept, style
 

@@ -104,9 +104,9 @@ class Maker:
             if name != "-":
                 self.talk(f"wrote {name}")
             return
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        known: dict[str, Any] = json.loads(parameters(record)["janus"])
+        known: dict[str, Any] = json.loads(collect_parameters(record)["janus"])
         facts: dict[str, Any] = {
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }

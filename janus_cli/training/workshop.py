@@ -21,9 +21,9 @@ from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.recipe import Recipe
 
 
@@ -130,7 +130,7 @@ class Workshop:
         parts = []
         for start in self.track(range(0, len(self.samples), chunk), "tokenizing"):
             scenes = [scene_of(s, numbers) for s in self.samples[start : start + chunk]]
-            pixels = to_tensor(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
+            pixels = to_float(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
             with torch.no_grad():
                 parts.append(self.dvae.encode(pixels.to(self.device)).cpu().numpy().astype(np.uint16))
         codes = np.concatenate(parts)

@@ -33,10 +33,8 @@ from janus_cli.evaluation.judge import Ruler, at_size
 from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists, write_lists
 from janus_cli.evaluation.scenes import crops, expected, on_background, paint, placed, score_scenes
 from janus_cli.evaluation.tables import END, START, update_card
-from janus_cli.nets.decoder import Decoder
-from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.build import build
 from janus_cli.nets.judge import Judge
-from janus_cli.nets.refiner import Refiner
 from janus_cli.training.objectives.judge import Labels, judge_config, write_labels
 
 POCKET = ROOT / "models" / "pocket"
@@ -77,8 +75,8 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generation=GenerationConfig(grid=(8, 8)),
     )
     torch.manual_seed(0)
-    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
-        weights.save(net(getattr(config, name)), model / f"{name}.safetensors")
+    for name in ("dvae", "decoder", "refiner"):
+        weights.save(build(name, getattr(config, name)), model / f"{name}.safetensors")
     write_config(config, model / "config.json")
     (folder / "judge").mkdir()
     write_labels(folder / "judge", three_concepts())

@@ -14,7 +14,7 @@ from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, ren
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
-from janus_cli.training.objectives.image_tokenizer import to_tensor
+from janus_cli.nets.pixels import to_float
 from janus_cli.training.objectives.judge import (
     JudgeObjective,
     Labels,
@@ -88,7 +88,7 @@ def test_cells_and_labels_go_together(sprites: Sprites) -> None:
     for seed in range(20):
         batch = made.batch(np.random.default_rng(seed), 0)
         for cell, label in zip(batch["cells"], batch["labels"][made.whole :].tolist(), strict=True):
-            true = to_tensor(compose(Scene((Item(numbers[tuple(label)]),)), sprites))
+            true = to_float(compose(Scene((Item(numbers[tuple(label)]),)), sprites))
             if bool((cell[:, 0, 0] == 1).all()):  # on white: the same drawing, perhaps of another hue
                 inside, outside = (cell != 1).any(0), (true != 1).any(0)
                 assert (inside == outside).float().mean() > 0.95
@@ -124,7 +124,7 @@ def test_it_learns(sprites: Sprites) -> None:
         made.after_step(step)
     assert set(metrics) == {"top1", "top1_cells", "style"}
     assert all(p.grad is None for p in made.dvae.parameters())
-    real = to_tensor(np.stack([compose(Scene((Item(i),)), sprites) for i in range(9)]))
+    real = to_float(np.stack([compose(Scene((Item(i),)), sprites) for i in range(9)]))
     with torch.no_grad():
         concept, style = made.judge.eval()(real)
     assert (concept.argmax(1) == torch.arange(9) // 3).float().mean() > 0.85

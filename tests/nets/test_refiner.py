@@ -6,7 +6,7 @@ import torch
 from helpers.refiners import make_dvae, make_refiner
 from torch.nn import functional as F
 
-from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import pixel_map, pixel_norm
 from janus_cli.training.objectives.refiner import NOISY, Crops, noise_maps, refine_loss, sharp_loss, underway
 
@@ -96,8 +96,6 @@ def test_pixel_map_and_patches():
     grid = torch.tensor([[[1.0, 2.0]]])
     assert pixel_map(grid, 2).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
-    assert np.array_equal(join(cut(image, 8)), image)
-    assert np.array_equal(cut(image, 8)[1, 2], image[8:, 16:])
     assert np.array_equal(to_uint8(to_float(image)), image)
 
 

@@ -12,16 +12,12 @@ from janus_cli.config import DVAEConfig
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
 from janus_cli.errors import JanusError
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.training.losses import reconstruction_loss
 
 POOL = 14_000  # pictures whose distinct patches the codebook is fitted to
 FIT_STEPS = 14
 MAX_PATCHES = 600_000
-
-
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """uint8 [..., H, W, 3] -> float [..., 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float().div_(127.5).sub_(1)
 
 
 def any_scene(rng: np.random.Generator, drawings: np.ndarray) -> Scene:
@@ -77,7 +73,7 @@ class TokenizerObjective(nn.Module):
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Pixels [B, 3, 64, 64], half of the pictures mirrored."""
         pictures = [self._picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
-        return {"pixels": to_tensor(np.stack(pictures))}
+        return {"pixels": to_float(np.stack(pictures))}
 
     @torch.no_grad()
     def initialise(self, rng: np.random.Generator, pool: int = POOL) -> None:
@@ -88,7 +84,7 @@ class TokenizerObjective(nn.Module):
         """
         plain = (compose(Scene((Item(int(i)),)), self.sprites, 64) for i in self.drawings[:pool])
         mixed = (self._mixed(rng) for _ in range(pool - min(pool, len(self.drawings))))
-        pixels = to_tensor(np.stack([*plain, *mixed]))
+        pixels = to_float(np.stack([*plain, *mixed]))
         size = self.dvae.cfg.patch
         patches = torch.nn.functional.pixel_unshuffle(pixels, size).movedim(1, -1).flatten(0, 2)
         patches = torch.unique((patches * 127.5).round().to(torch.int16), dim=0).float() / 127.5

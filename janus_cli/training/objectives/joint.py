@@ -25,11 +25,11 @@ from janus_cli.dataset.samples import Sample, drawing_numbers, looked_at, other_
 from janus_cli.dataset.utterances import Utterances, description
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.decoder import DELIMITER, Decoder
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.quantize import Quantizer
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.losses import chunked_cross_entropy, sampled_head
 from janus_cli.training.objectives.drawing import END, Corpus, begin_at_codebook
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.objectives.phones import Phones
 from janus_cli.training.objectives.sequences import COLUMNS, DIRECTIONS, NONE, Part, chunks, pad, row_of
 from janus_cli.training.objectives.spelling import Spelling
@@ -232,7 +232,7 @@ class JointObjective(nn.Module):
         side = self.vision.cfg.image_size
         if self._pictures:
             seen = np.stack([compose(scene, self.m.sprites, side) for scene in self._pictures])
-            batch["pixels"], batch["free"] = to_tensor(seen), torch.tensor(self._free)
+            batch["pixels"], batch["free"] = to_float(seen), torch.tensor(self._free)
         return batch
 
     # ---- loss

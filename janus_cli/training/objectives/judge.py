@@ -20,7 +20,7 @@ from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, 
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
-from janus_cli.training.objectives.image_tokenizer import to_tensor
+from janus_cli.nets.pixels import to_float
 
 SIZE = 64  # pixels per side of what the judge sees
 SMOOTHING = 0.05
@@ -115,9 +115,9 @@ class JudgeObjective(nn.Module):
         four = np.stack(large)
         cells = four.reshape(-1, 2, SIZE, 2, SIZE, 3).swapaxes(2, 3).reshape(-1, SIZE, SIZE, 3)
         return {
-            "pixels": to_tensor(np.array(whole, np.uint8).reshape(-1, SIZE, SIZE, 3)),
-            "quads": to_tensor(shrink(four, SIZE)),
-            "cells": to_tensor(cells),
+            "pixels": to_float(np.array(whole, np.uint8).reshape(-1, SIZE, SIZE, 3)),
+            "quads": to_float(shrink(four, SIZE)),
+            "cells": to_float(cells),
             "labels": torch.from_numpy(self.labels[drawings]),
         }
 

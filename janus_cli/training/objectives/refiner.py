@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from janus_cli.config import RefinerConfig
 from janus_cli.dataset.pictures import Sprites, compose
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import Refiner, pixel_map
 from janus_cli.training.losses import gradient_loss, structure_loss
-from janus_cli.training.objectives.image_tokenizer import any_scene, psnr, to_tensor
+from janus_cli.training.objectives.image_tokenizer import any_scene, psnr
 
 CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
 PLAIN = 0.5  # share of the second enlargements that start from a finished picture; the rest denoise too
@@ -237,7 +238,7 @@ class RefinerObjective(nn.Module):
         """Pictures [B, 3, side, side]."""
         scenes = [any_scene(rng, self.drawings) for _ in range(self.batch_size)]
         pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
-        return {"pixels": to_tensor(np.stack(pictures))}
+        return {"pixels": to_float(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics of `batch`."""

@@ -20,9 +20,9 @@ from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Sprites, compose
 from janus_cli.dataset.samples import COLOUR_WORDS, Sample, drawing_numbers, looked_at, other_looks, words_of
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.objectives.judge import soil, warp
 
 WIDTH = 256  # of the space in which pictures and captions meet
@@ -149,7 +149,7 @@ class VisionObjective(nn.Module):
         concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
         free = torch.tensor([carefree(s, self.concepts) for s in samples])
         return {
-            "pixels": to_tensor(pictures),
+            "pixels": to_float(pictures),
             "text": self._tokens(words),
             "concept": torch.tensor(concept),
             "free": free,

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from janus_cli.config import DecoderConfig
+from janus_cli.dataset.samples import Corpus
 from janus_cli.training.loop import Schedule
 from janus_cli.training.objectives import joint
-from janus_cli.training.objectives.drawing import Corpus
 from janus_cli.training.objectives.joint import JointObjective, Materials
 from janus_cli.training.optim import muon
 from janus_cli.training.recipe import Recipe, read_recipe

@@ -28,12 +28,12 @@ from janus_cli.dataset.pictures import Sprites, index
 from janus_cli.evaluation.fidelity import paint, psnr, ssim
 from janus_cli.evaluation.judge import Artist, from_tensor
 from janus_cli.media.pictures import pixels_to_image
+from janus_cli.nets.pixels import to_tensor
 from janus_cli.nets.refiner import Refiner
 from janus_cli.pipeline import load
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.denoise import DenoiseOptions, denoise
 from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 
 STEPS = (1, 2, 3, 4, 8)
 SCALES = (1, 2, 4)

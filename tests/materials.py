@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from packs import four_concepts
 from sounds import lively
+from torch import Tensor
 
 from janus_cli.config import (
     CodecConfig,
@@ -16,20 +17,22 @@ from janus_cli.config import (
     VisionConfig,
 )
 from janus_cli.dataset.pictures import Sprites, index, render
-from janus_cli.dataset.samples import training_samples
+from janus_cli.dataset.samples import Corpus, training_samples
 from janus_cli.dataset.speech import RATE, Phone, Utterance
 from janus_cli.dataset.utterances import Utterances, heard, said
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.joint import Materials
+from janus_cli.training.objectives.joint import JointObjective, Materials
+from janus_cli.training.recipe import FitRecipe
 
 CONCEPTS = four_concepts()
 WEIGHTS = {"plain": 0.4, "background": 0.2, "hue": 0.2, "scene": 0.2}
 CODEC = CodecConfig(dim=8, n_filter=2, codebook_size=16, n_q=2)
 VISION = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=16, image_size=64)
 CODES, VOCABULARY = 40, 300
+CLOSED = 16**2  # the END of a sound, as an id
+TYPES = ("text", "image", "audio", "sight")
 DECODER = DecoderConfig(
     dim=32,
     n_layer=2,
@@ -104,3 +107,15 @@ def materials(folder: Path) -> Materials:
     torch.nn.init.normal_(vision.pos_embed, std=0.1)
     of = corpus()
     return Materials(of, CONCEPTS, sprites(), tokenizer(folder), vision, spoken(of, False), spoken(of, True))
+
+
+def make_objective(of: Materials, mix: dict[str, int], **options: float) -> JointObjective:
+    """An objective of these directions: nothing dropped or corrupted, unless said otherwise."""
+    torch.manual_seed(0)
+    chosen = {"drop": 0.0, "corrupt": 0.0, **options}
+    return JointObjective(DECODER, of, FitRecipe(1, 1, 0.0, mix=mix, **chosen))  # type: ignore[arg-type]
+
+
+def batch_of(objective: JointObjective, seed: int = 0) -> dict[str, Tensor]:
+    """The batch that this seed gives."""
+    return objective.batch(np.random.default_rng(seed), 0)

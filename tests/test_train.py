@@ -21,13 +21,13 @@ from safetensors.torch import load_file
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, GenerationConfig
 from janus_cli.dataset.captions import caption
+from janus_cli.dataset.labels import read_labels
 from janus_cli.dataset.pictures import Sprites
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import DrawOptions, load
 from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
-from janus_cli.training.objectives.judge import read_labels
 
 RECIPE = f"""
 seed = 1

@@ -2,14 +2,16 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from materials import CODES, CONCEPTS, DECODER, materials
+from materials import CLOSED, CODES, CONCEPTS, TYPES, batch_of, make_objective, materials
 from torch import Tensor
 
+from janus_cli.dataset.augment import change_pace
 from janus_cli.dataset.pictures import compose
 from janus_cli.dataset.samples import Sample, scene_of
 from janus_cli.dataset.utterances import description
@@ -17,10 +19,8 @@ from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.objectives import joint
 from janus_cli.training.objectives.drawing import END
 from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, Materials
-from janus_cli.training.objectives.sequences import DIRECTIONS, NONE
+from janus_cli.training.sequences import DIRECTIONS, NONE
 
-CLOSED = 16**2  # the END of a sound, as an id
-TYPES = ("text", "image", "audio", "sight")
 Make = Callable[..., JointObjective]
 
 
@@ -31,17 +31,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Materials:
 
 @pytest.fixture
 def make(shared: Materials) -> Make:
-    """An objective of these directions: nothing dropped or corrupted, unless said otherwise."""
-
-    def made(mix: dict[str, int], **options: float) -> JointObjective:
-        torch.manual_seed(0)
-        return JointObjective(DECODER, shared, mix, **{"drop": 0.0, "corrupt": 0.0, **options})  # type: ignore
-
-    return made
-
-
-def batch_of(objective: JointObjective, seed: int = 0) -> dict[str, Tensor]:
-    return objective.batch(np.random.default_rng(seed), 0)
+    """An objective of directions and options."""
+    return partial(make_objective, shared)
 
 
 Segment = tuple[str, list[int], list[int], set[int]]  # modality, ids, targets, roles
@@ -297,15 +288,15 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
     for role in (joint.READ, joint.WRITTEN):
         source = objective.m.heard if role == joint.READ else objective.m.said
         monkeypatch.setattr(joint, "DEAF", 0.0)
-        objective.corrupt = 0.0
+        objective.fit = dataclasses.replace(objective.fit, corrupt=0.0)
         for number in range(len(source)):
-            part = objective._sound(source, number, role, np.random.default_rng(number))
-            frames = objective._frames(source.frames(number)).tolist()
+            span = objective._make_sound(source, number, role, np.random.default_rng(number))
+            frames = objective.audio.ids(list(torch.from_numpy(source.frames(number)))).tolist()
             own = [source.alphabet[k] for k in source.pronounced(number)]
-            assert part.phones is not None and len(part.phones) == len(part.ids)
+            assert span.phones is not None and len(span.phones) == len(span.ids)
             told = {
                 (int(frame), objective.phones.alphabet[p])
-                for frame, p in zip(part.ids, part.phones, strict=True)
+                for frame, p in zip(span.ids, span.phones, strict=True)
             }
             assert told <= set(zip(frames, own, strict=True))
 
@@ -313,7 +304,7 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
 def test_what_is_heard_is_hurried_a_little() -> None:
     lengths = []
     for seed in range(20):
-        heard = joint.hurried(1000, np.random.default_rng(seed))
+        heard = change_pace(1000, np.random.default_rng(seed))
         assert (np.diff(heard) >= 0).all(), "in order"
         assert len(set(heard.tolist())) > 860 and np.bincount(heard).max() <= 2
         lengths.append(len(heard))

@@ -15,12 +15,20 @@ from janus_cli.dataset import heldout
 from janus_cli.dataset.captions import caption
 from janus_cli.dataset.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
 from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
-from janus_cli.dataset.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
+from janus_cli.dataset.samples import (
+    Sample,
+    allows_changes,
+    drawing_numbers,
+    looked_at,
+    other_looks,
+    scene_of,
+)
 from janus_cli.dataset.utterances import description
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training.objectives.drawing import END
 from janus_cli.training.objectives.joint import JointObjective
-from janus_cli.training.objectives.vision import PAD, VisionObjective, carefree
+from janus_cli.training.objectives.vision import PAD, VisionObjective
+from janus_cli.training.recipe import FitRecipe
 
 COLOUR = {
     "noto-v1": "#0a0",
@@ -201,7 +209,7 @@ def test_the_eyes_are_shown_them(painted: Sprites, tmp_path: Path) -> None:
 
 def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: Path) -> None:
     shared = replace(materials(tmp_path), concepts=with_looks(), sprites=painted)
-    made = JointObjective(DECODER, shared, {"see": 60})
+    made = JointObjective(DECODER, shared, FitRecipe(1, 1, 0.0, mix={"see": 60}))
     batch = made.batch(np.random.default_rng(0), 0)
     first, styled = len(index(with_looks())), 0
     rng, others = np.random.default_rng(1), 0
@@ -213,7 +221,7 @@ def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: P
         others += look
         styled += any(style in words for style in STYLES)
         assert not (look and any(style in words for style in STYLES)), words
-        assert said.end is None if look else said.end == END or len(said.ids) == made.text_slots
+        assert said.end is None if look else said.end == END or len(said.ids) == made.fit.text_slots
     assert others > 5 and styled > 20
     assert batch["pixels"].shape == (60, 3, 64, 64) and 0 < batch["free"].sum() < 60
 
@@ -221,6 +229,6 @@ def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: P
 def test_sides_and_colours_of_names_are_kept() -> None:
     names = ("apple", "copyright", "left-facing fist", "hand pointing right", "leftwards hand", "Red apple")
     concepts = [concept(name) for name in names]
-    free = [carefree(Sample((c,), "noto"), concepts) for c in range(6)]
+    free = [allows_changes(Sample((c,), "noto"), concepts) for c in range(6)]
     assert free == [True, True, False, False, False, False]
-    assert not carefree(Sample((0,), "fluent", hue="red"), concepts)
+    assert not allows_changes(Sample((0,), "fluent", hue="red"), concepts)

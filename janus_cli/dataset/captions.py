@@ -29,14 +29,7 @@ BACKGROUND_WORDS = {
     "ja": dict(blue="青い", green="緑の", yellow="黄色い", pink="ピンクの", gray="灰色の", black="黒い"),
     "ko": dict(blue="파란", green="초록", yellow="노란", pink="분홍", gray="회색", black="검은"),
 }
-IRREGULAR = {
-    "sheep": "sheep",
-    "mouse": "mice",
-    "fish": "fish",
-    "shrimp": "shrimp",
-    "squid": "squid",
-    "sushi": "sushi",
-}
+IRREGULAR = {"mouse": "mice"} | {noun: noun for noun in ("sheep", "fish", "shrimp", "squid", "sushi")}
 
 
 def with_article(name: str) -> str:
@@ -113,3 +106,13 @@ def caption(
     if sample.style and (sample.style != DEFAULT_STYLE or rng.random() < 0.3):
         phrase = styled(phrase, sample.style, int(rng.choice(3, p=(0.5, 0.3, 0.2))))
     return phrase
+
+
+def draw_sentence(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[str, str]:
+    """Make up a sentence of the names and keywords of two concepts; returns it and its language."""
+    language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
+    words: list[str] = []
+    for number in rng.integers(len(concepts), size=2):
+        concept = concepts[number]
+        words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
+    return ", ".join(str(w) for w in rng.permutation(words)), language

@@ -137,3 +137,16 @@ def compose(scene: Scene, sprites: Sprites, size: int = 64) -> np.ndarray:
         light = (under * (255 - sprite[..., 3:].astype(np.uint16)) + 127) // 255
         canvas[top : top + side, left : left + side] = np.minimum(light + sprite[..., :3], 255)
     return canvas
+
+
+def draw_scene(rng: np.random.Generator, drawings: np.ndarray) -> Scene:
+    """Make up a scene without a caption: mostly one drawing, sometimes coloured, small, or in company."""
+    background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.15 else ""
+    hue = str(rng.choice(list(HUES))) if rng.random() < 0.08 else ""
+    if rng.random() < 0.85:
+        return Scene((Item(int(rng.choice(drawings)), hue=hue),), background)
+    spots = [(t, left) for t in (0, 32) for left in (0, 32)]
+    count = rng.integers(1, 5)
+    places = [spots[int(i)] for i in rng.permutation(4)[:count]]
+    items = [Item(int(rng.choice(drawings)), top, left, 32, hue) for top, left in places]
+    return Scene(tuple(items), background)

@@ -16,19 +16,9 @@ from janus_cli.dataset.pack import BLACK, STYLES, Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, index, looks_index
 from janus_cli.errors import JanusError
 
-COLOUR_WORDS = {
-    "red",
-    "orange",
-    "yellow",
-    "green",
-    "blue",
-    "purple",
-    "pink",
-    "black",
-    "white",
-    "brown",
-    "gray",
-}
+_COLOURS = "red orange yellow green blue purple pink black white brown gray"
+COLOUR_WORDS = set(_COLOURS.split())
+SIDES = {"left", "right", "leftwards", "rightwards"}
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
     "2": ((16, 0), (16, 32)),
@@ -173,3 +163,27 @@ def restyled(
     name = concepts[sample.concepts[0]].name
     others = [style for style in STYLES if style != sample.style and (name, style) not in held]
     return replace(sample, style=str(rng.choice(others))) if others else sample
+
+
+class Corpus:
+    """Samples with their precomputed codes [N, rows, cols], drawn by kind."""
+
+    def __init__(self, samples: Sequence[Sample], codes: np.ndarray, weights: dict[str, float]):
+        self.samples, self.codes = samples, codes
+        groups: dict[str, list[int]] = {}
+        for i, sample in enumerate(samples):
+            groups.setdefault(sample.kind, []).append(i)
+        self.groups = {kind: np.array(groups[kind]) for kind in weights if kind in groups}
+        share = np.array([weights[kind] for kind in self.groups])
+        self.share = share / share.sum()
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Numbers of `count` samples."""
+        kinds = rng.choice(len(self.share), count, p=self.share)
+        groups = list(self.groups.values())
+        return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+
+def allows_changes(sample: Sample, concepts: Sequence[Concept]) -> bool:
+    """Whether the sample's caption stays true when its picture is dyed and mirrored."""
+    return sample.kind == "plain" and not words_of(concepts[sample.concepts[0]]) & (COLOUR_WORDS | SIDES)

@@ -16,66 +16,13 @@ from janus_cli.errors import JanusError
 RATE = 16000  # samples per second of everything here
 LANGUAGES = {"en": "en-us", "de": "de", "es": "es", "fr": "fr", "ja": "ja", "ko": "ko"}
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbcwmd")
-VARIANTS = (
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m6",
-    "m7",
-    "m8",
-    "f1",
-    "f2",
-    "f4",
-    "f5",
-    "adam",
-    "Alex",
-    "Alicia",
-    "Andrea",
-    "anika",
-    "announcer",
-    "antonio",
-    "aunty",
-    "belinda",
-    "benjamin",
-    "boris",
-    "caleb",
-    "david",
-    "Denis",
-    "ed",
-    "edward",
-    "Gene",
-    "grandma",
-    "grandpa",
-    "gustave",
-    "Henrique",
-    "Hugo",
-    "ian",
-    "iven",
-    "Jacky",
-    "john",
-    "Lee",
-    "marcelo",
-    "Marco",
-    "Mario",
-    "max",
-    "Michael",
-    "michel",
-    "miguel",
-    "Mike",
-    "norbert",
-    "pablo",
-    "pedro",
-    "quincy",
-    "Reed",
-    "robert",
-    "sandro",
-    "shelby",
-    "steph",
-    "travis",
-    "victor",
-    "zac",
+_TRAINED = (
+    "m1 m2 m3 m4 m6 m7 m8 f1 f2 f4 f5 adam Alex Alicia Andrea anika announcer antonio aunty belinda "
+    "benjamin boris caleb david Denis ed edward Gene grandma grandpa gustave Henrique Hugo ian iven Jacky "
+    "john Lee marcelo Marco Mario max Michael michel miguel Mike norbert pablo pedro quincy Reed robert "
+    "sandro shelby steph travis victor zac"
 )
+VARIANTS = tuple(_TRAINED.split())  # voices of training
 HELD_VARIANTS = ("m5", "f3", "Andy", "Annie", "Diogo", "linda", "paul", "rob")  # voices of the exam alone
 OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak with
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h

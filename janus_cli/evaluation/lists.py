@@ -56,7 +56,7 @@ class Lists:
     languages: tuple[str, ...]  # English names; the pack has the others
     scenes: tuple[SceneEntry, ...]
 
-    def limited(self, limit: int | None) -> "Lists":
+    def limit(self, limit: int | None) -> "Lists":
         """The first `limit` of each list; of the scenes, a mixture of all kinds."""
         if limit is None:
             return self
@@ -66,7 +66,7 @@ class Lists:
 
 
 def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0) -> Lists:
-    """The lists of a data pack; the same pack and seed always give the same ones."""
+    """Make the lists of a data pack; the same pack and seed always give the same ones."""
     held = heldout.pairs(list(concepts))
     pairs = [(concepts[c].name, style) for c, style in index(list(concepts))]
     ours = [pair for pair in pairs if pair in held]
@@ -77,12 +77,12 @@ def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0)
     plain = [named[i] for i in rng.permutation(len(named))[:NAMES]]
     everywhere = {c.name for c in concepts if all(language in c.labels for language in LANGUAGES)}
     spoken = [named[i] for i in rng.permutation(len(named)) if named[i] in everywhere][:FOREIGN]
-    entries = tuple(_scenes(concepts, scenes, rng))
+    entries = tuple(_make_scenes(concepts, scenes, rng))
     mixed = tuple(ours[i] for i in rng.permutation(len(ours)))
     return Lists(mixed, tuple(trained), tuple(plain), tuple(spoken), entries)
 
 
-def _scenes(concepts: Sequence[Concept], total: int, rng: np.random.Generator) -> Iterator[SceneEntry]:
+def _make_scenes(concepts: Sequence[Concept], total: int, rng: np.random.Generator) -> Iterator[SceneEntry]:
     nouns = [concepts[i].name for i in scene_nouns(concepts, DEFAULT_STYLE)]
     couples = [(a, b) for a in nouns for b in nouns if a != b and heldout.together(a, b)]
     for kind, share in SHARES.items():
@@ -112,7 +112,7 @@ def write_lists(pack: Path, path: Path) -> Lists:
 
 
 def read_lists(path: Path) -> Lists:
-    """The lists in `path`. Raises JanusError when it holds none."""
+    """Read the lists in `path`. Raises JanusError when it holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))
         pairs, trained = (tuple((str(a), str(b)) for a, b in data[name]) for name in ("pairs", "trained"))

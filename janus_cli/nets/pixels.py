@@ -27,3 +27,14 @@ def join(patches: np.ndarray) -> np.ndarray:
     """Patches [rows, cols, P, P, 3] -> [rows * P, cols * P, 3]."""
     rows, cols, size = patches.shape[:3]
     return patches.swapaxes(1, 2).reshape(rows * size, cols * size, 3)
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """uint8 [..., H, W, 3] -> float [..., 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float().div_(127.5).sub_(1)
+
+
+def from_tensor(pixels: Tensor) -> np.ndarray:
+    """Float [N, 3, H, W] in [-1, 1] -> uint8 [N, H, W, 3]."""
+    scaled = pixels.float().clamp(-1, 1).add(1).mul(127.5).round()
+    return scaled.to(torch.uint8).movedim(1, -1).cpu().numpy()

@@ -14,15 +14,16 @@ from torch import nn
 
 from janus_cli import weights
 from janus_cli.config import read_config, write_config
+from janus_cli.dataset.labels import judge_config, write_labels
 from janus_cli.dataset.pictures import Track
-from janus_cli.errors import JanusError, UsageError
+from janus_cli.errors import UsageError
 from janus_cli.training.grow import grow
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.codec import CodecObjective
-from janus_cli.training.objectives.drawing import Corpus, GeneratorObjective
+from janus_cli.training.objectives.drawing import GeneratorObjective
 from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
 from janus_cli.training.objectives.joint import JointObjective, Materials
-from janus_cli.training.objectives.judge import JudgeObjective, judge_config, write_labels
+from janus_cli.training.objectives.judge import JudgeObjective
 from janus_cli.training.objectives.refiner import RefinerObjective
 from janus_cli.training.objectives.vision import VisionObjective
 from janus_cli.training.optim import Optimizers, adamw, muon
@@ -50,106 +51,61 @@ class TrainOptions:
     compile: bool = False
 
 
-def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    assert shop.recipe.model.dvae is not None
-    return TokenizerObjective(
-        shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size
-    )
+def _build_tokenizer(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("dvae")
+    return TokenizerObjective(cfg, shop.sprites, shop.trained_drawings, fit.batch_size)
 
 
-def _codec(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.codec is None:
-        raise JanusError("the recipe trains a codec but has no [model.codec]")
-    return CodecObjective(shop.recipe.model.codec, shop.concepts, fit_recipe.batch_size, fit_recipe.plain)
+def _build_codec(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("codec")
+    return CodecObjective(cfg, shop.concepts, fit.batch_size, fit.plain)
 
 
-def _vision(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.vision is None:
-        raise JanusError("the recipe trains a vision encoder but has no [model.vision]")
-    corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    return VisionObjective(
-        shop.recipe.model.vision,
-        corpus,
-        shop.concepts,
-        shop.sprites,
-        shop.tokenizer,
-        shop.dvae,
-        fit_recipe.batch_size,
-    )
+def _build_vision(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("vision")
+    pictures = shop.corpus, shop.concepts, shop.sprites
+    return VisionObjective(cfg, *pictures, shop.tokenizer, shop.dvae, fit.batch_size)
 
 
-def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    assert shop.recipe.model.decoder is not None
-    corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    if fit_recipe.mix:
-        return _joint(shop, fit_recipe, corpus)
-    return GeneratorObjective(
-        shop.recipe.model.decoder,
-        corpus,
-        shop.concepts,
-        shop.tokenizer,
-        batch_size=fit_recipe.batch_size,
-        text_slots=fit_recipe.text_slots,
-        drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt,
-        text_weight=fit_recipe.text_weight,
-        negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind,
-        restyle=fit_recipe.restyle,
-    )
+def _build_decoder(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("decoder")
+    if fit.mix:
+        return JointObjective(cfg, gather_materials(shop, fit), fit)
+    return GeneratorObjective(cfg, shop.corpus, shop.concepts, shop.tokenizer, fit)
 
 
-def _joint(shop: Workshop, fit_recipe: FitRecipe, corpus: Corpus) -> nn.Module:
-    assert shop.recipe.model.decoder is not None
-    materials = Materials(
-        corpus,
+def gather_materials(shop: Workshop, fit: FitRecipe) -> Materials:
+    """Collect what an any-to-any decoder is trained on; speech is synthesised where there is none yet."""
+    return Materials(
+        shop.corpus,
         shop.concepts,
         shop.sprites,
         shop.tokenizer,
         shop.vision,
-        shop.utterances(False, fit_recipe.heard, corpus),
-        shop.utterances(True, fit_recipe.said, corpus),
-    )
-    return JointObjective(
-        shop.recipe.model.decoder,
-        materials,
-        fit_recipe.mix,
-        text_slots=fit_recipe.text_slots,
-        drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt,
-        negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind,
-        restyle=fit_recipe.restyle,
+        shop.utterances(False, fit.heard),
+        shop.utterances(True, fit.said),
     )
 
 
-def _refiner(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.refiner is None:
-        raise JanusError("the recipe trains a refiner but has no [model.refiner]")
-    return RefinerObjective(
-        shop.recipe.model.refiner,
-        shop.dvae,
-        shop.sprites,
-        shop.trained_drawings,
-        fit_recipe.batch_size,
-        fit_recipe.crop,
-    )
+def _build_refiner(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("refiner")
+    pictures = shop.sprites, shop.trained_drawings
+    return RefinerObjective(cfg, shop.dvae, *pictures, fit.batch_size, fit.crop)
 
 
-def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
+def _build_judge(shop: Workshop, fit: FitRecipe) -> nn.Module:
     cfg = judge_config(shop.concepts)
-    return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
+    return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit.batch_size)
 
 
 BUILDERS = {
-    "dvae": _tokenizer,
-    "codec": _codec,
-    "vision": _vision,
-    "decoder": _generator,
-    "refiner": _refiner,
-    "judge": _judge,
+    "dvae": _build_tokenizer,
+    "codec": _build_codec,
+    "vision": _build_vision,
+    "decoder": _build_decoder,
+    "refiner": _build_refiner,
+    "judge": _build_judge,
 }
-
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner")  # of a model folder
 TOKENIZERS = ("dvae", "codec")
 HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps

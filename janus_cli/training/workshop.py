@@ -5,26 +5,31 @@ Each is built when first asked for and kept in the data folder, beside what it w
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
 from janus_cli.dataset.captions import DEFAULT_STYLE, caption
 from janus_cli.dataset.pack import Concept, build_pack, read_pack
 from janus_cli.dataset.pictures import Sprites, Track, compose, index, looks_index, render_all
-from janus_cli.dataset.samples import Sample, drawing_numbers, scene_of, training_samples
+from janus_cli.dataset.samples import Corpus, Sample, drawing_numbers, scene_of, training_samples
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
+from janus_cli.errors import JanusError
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_tensor
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.recipe import Recipe
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Workshop:
@@ -74,34 +79,46 @@ class Workshop:
         rng = np.random.default_rng(self.recipe.seed)
         texts = [caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
         names = [label for concept in self.concepts for label in concept.labels.values()]
-        assert self.recipe.model.decoder is not None
-        vocab_size = self.recipe.model.decoder.modalities["text"].vocab_size
+        vocab_size = self.config("decoder").modalities["text"].vocab_size
         return train_tokenizer(texts + 3 * names, vocab_size, path)
+
+    def config(self, component: str) -> Any:
+        """The configuration of a component's net. Raises JanusError where the recipe has none."""
+        found = getattr(self.recipe.model, component)
+        if found is None:
+            name = {"codec": "a codec", "vision": "a vision encoder"}.get(component, f"a {component}")
+            raise JanusError(f"the recipe trains {name} but has no [model.{component}]")
+        return found
+
+    def _load(self, component: str, net: Callable[[Any], Net]) -> Net:
+        """Read a trained net from the model folder. Raises ModelError when it is not there yet."""
+        return weights.load(net(self.config(component)), self.model / f"{component}.safetensors", self.device)
 
     @cached_property
     def dvae(self) -> DVAE:
-        """The trained image tokenizer. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.dvae is not None
-        return weights.load(DVAE(self.recipe.model.dvae), self.model / "dvae.safetensors", self.device)
+        """The trained image tokenizer."""
+        return self._load("dvae", DVAE)
 
     @cached_property
     def codec(self) -> Codec:
-        """The trained audio tokenizer. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.codec is not None
-        return weights.load(Codec(self.recipe.model.codec), self.model / "codec.safetensors", self.device)
+        """The trained audio tokenizer."""
+        return self._load("codec", Codec)
 
     @cached_property
     def vision(self) -> VisionTower:
-        """The trained vision encoder. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.vision is not None
-        net = VisionTower(self.recipe.model.vision)
-        return weights.load(net, self.model / "vision.safetensors", self.device)
+        """The trained vision encoder."""
+        return self._load("vision", VisionTower)
 
-    def utterances(self, own: bool, count: int, corpus: Corpus) -> Utterances:
-        """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The samples with their codes, drawn as often as the recipe says."""
+        return Corpus(self.samples, self.codes, self.recipe.data.weights)
+
+    def utterances(self, own: bool, count: int) -> Utterances:
+        """Speak and encode `count` captions of the corpus, in the model's own voice or in any, if need be."""
         path = self.data / ("said.npz" if own else "heard.npz")
         rng = np.random.default_rng([self.recipe.seed, own])
-        chosen = [int(i) for i in corpus.draw(rng, count)]
+        chosen = [int(i) for i in self.corpus.draw(rng, count)]
         speak = utterances.said if own else utterances.heard
         spoken = speak(self.samples, chosen, self.concepts, rng)
         book = float(self.codec.codebooks.double().abs().sum())

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from janus_cli.config import RefinerConfig
-from janus_cli.dataset.pictures import Sprites, compose
+from janus_cli.dataset.pictures import Sprites, compose, draw_scene
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_tensor
 from janus_cli.nets.refiner import Refiner, pixel_map
-from janus_cli.training.losses import gradient_loss, structure_loss
-from janus_cli.training.objectives.image_tokenizer import any_scene, psnr, to_tensor
+from janus_cli.training.losses import gradient_loss, psnr, structure_loss
 
 CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
 PLAIN = 0.5  # share of the second enlargements that start from a finished picture; the rest denoise too
@@ -235,13 +235,10 @@ class RefinerObjective(nn.Module):
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Pictures [B, 3, side, side]."""
-        scenes = [any_scene(rng, self.drawings) for _ in range(self.batch_size)]
+        scenes = [draw_scene(rng, self.drawings) for _ in range(self.batch_size)]
         pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
         return {"pixels": to_tensor(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics of `batch`."""
         return refine_loss(self.refiner, self.dvae, batch["pixels"], self.crop)
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows the optimiser's step."""

@@ -16,10 +16,10 @@ from janus_cli.config import (
     RelativeConfig,
     VisionConfig,
 )
-from janus_cli.dataset.pictures import Sprites, index, render
-from janus_cli.dataset.samples import Corpus, training_samples
+from janus_cli.dataset.pictures import Sprites, list_drawings, render
+from janus_cli.dataset.samples import Corpus, make_training_samples
 from janus_cli.dataset.speech import RATE, Phone, Utterance
-from janus_cli.dataset.utterances import Utterances, heard, said
+from janus_cli.dataset.utterances import Utterances, say_in_any_voice, say_in_own_voice
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.siglip import VisionTower
@@ -72,7 +72,7 @@ def tiny_codec() -> Codec:
 
 def sprites() -> Sprites:
     """The drawings of CONCEPTS."""
-    return Sprites(np.stack([render(CONCEPTS[c].drawings[style]) for c, style in index(CONCEPTS)]))
+    return Sprites(np.stack([render(CONCEPTS[c].drawings[style]) for c, style in list_drawings(CONCEPTS)]))
 
 
 def tokenizer(folder: Path):  # type: ignore[no-untyped-def]
@@ -83,7 +83,7 @@ def tokenizer(folder: Path):  # type: ignore[no-untyped-def]
 
 def corpus(cells: tuple[int, int] = (2, 3)) -> Corpus:
     """Samples of every kind with random codes."""
-    samples = training_samples(CONCEPTS, "fluent", scenes=12)
+    samples = make_training_samples(CONCEPTS, "fluent", scenes=12)
     codes = np.random.default_rng(0).integers(CODES, size=(len(samples), *cells)).astype(np.uint16)
     return Corpus(samples, codes, WEIGHTS)
 
@@ -92,7 +92,8 @@ def spoken(of: Corpus, own: bool, count: int = 6) -> Utterances:
     """Captions of the corpus with random codes and phones of 3 to 8 frames."""
     rng = np.random.default_rng([7, own])
     chosen = [int(i) for i in of.draw(rng, count)]
-    texts = [u.text for u in (said if own else heard)(of.samples, chosen, CONCEPTS, rng)]
+    say = say_in_own_voice if own else say_in_any_voice
+    texts = [u.text for u in say(of.samples, chosen, CONCEPTS, rng)]
     starts = np.cumsum([0, *rng.integers(3, 9, count)])
     codes = rng.integers(CODEC.codebook_size, size=(CODEC.n_q, starts[-1])).astype(np.uint16)
     alphabet = ["_", "a", "p", "l"] if own else ["_", "b", "a"]

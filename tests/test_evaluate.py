@@ -21,9 +21,9 @@ from janus_cli.config import (
     write_config,
 )
 from janus_cli.dataset import heldout
-from janus_cli.dataset.labels import Labels, judge_config, write_labels
+from janus_cli.dataset.labels import Labels, make_judge_config, write_labels
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.pictures import Sprites, index, render
+from janus_cli.dataset.pictures import Sprites, list_drawings, render
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.evaluation.exam import evaluate, render_table
@@ -51,7 +51,7 @@ POCKET = Path(__file__).parent.parent / "models" / "pocket"
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
     pack = concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
+    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_config(config, model / "config.json")
     (folder / "judge").mkdir()
     write_labels(folder / "judge", concepts())
-    weights.save(Judge(judge_config(concepts())), folder / "judge" / "judge.safetensors", torch.float16)
+    weights.save(Judge(make_judge_config(concepts())), folder / "judge" / "judge.safetensors", torch.float16)
     return folder
 
 
@@ -110,12 +110,12 @@ def test_the_shipped_lists_hold_out_what_training_holds_out() -> None:
     lists = read_lists(POCKET / "heldout.json")
     styles = dict.fromkeys(("fluent", "noto", "twemoji"), "")
     drawn = [Concept(name, 3, {}, {}, styles) for name, _ in lists.pairs]
-    assert set(lists.pairs) == heldout.pairs(drawn)
+    assert set(lists.pairs) == heldout.find_pairs(drawn)
     others = [Concept(name, 3, {}, {}, styles) for name, _ in lists.trained]
-    assert not set(lists.trained) & heldout.pairs(others)
+    assert not set(lists.trained) & heldout.find_pairs(others)
     assert len(lists.trained) == len(lists.pairs) > 100
     assert len(lists.scenes) == 120
-    assert all(heldout.together(*e.concepts) for e in lists.scenes if e.kind == "couple")
+    assert all(heldout.is_couple(*e.concepts) for e in lists.scenes if e.kind == "couple")
 
 
 def test_scenes_are_asked_for_in_words() -> None:
@@ -144,7 +144,7 @@ ENTRIES = (
 def judge() -> Examiner:
     """A random judge of the hand-made pack: of three concepts each is in its top five."""
     torch.manual_seed(0)
-    net = Judge(judge_config(concepts())).eval()
+    net = Judge(make_judge_config(concepts())).eval()
     return Examiner(net, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
 
 

@@ -10,8 +10,8 @@ import torch
 from conftest import ROOT
 from handmade import concepts
 
-from janus_cli.dataset.captions import styled
-from janus_cli.dataset.labels import Labels, judge_config
+from janus_cli.dataset.captions import add_style
+from janus_cli.dataset.labels import Labels, make_judge_config
 from janus_cli.dataset.samples import LAYOUTS, RELATIONS
 from janus_cli.dataset.speech import HELD_VARIANTS, OWN_VOICE, RATE
 from janus_cli.evaluation import candidate
@@ -81,7 +81,7 @@ def test_a_text_names_a_concept_by_exactly_its_words(text: str, name: str, right
 
 
 def test_the_shipped_names_can_all_be_told() -> None:
-    assert all(names_it(styled(name, style, 0), name) for name, style in HELD_OUT.pairs)
+    assert all(names_it(add_style(name, style, 0), name) for name, style in HELD_OUT.pairs)
     assert all(names_it(name, name) for name in HELD_OUT.plain)
 
 
@@ -128,7 +128,7 @@ def test_things_in_the_wrong_order_are_named_but_not_right() -> None:
 @pytest.fixture
 def tour(tiny_any: Path) -> Tour:
     torch.manual_seed(0)
-    judge = Judge(judge_config(concepts())).eval()
+    judge = Judge(make_judge_config(concepts())).eval()
     examiner = Examiner(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
     told: list[tuple[int, int]] = []
     lists = make_lists(concepts()).limit(2)

@@ -11,8 +11,8 @@ from handmade import concepts
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig
 from janus_cli.dataset.augment import soil, warp
-from janus_cli.dataset.labels import Labels, judge_config, read_labels, write_labels
-from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, render
+from janus_cli.dataset.labels import Labels, make_judge_config, read_labels, write_labels
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings, render
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
@@ -24,13 +24,13 @@ from janus_cli.training.optim import adamw
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
     pack = concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
+    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 def objective(sprites: Sprites, batch_size: int = 16) -> JudgeObjective:
     torch.manual_seed(0)
     dvae = DVAE(DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2))
-    cfg = dataclasses.replace(judge_config(concepts()), dim=16)
+    cfg = dataclasses.replace(make_judge_config(concepts()), dim=16)
     return JudgeObjective(cfg, concepts(), sprites, dvae, batch_size)
 
 
@@ -56,7 +56,7 @@ def test_labels_and_configuration_make_a_model_folder(tmp_path: Path) -> None:
     folder.mkdir()
     labels = write_labels(folder, concepts())
     assert labels == Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")) == read_labels(folder)
-    assert zoo.find(str(folder)).config.judge == judge_config(concepts())
+    assert zoo.find(str(folder)).config.judge == make_judge_config(concepts())
     (folder / "labels.json").write_text("[]")
     with pytest.raises(ModelError, match=r"labels\.json: no readable judge labels"):
         read_labels(folder)

@@ -14,7 +14,7 @@ from packs import four_concepts
 from torch import Tensor
 
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
-from janus_cli.dataset.samples import Corpus, Sample, training_samples
+from janus_cli.dataset.samples import Corpus, Sample, make_training_samples
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import PADDING
@@ -37,7 +37,7 @@ class Training:
     def __init__(self, folder: Path, dim: int = 32, negatives: int = 0):
         self.folder, self.reports = folder, []
         concepts = four_concepts()
-        samples = training_samples(concepts, "fluent", scenes=8)
+        samples = make_training_samples(concepts, "fluent", scenes=8)
         codes = np.random.default_rng(0).integers(CODES, size=(len(samples), 3, 4)).astype(np.uint16)
         names = [label for c in concepts for label in c.labels.values()]
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,11 @@ import torch
 from materials import CLOSED, CODES, CONCEPTS, TYPES, batch_of, make_objective, materials
 from torch import Tensor
 
+from janus_cli.dataset import augment
 from janus_cli.dataset.augment import change_pace
 from janus_cli.dataset.pictures import compose
-from janus_cli.dataset.samples import Sample, scene_of
-from janus_cli.dataset.utterances import description
+from janus_cli.dataset.samples import Sample, build_scene
+from janus_cli.dataset.utterances import describe_sample
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.objectives import joint
 from janus_cli.training.objectives.drawing import END
@@ -108,8 +109,8 @@ def test_see_is_a_picture_and_its_description(make: Make, shared: Materials) -> 
         starts.add(sight[1][0])
         shown = batch["pixels"][sight[1][0] // 16]
         text = said_in(objective, words[1])
-        samples = [s for s in shared.corpus.samples if description(s, CONCEPTS) == text]
-        paintings = [compose(scene_of(s, objective.numbers), shared.sprites, 64) for s in samples]
+        samples = [s for s in shared.corpus.samples if describe_sample(s, CONCEPTS) == text]
+        paintings = [compose(build_scene(s, objective.numbers), shared.sprites, 64) for s in samples]
         painted = ((shown.movedim(0, -1) + 1) * 127.5).round().numpy()
         assert any(np.array_equal(painted, p) for p in paintings), text
         assert words[2] == [*words[1], END]
@@ -130,7 +131,7 @@ def test_places_of_single_drawings_are_left_out_the_mean_and_those_of_scenes_nev
         plain = any(
             s.kind == "plain"
             for s in shared.corpus.samples
-            if description(s, CONCEPTS).startswith(said_in(objective, words[1]))
+            if describe_sample(s, CONCEPTS).startswith(said_in(objective, words[1]))
         )
         (single if plain else scenes).append(len(places))
     assert set(scenes) == {17}
@@ -142,7 +143,7 @@ def test_hear_is_a_sound_and_its_words(
     make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint, "DEAF", 0.0)
-    monkeypatch.setattr(joint, "HURRY", 0.0)
+    monkeypatch.setattr(augment, "HURRY", 0.0)
     objective = make({"hear": 20}, text_slots=60)
     learned = total = 0
     for sound, words in segments(batch_of(objective)):
@@ -185,7 +186,9 @@ def test_what_was_seen_is_said_and_spoken(make: Make, shared: Materials) -> None
         found = numbers(shared, True, said_in(objective, words[1]))
         assert codes_of(sound[1]) in [shared.said.frames(i).tolist() for i in found]
         painted = ((batch["pixels"][sight[1][0] // 16].movedim(0, -1) + 1) * 127.5).round().numpy()
-        scenes = [scene_of(shared.corpus.samples[shared.said.samples[i]], objective.numbers) for i in found]
+        scenes = [
+            build_scene(shared.corpus.samples[shared.said.samples[i]], objective.numbers) for i in found
+        ]
         assert any(np.array_equal(painted, compose(s, shared.sprites, 64)) for s in scenes)
 
 
@@ -257,7 +260,7 @@ def test_corrupted_sounds_keep_clean_targets(
     make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint, "DEAF", 1.0)
-    monkeypatch.setattr(joint, "HURRY", 0.0)
+    monkeypatch.setattr(augment, "HURRY", 0.0)
     monkeypatch.setattr(joint, "LISTEN", 1.0)
     objective = make({"hear": 20, "speak": 20}, corrupt=1.0)
     clean = {

@@ -10,7 +10,7 @@ from materials import CONCEPTS, VISION, WEIGHTS, corpus, sprites, tokenizer
 from janus_cli.config import DVAEConfig
 from janus_cli.dataset.augment import dye, mix_pictures, turn, vary
 from janus_cli.dataset.pictures import compose
-from janus_cli.dataset.samples import Corpus, scene_of
+from janus_cli.dataset.samples import Corpus, build_scene
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training.objectives import vision as sight
 from janus_cli.training.objectives.vision import (
@@ -60,7 +60,7 @@ def test_a_batch_is_pictures_beside_their_captions(objective: VisionObjective) -
     chosen = objective.corpus.draw(np.random.default_rng(0), 12)
     for i, number in enumerate(chosen):
         sample = objective.corpus.samples[number]
-        shown = compose(scene_of(sample, objective.numbers), objective.sprites, 64)
+        shown = compose(build_scene(sample, objective.numbers), objective.sprites, 64)
         painted = ((batch["pixels"][i].movedim(0, -1) + 1) * 127.5).round().numpy()
         np.testing.assert_array_equal(painted, shown)
         single = sample.kind in ("plain", "background")

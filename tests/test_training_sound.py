@@ -14,7 +14,7 @@ from janus_cli.nets.codec import Codec
 from janus_cli.training.loop import Schedule
 from janus_cli.training.losses import FLOOR, log_mel, mel_filters, spectral_loss
 from janus_cli.training.objectives import codec as sound
-from janus_cli.training.objectives.codec import CodecObjective, spread
+from janus_cli.training.objectives.codec import CodecObjective, rescale_layers
 from janus_cli.training.optim import adamw
 
 # ---- spectra
@@ -113,8 +113,8 @@ def test_spread_gives_every_layer_unit_deviation() -> None:
     torch.manual_seed(0)
     codec = Codec(CODEC)
     example = 0.1 * torch.randn(4, 1, 6400)
-    latents = spread(codec.encoder, example)
-    result = spread(codec.decoder, latents, 0.05)
+    latents = rescale_layers(codec.encoder, example)
+    result = rescale_layers(codec.decoder, latents, 0.05)
     torch.testing.assert_close(codec.encoder(example), latents)
     torch.testing.assert_close(codec.decoder(latents), result, atol=1e-5, rtol=1e-3)
     for net, given, last in ((codec.encoder, example, 1.0), (codec.decoder, latents, 0.05)):

@@ -13,7 +13,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Device, Talk, pick_device, put, put_json
 
 if TYPE_CHECKING:
-    from janus_cli.evaluation.exam import Reporter
+    from janus_cli.evaluation import Reporter
 
 
 def evaluate(
@@ -51,7 +51,7 @@ def evaluate(
 
     janus eval pocket --gallery gallery.png
     """
-    from janus_cli.evaluation.exam import evaluate, render_table
+    from janus_cli.evaluation import evaluate, render_table
 
     chosen = pick_device(device)
     talk = Talk(quiet)

@@ -20,8 +20,8 @@ class Labels:
     styles: tuple[str, ...]
 
 
-def judge_config(concepts: Sequence[Concept]) -> JudgeConfig:
-    """The judge that these concepts need."""
+def make_judge_config(concepts: Sequence[Concept]) -> JudgeConfig:
+    """Configure the judge that these concepts need."""
     return JudgeConfig(n_concept=len(concepts), n_style=len(STYLES), size=SIZE)
 
 
@@ -30,12 +30,12 @@ def write_labels(folder: Path, concepts: Sequence[Concept]) -> Labels:
     labels = Labels(tuple(c.name for c in concepts), tuple(STYLES))
     data = {"concepts": labels.concepts, "styles": labels.styles}
     (folder / "labels.json").write_text(json.dumps(data, ensure_ascii=False, indent=0) + "\n", "utf-8")
-    write_config(ModelConfig(name=folder.name, judge=judge_config(concepts)), folder / "config.json")
+    write_config(ModelConfig(name=folder.name, judge=make_judge_config(concepts)), folder / "config.json")
     return labels
 
 
 def read_labels(folder: Path) -> Labels:
-    """The labels of the judge in `folder`. Raises ModelError when there are none."""
+    """Read the labels of the judge in `folder`. Raises ModelError when there are none."""
     path = folder / "labels.json"
     try:
         data = json.loads(path.read_text("utf-8"))

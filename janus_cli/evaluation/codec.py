@@ -12,7 +12,7 @@ import torch
 
 from janus_cli.dataset.captions import draw_sentence
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.speech import RATE, Speaker, any_voice
+from janus_cli.dataset.speech import RATE, Speaker, choose_voice
 from janus_cli.errors import JanusError
 from janus_cli.evaluation.candidate import Tell
 from janus_cli.evaluation.measures import measure_usage
@@ -29,7 +29,7 @@ def say_sentences(concepts: Sequence[Concept], seed: int, count: int = COUNT) ->
     waveforms = []
     for _ in range(count):
         text, language = draw_sentence(concepts, rng)
-        waveform = speaker.say(any_voice(text, rng, language, held=True))
+        waveform = speaker.say(choose_voice(text, rng, language, held=True))
         waveforms.append(waveform * (0.5 / np.abs(waveform).max()))
     return waveforms
 

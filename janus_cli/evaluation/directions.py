@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from janus_cli.dataset.captions import DEFAULT_STYLE, NUMBERS, styled
+from janus_cli.dataset.captions import DEFAULT_STYLE, NUMBERS, add_style
 from janus_cli.dataset.samples import LAYOUTS
-from janus_cli.dataset.speech import RATE, Speaker, Utterance, any_voice
+from janus_cli.dataset.speech import RATE, Speaker, Utterance, choose_voice
 from janus_cli.evaluation.candidate import MIXED_BATCH, Candidate, Tell
 from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.listener import Listener, keep_sayable
@@ -47,7 +47,7 @@ class Tour:
     def say(self, texts: Sequence[str], own: bool = False) -> list[Record]:
         """Say the texts in voices never trained on (or in the model's own), as audio tokens."""
         rng, speaker = np.random.default_rng([self.candidate.seed, len(texts)]), Speaker()
-        utterances = (Utterance(text) if own else any_voice(text, rng, held=True) for text in texts)
+        utterances = (Utterance(text) if own else choose_voice(text, rng, held=True) for text in texts)
         return self.candidate.listen(speaker.say(utterance) for utterance in utterances)
 
     def write(self, records: Sequence[Record]) -> list[str]:
@@ -147,7 +147,7 @@ def see_speak(tour: Tour, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
     sounds = [Record(record.segments[-1:], record.id) for record in records]
     texts = tour.write(sounds)
     right = [names_it(text, name) for text, (name, _) in zip(texts, tour.lists.pairs, strict=True)]
-    full = [styled(name, style, 0) for name, style in tour.lists.pairs]
+    full = [add_style(name, style, 0) for name, style in tour.lists.pairs]
     return {
         "n": len(texts),
         "concept": compute_share(right),

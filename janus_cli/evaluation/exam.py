@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from janus_cli import zoo
-from janus_cli.dataset.captions import DEFAULT_STYLE, styled
+from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
 from janus_cli.dataset.pack import LANGUAGES, Concept
-from janus_cli.dataset.pictures import Sprites, index
+from janus_cli.dataset.pictures import Sprites, list_drawings
+from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.evaluation import fidelity
 from janus_cli.evaluation.candidate import Candidate, Tell, image_codes
@@ -31,8 +32,6 @@ from janus_cli.evaluation.sheets import write_album, write_gallery
 from janus_cli.evaluation.tables import render_table, update_card
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.workshop import Workshop
-
-__all__ = ["evaluate", "render_table"]
 
 Reporter = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 MATCHED = 64  # trained pictures whose tokens are compared with the true ones
@@ -61,8 +60,8 @@ class Exam:
 
     def find_drawings(self, pairs: Sequence[Pair]) -> list[int]:
         """Numbers of the drawings of (concept name, style) pairs."""
-        numbers = {(self.concepts[c].name, style): i for i, (c, style) in enumerate(index(self.concepts))}
-        return [numbers[pair] for pair in pairs]
+        numbers, by_name = number_drawings(self.concepts), {c.name: i for i, c in enumerate(self.concepts)}
+        return [numbers[by_name[name], style] for name, style in pairs]
 
     def paint(self, pairs: Sequence[Pair]) -> np.ndarray:
         """Paint the true drawings of `pairs`, as large as the model draws: uint8 [N, side, side, 3]."""
@@ -76,7 +75,7 @@ class Exam:
 
 
 def _examine_tokenizer(exam: Exam) -> dict[str, Any]:
-    held, every = exam.find_drawings(exam.lists.pairs), range(len(index(exam.concepts)))[: exam.limit]
+    held, every = exam.find_drawings(exam.lists.pairs), range(len(list_drawings(exam.concepts)))[: exam.limit]
     return fidelity.report_tokenizer(exam.candidate, exam.sprites, held, every, exam.tell("tokenizer"))
 
 
@@ -94,7 +93,7 @@ def _examine_generator(exam: Exam) -> dict[str, Any]:
     """The judge on what the model draws for prompts of one concept."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
-        prompts = [styled(concept, style, 0) for concept, style in pairs]
+        prompts = [add_style(concept, style, 0) for concept, style in pairs]
         report[name] = exam.judge.score(exam.draw(prompts, name), pairs)
     plain = [(name, DEFAULT_STYLE) for name in exam.lists.plain]
     report["plain"] = exam.judge.score(exam.draw(exam.lists.plain, "plain"), plain)
@@ -117,7 +116,7 @@ def _match_tokens(exam: Exam) -> dict[str, float]:
     true = image_codes(candidate.encode(drawings))
     paper = image_codes(candidate.encode(np.full_like(drawings[:1], 255)))[0, 0, 0]
     made = []
-    for record in candidate.draw_tokens(candidate.read([styled(*pair, 0) for pair in pairs]), greedy=True):
+    for record in candidate.draw_tokens(candidate.read([add_style(*pair, 0) for pair in pairs]), greedy=True):
         made.append(record)
         exam.tell("match")(len(made), len(pairs))
     same = image_codes(made) == true

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import DEFAULT_STYLE, on_background, scene_phrase
+from janus_cli.dataset.captions import DEFAULT_STYLE, add_background, describe_layout
 from janus_cli.dataset.pack import LANGUAGES, Concept, read_pack
-from janus_cli.dataset.pictures import BACKGROUNDS, index
-from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, scene_nouns
+from janus_cli.dataset.pictures import BACKGROUNDS, list_drawings
+from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, find_scene_nouns
 from janus_cli.errors import JanusError
 
 FILE = "heldout.json"
@@ -42,8 +42,8 @@ class SceneEntry:
         """What to ask for."""
         phrase = self.concepts[0]
         if self.layout:
-            phrase = scene_phrase(Sample((), DEFAULT_STYLE, layout=self.layout), self.concepts)
-        return on_background(phrase, self.background) if self.background else phrase
+            phrase = describe_layout(Sample((), DEFAULT_STYLE, layout=self.layout), self.concepts)
+        return add_background(phrase, self.background) if self.background else phrase
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Lists:
 
 def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0) -> Lists:
     """Make the lists of a data pack; the same pack and seed always give the same ones."""
-    held = heldout.pairs(list(concepts))
-    pairs = [(concepts[c].name, style) for c, style in index(list(concepts))]
+    held = heldout.find_pairs(concepts)
+    pairs = [(concepts[c].name, style) for c, style in list_drawings(concepts)]
     ours = [pair for pair in pairs if pair in held]
     theirs = [pair for pair in pairs if pair not in held]
     rng = np.random.default_rng(seed)
@@ -83,8 +83,8 @@ def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0)
 
 
 def _make_scenes(concepts: Sequence[Concept], total: int, rng: np.random.Generator) -> Iterator[SceneEntry]:
-    nouns = [concepts[i].name for i in scene_nouns(concepts, DEFAULT_STYLE)]
-    couples = [(a, b) for a in nouns for b in nouns if a != b and heldout.together(a, b)]
+    nouns = [concepts[i].name for i in find_scene_nouns(concepts, DEFAULT_STYLE)]
+    couples = [(a, b) for a in nouns for b in nouns if a != b and heldout.is_couple(a, b)]
     for kind, share in SHARES.items():
         for i in range(round(total * share)):
             background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""

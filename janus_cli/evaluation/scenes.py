@@ -12,7 +12,7 @@ from janus_cli.dataset.captions import DEFAULT_STYLE
 from janus_cli.dataset.labels import SIZE
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, WHITE, Sprites, compose
-from janus_cli.dataset.samples import LAYOUTS, Sample, drawing_numbers, scene_of
+from janus_cli.dataset.samples import LAYOUTS, Sample, build_scene, number_drawings
 from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.lists import SceneEntry
 from janus_cli.evaluation.measures import compute_share, resize
@@ -38,12 +38,12 @@ def paint_scenes(
     entries: Sequence[SceneEntry], concepts: Sequence[Concept], sprites: Sprites, size: int = SIZE
 ) -> np.ndarray:
     """Paint the scenes as the training data would show them, uint8 [N, size, size, 3]."""
-    numbers, by_name = drawing_numbers(concepts), {c.name: i for i, c in enumerate(concepts)}
+    numbers, by_name = number_drawings(concepts), {c.name: i for i, c in enumerate(concepts)}
     pictures = []
     for entry in entries:
         chosen = tuple(by_name[name] for name in entry.concepts)
         sample = Sample(chosen, DEFAULT_STYLE, entry.background, layout=entry.layout)
-        pictures.append(compose(scene_of(sample, numbers), sprites, size))
+        pictures.append(compose(build_scene(sample, numbers), sprites, size))
     return np.stack(pictures)
 
 

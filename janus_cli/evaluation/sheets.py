@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from janus_cli.dataset.captions import recoloured, styled
+from janus_cli.dataset.captions import add_style, change_colour
 from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
 from janus_cli.dataset.pictures import HUES
 from janus_cli.dataset.speech import RATE, Speaker, Utterance
@@ -39,11 +39,11 @@ def list_strips(lists: Lists, concepts: Sequence[Concept]) -> list[Strip]:
     """List what the gallery shows: a title and up to COLUMNS prompts a strip."""
 
     def pairs(title: str, chosen: Sequence[tuple[str, str]]) -> Strip:
-        return title, [(styled(*pair, 0),) * 2 for pair in chosen[:COLUMNS]]
+        return title, [(add_style(*pair, 0),) * 2 for pair in chosen[:COLUMNS]]
 
     table = [pairs(f"trained: {s}", [p for p in lists.trained if p[1] == s]) for s in STYLES]
     table.append(pairs("held out: never seen in this style", lists.pairs))
-    hues = [recoloured(name, hue) for name, hue in zip(lists.plain, list(HUES) * COLUMNS, strict=False)]
+    hues = [change_colour(name, hue) for name, hue in zip(lists.plain, list(HUES) * COLUMNS, strict=False)]
     table.append(("recoloured", [(prompt, prompt) for prompt in hues[:COLUMNS]]))
     on_colours = [entry.prompt for entry in lists.scenes if entry.kind == "background"]
     table.append(("on a background", [(prompt, prompt) for prompt in on_colours[:COLUMNS]]))

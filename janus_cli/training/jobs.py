@@ -14,7 +14,7 @@ from torch import nn
 
 from janus_cli import weights
 from janus_cli.config import read_config, write_config
-from janus_cli.dataset.labels import judge_config, write_labels
+from janus_cli.dataset.labels import make_judge_config, write_labels
 from janus_cli.dataset.pictures import Track
 from janus_cli.errors import UsageError
 from janus_cli.training.grow import grow
@@ -94,7 +94,7 @@ def _build_refiner(shop: Workshop, fit: FitRecipe) -> nn.Module:
 
 
 def _build_judge(shop: Workshop, fit: FitRecipe) -> nn.Module:
-    cfg = judge_config(shop.concepts)
+    cfg = make_judge_config(shop.concepts)
     return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit.batch_size)
 
 
@@ -116,7 +116,7 @@ HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
 }
 
 
-def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
+def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
     """The weights of step 0: those in the model folder if `warm`, else what the objective starts from."""
     if isinstance(objective, JointObjective):
         grown = warm and grow(objective.decoder, shop.model)
@@ -125,7 +125,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
     elif warm:
         net: nn.Module = getattr(objective, component)
         wanted = [p.requires_grad for p in net.parameters()]  # loading freezes them
-        weights.load(net, _file(component, shop)).train()
+        weights.load(net, _choose_file(component, shop)).train()
         for parameter, grad in zip(net.parameters(), wanted, strict=True):
             parameter.data = parameter.data.clone()  # off the mapped file
             parameter.requires_grad_(grad)
@@ -135,7 +135,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
         objective.initialise(shop.dvae.quantize.codebook.cpu())
 
 
-def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
+def _make_optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
         hidden = HIDDEN[type(objective)](objective)
         return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr, fit_recipe.muon_decay)
@@ -149,7 +149,7 @@ def _compile(objective: nn.Module) -> None:
         layer.forward = torch.compile(layer.forward, dynamic=dynamic)
 
 
-def _file(component: str, shop: Workshop) -> Path:
+def _choose_file(component: str, shop: Workshop) -> Path:
     """Where a component's weights go; the judge stands apart from the models that it judges."""
     folder = shop.model.parent / "judge" if component == "judge" else shop.model
     return folder / f"{component}.safetensors"
@@ -158,7 +158,7 @@ def _file(component: str, shop: Workshop) -> Path:
 def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     """Write the component's weights as fp16 (a tokenizer as fp32: its codes must not move)."""
     module: nn.Module = getattr(objective, component)
-    path = _file(component, shop)
+    path = _choose_file(component, shop)
     dtype = None if component in TOKENIZERS else torch.float16
     path.parent.mkdir(exist_ok=True)
     if component == "judge":
@@ -174,7 +174,7 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     write_config(dataclasses.replace(shop.recipe.model, **present), config)
 
 
-def planned(recipe: Recipe, only: str | None) -> list[str]:
+def plan_components(recipe: Recipe, only: str | None) -> list[str]:
     """The components to train, in order. Raises UsageError for one that the recipe lacks."""
     known = [c for c in BUILDERS if getattr(recipe, c) is not None]
     if only is not None and only not in known:
@@ -190,19 +190,19 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
     """
     recipe = read_recipe(recipe_path)
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
-    processes = _processes(options.device)
+    processes = _find_processes(options.device)
     run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)
-    for component in planned(recipe, options.only):
+    for component in plan_components(recipe, options.only):
         fit_recipe: FitRecipe = getattr(recipe, component)
         torch.manual_seed(recipe.seed)
         with processes.main_process_first() if processes else nullcontext():  # the others find its files
             objective = BUILDERS[component](shop, fit_recipe)
             if not (options.resume and run.checkpoint(component).exists()):
-                _begin(component, objective, shop, options.warm)
+                _initialise(component, objective, shop, options.warm)
         if options.compile and component == "decoder":
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
-        optimizers = _optimizers(objective.to(options.device), fit_recipe)
+        optimizers = _make_optimizers(objective.to(options.device), fit_recipe)
         say = _reporter(report, component, fit_recipe.steps)
         with _no_denormals():
             fit(component, objective, optimizers, schedule, run, options.resume, say)
@@ -223,7 +223,7 @@ def _no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _processes(device: str) -> "PartialState | None":
+def _find_processes(device: str) -> "PartialState | None":
     """The processes of an `accelerate launch`; None where this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None

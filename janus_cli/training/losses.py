@@ -71,7 +71,7 @@ def chunked_cross_entropy(
     return result
 
 
-def sampled_head(
+def sample_head(
     weight: Tensor, bias: Tensor, targets: Tensor, negatives: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A smaller output layer: the classes among `targets` and `negatives` random others.
@@ -98,7 +98,7 @@ def head_loss(
     """
     weight, bias = head
     if 0 < negatives < len(weight) // 2:
-        weight, bias, targets = sampled_head(weight, bias, targets, negatives)
+        weight, bias, targets = sample_head(weight, bias, targets, negatives)
     return chunked_cross_entropy(hidden, weight, bias, targets, share)
 
 

@@ -16,10 +16,10 @@ from torch import nn
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
-from janus_cli.dataset.captions import DEFAULT_STYLE, caption
+from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
 from janus_cli.dataset.pack import Concept, build_pack, read_pack
-from janus_cli.dataset.pictures import Sprites, Track, compose, index, looks_index, render_all
-from janus_cli.dataset.samples import Corpus, Sample, drawing_numbers, scene_of, training_samples
+from janus_cli.dataset.pictures import Sprites, Track, compose, list_drawings, list_looks, render_all
+from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
@@ -49,7 +49,7 @@ class Workshop:
     @cached_property
     def sprites(self) -> Sprites:
         """Every drawing, rendered once."""
-        path, count = self.data / "sprites.npy", len(index(self.concepts) + looks_index(self.concepts))
+        path, count = self.data / "sprites.npy", len(list_drawings(self.concepts) + list_looks(self.concepts))
         if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
             part = path.with_suffix(".part.npy")
             render_all(self.concepts, part, self.track)
@@ -59,14 +59,14 @@ class Workshop:
     @cached_property
     def trained_drawings(self) -> np.ndarray:
         """Numbers of the drawings that are not held out."""
-        held = heldout.pairs(self.concepts)
-        pairs = [(self.concepts[c].name, style) for c, style in index(self.concepts)]
+        held = heldout.find_pairs(self.concepts)
+        pairs = [(self.concepts[c].name, style) for c, style in list_drawings(self.concepts)]
         return np.array([i for i, pair in enumerate(pairs) if pair not in held])
 
     @cached_property
     def samples(self) -> list[Sample]:
         """What the generator learns to draw."""
-        return training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
+        return make_training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
 
     @cached_property
     def tokenizer(self) -> object:
@@ -77,7 +77,7 @@ class Workshop:
         if path.exists():
             return Tokenizer.from_file(str(path))
         rng = np.random.default_rng(self.recipe.seed)
-        texts = [caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
+        texts = [write_caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
         names = [label for concept in self.concepts for label in concept.labels.values()]
         vocab_size = self.config("decoder").modalities["text"].vocab_size
         return train_tokenizer(texts + 3 * names, vocab_size, path)
@@ -119,14 +119,14 @@ class Workshop:
         path = self.data / ("said.npz" if own else "heard.npz")
         rng = np.random.default_rng([self.recipe.seed, own])
         chosen = [int(i) for i in self.corpus.draw(rng, count)]
-        speak = utterances.said if own else utterances.heard
+        speak = utterances.say_in_own_voice if own else utterances.say_in_any_voice
         spoken = speak(self.samples, chosen, self.concepts, rng)
         book = float(self.codec.codebooks.double().abs().sum())
         key = f"phones {hashlib.sha256(f'{spoken}{chosen}'.encode()).hexdigest()} {book}"
-        if (found := utterances.load(path, key)) is not None:
+        if (found := utterances.read_utterances(path, key)) is not None:
             return found
         made = utterances.synthesise(spoken, chosen, self.codec, self.track, "speaking")
-        utterances.save(made, path, key)
+        utterances.write_utterances(made, path, key)
         return made
 
     @cached_property
@@ -143,10 +143,10 @@ class Workshop:
         if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
             return np.asarray(np.load(path))
         side = self.recipe.model.generation.grid[0] * self.dvae.cfg.patch
-        numbers, chunk = drawing_numbers(self.concepts), 64
+        numbers, chunk = number_drawings(self.concepts), 64
         parts = []
         for start in self.track(range(0, len(self.samples), chunk), "tokenizing"):
-            scenes = [scene_of(s, numbers) for s in self.samples[start : start + chunk]]
+            scenes = [build_scene(s, numbers) for s in self.samples[start : start + chunk]]
             pixels = to_tensor(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
             with torch.no_grad():
                 parts.append(self.dvae.encode(pixels.to(self.device)).cpu().numpy().astype(np.uint16))

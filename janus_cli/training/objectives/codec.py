@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from janus_cli.config import CodecConfig
 from janus_cli.dataset.captions import draw_sentence
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.speech import Speaker, any_voice
+from janus_cli.dataset.speech import Speaker, choose_voice
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.quantize import Quantizer
 from janus_cli.training.losses import spectral_loss
@@ -30,7 +30,7 @@ CROP = 0.64  # seconds of a training sample
 
 
 @torch.no_grad()
-def spread(net: nn.Module, example: Tensor, last: float = 1.0) -> Tensor:
+def rescale_layers(net: nn.Module, example: Tensor, last: float = 1.0) -> Tensor:
     """Rescale the convolutions of `net`, in the order in which they run, until each one's output has mean 0
     and deviation 1 (the last one's: `last`) on `example`; returns the net's output.
 
@@ -71,12 +71,12 @@ class CodecObjective(nn.Module):
     def initialise(self, rng: np.random.Generator) -> None:
         """Scale the layers so that a waveform reaches the other end, at a voice's loudness."""
         waveform = torch.from_numpy(np.stack([self.crop(rng) for _ in range(self.batch_size)]))
-        spread(self.codec.decoder, spread(self.codec.encoder, waveform[:, None]), 0.05)
+        rescale_layers(self.codec.decoder, rescale_layers(self.codec.encoder, waveform[:, None]), 0.05)
 
     def crop(self, rng: np.random.Generator) -> np.ndarray:
         """float32 [length]: a random stretch of a random sentence, at a random loudness."""
         text, language = draw_sentence(self.concepts, rng)
-        waveform = self.speaker.say(any_voice(text, rng, language))
+        waveform = self.speaker.say(choose_voice(text, rng, language))
         start = int(rng.integers(max(1, len(waveform) - self.length)))
         piece = waveform[start : start + self.length] * (rng.uniform(0.3, 0.95) / np.abs(waveform).max())
         return np.pad(piece, (0, self.length - len(piece)))

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.samples import Corpus, Sample, restyled
+from janus_cli.dataset.samples import Corpus, Sample, restyle
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.nets.modality import ModalityAdapter
 from janus_cli.training.losses import head_loss
@@ -59,7 +59,7 @@ class GeneratorObjective(nn.Module):
         fit: FitRecipe,
     ):
         super().__init__()
-        self.held = heldout.pairs(list(concepts))
+        self.held = heldout.find_pairs(concepts)
         self.decoder = Decoder(cfg)
         self.corpus, self.concepts, self.tokenizer, self.fit = corpus, concepts, tokenizer, fit
         self.types = {name: i for i, name in enumerate(cfg.modalities)}
@@ -90,7 +90,8 @@ class GeneratorObjective(nn.Module):
 
     def _make_texts(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Tokens of a caption for each chosen sample [B, slots], PADDING where it is shorter or dropped."""
-        words = [caption(self._restyle(self.corpus.samples[i], rng), self.concepts, rng) for i in chosen]
+        samples = self.corpus.samples
+        words = [write_caption(self._restyle(samples[i], rng), self.concepts, rng) for i in chosen]
         text = np.full((len(words), self.fit.text_slots), PADDING)  # one shape for every step
         for row, encoding in zip(text, self.tokenizer.encode_batch(words), strict=True):  # type: ignore[attr-defined]
             ids = [] if rng.random() < self.fit.drop else encoding.ids[: len(row)]
@@ -101,7 +102,7 @@ class GeneratorObjective(nn.Module):
         """Choose what the caption of `sample` speaks of: mostly the sample itself."""
         if sample.kind != "plain" or self.fit.restyle == 0 or rng.random() >= self.fit.restyle:
             return sample
-        return restyled(sample, self.concepts, self.held, rng)
+        return restyle(sample, self.concepts, self.held, rng)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts in nats per token."""

@@ -8,7 +8,7 @@
 The two chains go through words: what was heard or seen is said first, then made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import cast
@@ -20,20 +20,20 @@ from torch import Tensor, nn
 from janus_cli.config import DecoderConfig
 from janus_cli.dataset import heldout
 from janus_cli.dataset.augment import change_pace, vary
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Scene, Sprites, compose
 from janus_cli.dataset.samples import (
     Corpus,
     Sample,
     allows_changes,
-    drawing_numbers,
-    looked_at,
-    other_looks,
-    restyled,
-    scene_of,
+    build_scene,
+    choose_look,
+    find_other_looks,
+    number_drawings,
+    restyle,
 )
-from janus_cli.dataset.utterances import Utterances, description
+from janus_cli.dataset.utterances import Utterances, describe_sample
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.decoder import DELIMITER, Decoder
 from janus_cli.nets.pixels import to_tensor
@@ -89,8 +89,8 @@ class JointObjective(nn.Module):
         self.decoder = Decoder(cfg)
         self.vision = materials.vision.eval().requires_grad_(False)
         self.m, self.fit = materials, fit
-        self.held = heldout.pairs(list(materials.concepts))
-        self.numbers, self.looks = drawing_numbers(materials.concepts), other_looks(materials.concepts)
+        self.held = heldout.find_pairs(materials.concepts)
+        self.numbers, self.looks = number_drawings(materials.concepts), find_other_looks(materials.concepts)
         self.audio = self.decoder.adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
         self.phones = Phones(self.decoder, (materials.heard.alphabet, materials.said.alphabet))
@@ -157,16 +157,16 @@ class JointObjective(nn.Module):
         number = int(self.m.corpus.draw(rng, 1)[0])
         sample = self.m.corpus.samples[number]
         if sample.kind == "plain" and rng.random() < self.fit.restyle:
-            sample = restyled(sample, self.m.concepts, self.held, rng)
-        words = self._make_words(caption(sample, self.m.concepts, rng), READ)
+            sample = restyle(sample, self.m.concepts, self.held, rng)
+        words = self._make_words(write_caption(sample, self.m.concepts, rng), READ)
         if rng.random() < self.fit.drop:
             words = Span("text", words.ids[:0])
         return [words, self._make_image(number, rng)]
 
     def _see(self, rng: np.random.Generator) -> list[Span]:
         sample = self.m.corpus.samples[int(self.m.corpus.draw(rng, 1)[0])]
-        shown, scene = looked_at(sample, self.numbers, self.looks, rng)
-        words = self._make_words(description(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
+        shown, scene = choose_look(sample, self.numbers, self.looks, rng)
+        words = self._make_words(describe_sample(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
         return [self._make_sight(shown, scene, rng), words]
 
     def _hear(self, rng: np.random.Generator, draw: bool = False) -> list[Span]:
@@ -180,7 +180,7 @@ class JointObjective(nn.Module):
         said = self.m.said
         number = int(rng.integers(len(said)))
         sample = self.m.corpus.samples[int(said.samples[number])]
-        sight = [self._make_sight(sample, scene_of(sample, self.numbers), rng)] if see else []
+        sight = [self._make_sight(sample, build_scene(sample, self.numbers), rng)] if see else []
         words = self._make_words(said.texts[number], WRITTEN if see else READ)
         return [*sight, words, self._make_sound(said, number, WRITTEN, rng)]
 
@@ -190,8 +190,9 @@ class JointObjective(nn.Module):
         pixels: [N, 3, S, S]; free: bool [N], those that may be dyed and mirrored.
         """
         self._pictures, self._free = [], []
-        chains = partial(self._hear, draw=True), partial(self._speak, see=True)
-        make = dict(zip(DIRECTIONS, (self._draw, self._see, self._hear, self._speak, *chains), strict=True))
+        makers: list[Callable[..., list[Span]]] = [self._draw, self._see, self._hear, self._speak]
+        makers += [partial(self._hear, draw=True), partial(self._speak, see=True)]
+        make = dict(zip(DIRECTIONS, makers, strict=True))
         directions = (direction for direction, count in self.fit.mix.items() for _ in range(count))
         sequences = [join_spans(make[direction](rng), self.decoder.type_ids) for direction in directions]
         groups = enumerate(map(pad, group_by_length(sequences, GROUPS)))

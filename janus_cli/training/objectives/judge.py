@@ -15,7 +15,7 @@ from janus_cli.config import JudgeConfig
 from janus_cli.dataset.augment import soil, warp
 from janus_cli.dataset.labels import SIZE
 from janus_cli.dataset.pack import STYLES, Concept
-from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose, index, shrink
+from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose, list_drawings, shrink
 from janus_cli.dataset.samples import LAYOUTS
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
@@ -47,7 +47,7 @@ class JudgeObjective(nn.Module):
         self.judge = Judge(cfg)
         self.sprites = sprites
         order = list(STYLES)
-        self.labels = np.array([(c, order.index(style)) for c, style in index(list(concepts))])
+        self.labels = np.array([(c, order.index(style)) for c, style in list_drawings(concepts)])
         self.quads = max(1, batch_size // 16)  # pictures of four drawings: a quarter of the batch
         self.whole = max(0, batch_size - 4 * self.quads)
         self.through = max(0, batch_size // 2 - 4 * self.quads)  # whole pictures through the dVAE

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from janus_cli.config import VisionConfig
 from janus_cli.dataset.augment import mix_pictures, vary
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Sprites, compose
-from janus_cli.dataset.samples import Corpus, allows_changes, drawing_numbers, looked_at, other_looks
+from janus_cli.dataset.samples import Corpus, allows_changes, choose_look, find_other_looks, number_drawings
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_tensor
 from janus_cli.nets.siglip import VisionTower
@@ -69,7 +69,7 @@ class VisionObjective(nn.Module):
         self.cfg, self.corpus, self.concepts, self.sprites = cfg, corpus, concepts, sprites
         self.tokenizer, self.batch_size = tokenizer, batch_size
         self.dvae = dvae.eval().requires_grad_(False)
-        self.numbers, self.looks = drawing_numbers(concepts), other_looks(concepts)
+        self.numbers, self.looks = number_drawings(concepts), find_other_looks(concepts)
         self.vision = VisionTower(cfg)
         nn.init.normal_(self.vision.pos_embed, std=0.02)
         self.pool = nn.Linear(cfg.dim, WIDTH)
@@ -89,9 +89,9 @@ class VisionObjective(nn.Module):
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several), free."""
         samples = [self.corpus.samples[i] for i in self.corpus.draw(rng, self.batch_size)]
-        shown = [looked_at(s, self.numbers, self.looks, rng) for s in samples]
+        shown = [choose_look(s, self.numbers, self.looks, rng) for s in samples]
         pictures = np.stack([compose(scene, self.sprites, self.cfg.image_size) for _, scene in shown])
-        words = [caption(s, self.concepts, rng, foreign=0.15) for s, _ in shown]
+        words = [write_caption(s, self.concepts, rng, foreign=0.15) for s, _ in shown]
         concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
         free = torch.tensor([allows_changes(s, self.concepts) for s in samples])
         return {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from janus_cli import zoo
 from janus_cli.config import JanusProConfig
 from janus_cli.errors import UsageError
-from janus_cli.pipeline.options import Sampling, Size, check_size
+from janus_cli.pipeline.options import Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures
 from janus_cli.weights.published import CODEBOOK, GENERATE, TOKENIZE, UNDERSTAND, PublishedNet
 

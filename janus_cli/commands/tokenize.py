@@ -161,7 +161,7 @@ def audio(
 def _audio_records(
     names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
-    from janus_cli.media.sounds import fitted, open_sound
+    from janus_cli.media.sounds import fit, open_sound
 
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
@@ -175,7 +175,7 @@ def _audio_records(
             open_sound(place, label) as sound,
             sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
-            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
                 pieces, id=id_of(label), bandwidth=bandwidth, source=file_name(name), progress=progress
             )

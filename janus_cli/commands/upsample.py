@@ -151,9 +151,9 @@ def _enlarge(
         return
     done = 0
     for name, picture in pictures:
-        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
-            rows = RowsOutput(work.rows(picture, progress))
-            talk(f"wrote {outputs.write(work.told(picture), rows)}")
+        with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
+            rows = RowsOutput(work.enlarge(picture, progress))
+            talk(f"wrote {outputs.write(work.note_work(picture), rows)}")
             done += 1
     failures.finish(done)
 
@@ -163,7 +163,7 @@ def _load(
 ) -> "SuperResolution":
     import torch
 
-    from janus_cli.nets.enlarger import Enlarger
+    from janus_cli.nets.super_resolution import Enlarger
     from janus_cli.stages.super_resolution import SuperResolution
     from janus_cli.weights.checkpoint import read_state
 
@@ -188,8 +188,8 @@ def _records(
     pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
 ) -> "Iterator[Record]":
     for name, picture in pictures:
-        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
-            yield work.record(picture, work.rows(picture, progress))
+        with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
+            yield work.make_record(picture, work.enlarge(picture, progress))
 
 
 def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iterator[tuple[str, Picture]]":

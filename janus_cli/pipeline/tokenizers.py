@@ -139,9 +139,9 @@ class Sounds:
 
     def check_bandwidth(self, bandwidth: float | None) -> None:
         """Raise UsageError for a bandwidth in kbit/s that the codec does not have."""
-        from janus_cli.stages.audio import books_for
+        from janus_cli.stages.audio import count_books
 
-        books_for(self.codec.cfg, bandwidth)
+        count_books(self.codec.cfg, bandwidth)
 
     def encode(
         self,
@@ -153,12 +153,12 @@ class Sounds:
     ) -> "Record":
         """Encode a sound as a record with one audio segment; bandwidth: in kbit/s, None for all codebooks.
 
-        The sound comes as float32 pieces [channels, samples] at the codec's rate (`media.sounds.fitted` makes
+        The sound comes as float32 pieces [channels, samples] at the codec's rate (`media.sounds.fit` makes
         them so); `progress` is called with numbers of samples done.
         """
-        from janus_cli.stages.audio import books_for, encode_audio
+        from janus_cli.stages.audio import count_books, encode_audio
 
-        n_q = books_for(self.codec.cfg, bandwidth)
+        n_q = count_books(self.codec.cfg, bandwidth)
         return encode_audio(
             pieces,
             self.codec,

@@ -13,13 +13,13 @@ from janus_cli.config import CodecConfig
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
-from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
+from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
 Progress = Callable[[int], None]  # called with each number of samples done
 
 
-def books_for(cfg: CodecConfig, bandwidth: float | None) -> int:
+def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:
     """How many codebooks make `bandwidth` kbit/s; all for None. Raises UsageError for what none makes."""
     if bandwidth is None:
         return cfg.n_q
@@ -75,7 +75,7 @@ def encode_audio(
         "tokenizer": name,
         "fingerprint": fingerprint,
         "sample_rate": cfg.sample_rate,
-        "frame_rate": _plain(cfg.frame_rate),
+        "frame_rate": _as_plain(cfg.frame_rate),
         "num_samples": count,
     }
     if cfg.normalize:
@@ -85,7 +85,7 @@ def encode_audio(
     return Record((segment,), id).with_step("tokenize", None, **note)
 
 
-def _plain(number: float) -> float | int:
+def _as_plain(number: float) -> float | int:
     return int(number) if number == int(number) else number
 
 
@@ -102,7 +102,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     if length is None and not cfg.segment:
         length = frames * cfg.hop_length
     most = frames * cfg.hop_length
-    if type(length) is not int or not 0 <= length <= most or sum(segment_frames(cfg, length)) != frames:
+    if type(length) is not int or not 0 <= length <= most or sum(count_frames(cfg, length)) != frames:
         raise RecordError(
             f"audio segment: num_samples {length!r} does not fit {frames} frames of {cfg.hop_length} samples"
         )
@@ -111,7 +111,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     scales = segment.info.get("scales")
     if (
         not isinstance(scales, list)
-        or len(scales) != len(segment_frames(cfg, length))
+        or len(scales) != len(count_frames(cfg, length))
         or not all(type(s) in (int, float) and math.isfinite(s) for s in scales)
     ):
         raise RecordError("audio segment: scales must hold one number for each of the codec's segments")
@@ -127,10 +127,10 @@ def decode_audio(segment: Segment, codec: Codec) -> Sound:
     cfg = codec.cfg
     check_audio(segment, cfg)
     length = segment.info.get("num_samples", segment.data.shape[1] * cfg.hop_length)
-    return Sound(cfg.sample_rate, cfg.channels, length, _decoded(segment, codec, length))
+    return Sound(cfg.sample_rate, cfg.channels, length, _decode_pieces(segment, codec, length))
 
 
-def _decoded(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
+def _decode_pieces(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
     """Pieces float32 [channels, n] of `length` samples in all."""
     if not length:
         return
@@ -138,7 +138,7 @@ def _decoded(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray
     codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
     scales = segment.info["scales"] if codec.cfg.normalize else None
     left = length
-    for piece in decode_stream(codec, codes, segment_frames(codec.cfg, length), scales):
+    for piece in decode_stream(codec, codes, count_frames(codec.cfg, length), scales):
         ready = piece[0, :, :left].float().cpu().numpy()
         left -= ready.shape[1]
         if ready.shape[1]:

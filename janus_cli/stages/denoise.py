@@ -14,11 +14,11 @@ from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.records.progressive import through
+from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
-from janus_cli.stages.rows.passes import check_pair, passes
-from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
-from janus_cli.stages.rows.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
+from janus_cli.stages.rows.passes import check_pair, make_passes
+from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
+from janus_cli.stages.rows.wavefront import MAX_STEPS, Denoiser, Wave, draw_noise_rows
 
 CONTEXT = 2  # rows of codes above and below that the dVAE is given; the denoiser evens out what that leaves
 
@@ -58,7 +58,7 @@ class Denoise(Rowwise):
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
         self._patch = dvae.cfg.patch * options.scale  # pixels per side of what is made
 
-    def told(self, record: Record) -> dict[str, Any]:
+    def list_options(self, record: Record) -> dict[str, Any]:
         """The steps, the size and the chance that there was."""
         options = self._chosen
         drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
@@ -71,23 +71,23 @@ class Denoise(Rowwise):
             raise RecordError(f"record {record.id!r}: no image tokens (`janus generate` makes them)")
         check_ids(segment, self._dvae.cfg.codebook_size)
 
-    def steps(self, record: Record) -> list[Step]:
+    def make_steps(self, record: Record) -> list[Step]:
         """The dVAE's reconstruction, and the wavefront behind it."""
-        options, cols = self._chosen, _image(record).data.shape[1]
+        options, cols = self._chosen, _get_image(record).data.shape[1]
         context = CONTEXT if options.steps else self._dvae.reach
         decode = Bands(lambda codes, *_: self._dvae.decode(codes).clamp(-1, 1), context, context)
-        large = [decode, *passes(self._refiner, self._dvae.cfg.patch, options.scale)]
+        large = [decode, *make_passes(self._refiner, self._dvae.cfg.patch, options.scale)]
         if not options.steps:
             return large
         noise = None
         if options.noise:
-            rows = noise_rows(cols, self._patch, options.seed, item_index(record))
+            rows = draw_noise_rows(cols, self._patch, options.seed, item_index(record))
             noise = (np.float32(options.noise * self._refiner.cfg.noise) * row for row in rows)
         return [*large, Denoiser(self._refiner, Wave.of(cols, options.steps), noise)]
 
-    def info(self, record: Record) -> dict[str, Any]:
+    def describe_pixels(self, record: Record) -> dict[str, Any]:
         """The patch, and the size where it is known."""
-        return {"patch": self._patch} | enlarged_size(_image(record).info, self._chosen.scale)
+        return {"patch": self._patch} | enlarge_size(_get_image(record).info, self._chosen.scale)
 
 
 def denoise(
@@ -99,10 +99,10 @@ def denoise(
     parts if `stream`; else only their last part is read. Raises ModelError when the two nets do not belong
     together, RecordError for a record without image tokens or with ids beyond the codebook.
     """
-    return through(Denoise(dvae, refiner, options, stream), records)
+    return run_stage(Denoise(dvae, refiner, options, stream), records)
 
 
-def _image(record: Record) -> Segment:
+def _get_image(record: Record) -> Segment:
     segment = record.find("image")
     assert segment is not None, "checked before"
     return segment
@@ -110,6 +110,5 @@ def _image(record: Record) -> Segment:
 
 def item_index(record: Record) -> int:
     """Which of a prompt's pictures this is: `generate` says so; 0 for any other record."""
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    index = steps[-1].get("index", 0) if steps else 0
+    index = record.step("generate").get("index", 0)
     return index if type(index) is int and index >= 0 else 0

@@ -16,7 +16,7 @@ from janus_cli.nets.janus_pro import TEXT, JanusPro
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
 from janus_cli.stages.decoding.options import GenerateOptions
-from janus_cli.stages.decoding.sampling import Noise, filters, sample
+from janus_cli.stages.decoding.sampling import Noise, make_filters, sample
 from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.decoding.templates import Question
 
@@ -135,7 +135,7 @@ class Answer:
         x, cache = prefill(net, images, question.ids, question.seen), net.new_cache(1, used + total)
         vocab_size = net.cfg.modalities["text"].vocab_size
         noise = Noise(options.seed, [index], vocab_size, net.device) if options.temperature else None
-        chain = filters(options.temperature, options.top_k, options.top_p)
+        chain = make_filters(options.temperature, options.top_k, options.top_p)
         for _ in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
             new = sample(net.logits(hidden[:, -1], "text"), chain, noise.step() if noise else None)

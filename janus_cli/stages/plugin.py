@@ -28,7 +28,7 @@ def tokenize(
     an array that its modality may not hold, and what the plugin has to say of the file.
     """
     given = {option.name: option.default for option in plugin.options} | dict(options or {})
-    with plugins.running(plugin.name, name):
+    with plugins.guard(plugin.name, name):
         made = plugin.encode(data, name, given)
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], np.ndarray):
             raise PluginError(f"{name}: plugin {plugin.name} failed: it gave no array with its info")
@@ -38,16 +38,16 @@ def tokenize(
     return Record((segment,), id).with_step("tokenize", modality=plugin.name, **told)
 
 
-def writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
+def make_writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
     """The files that a segment can be written to: suffix -> what makes the bytes. Raises PluginError.
 
     What they raise: PluginError for a plugin that fails, and what the plugin has to say of the segment.
     """
     plugin = plugins.find(segment.modality)
 
-    def made_by(write: plugins.Write) -> Callable[[], bytes]:
+    def make_writer(write: plugins.Write) -> Callable[[], bytes]:
         def make() -> bytes:
-            with plugins.running(plugin.name, f"{segment.modality} segment"):
+            with plugins.guard(plugin.name, f"{segment.modality} segment"):
                 data = write(segment.data, segment.info)
                 if not isinstance(data, bytes):
                     raise PluginError(f"plugin {plugin.name} failed: it wrote no bytes")
@@ -55,4 +55,4 @@ def writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
 
         return make
 
-    return {suffix: made_by(write) for suffix, write in plugin.writers.items()}
+    return {suffix: make_writer(write) for suffix, write in plugin.writers.items()}

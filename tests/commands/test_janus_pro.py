@@ -15,8 +15,7 @@ from PIL import Image
 
 from bench.make_checkpoint import make
 from janus_cli.errors import UsageError
-from janus_cli.pipeline import load
-from janus_cli.pipeline.options import DrawOptions, Size
+from janus_cli.pipeline import PictureOptions, Size, load
 from janus_cli.records import dumps, loads, read_stream
 from janus_cli.weights.published import PublishedNet
 
@@ -204,4 +203,4 @@ def test_a_damaged_checkpoint_is_one_clear_line(janus, damaged):
 
 def test_the_api_draws_no_other_size_than_the_model_has(pro):
     with pytest.raises(UsageError, match="draws pictures of .* pixels only"):
-        load(pro).draw(["a"], DrawOptions(size=Size(512, 256)))
+        load(pro).draw(["a"], picture=PictureOptions(Size(512, 256)))

@@ -32,8 +32,8 @@ def test_days_of_sound_are_refused(janus):
 def test_every_component_can_be_verified():
 
     from janus_cli import zoo
-    from janus_cli.pipeline.inspection import build_net
+    from janus_cli.nets.build import build
 
     model = zoo.find(str(ROOT / "models" / "pocket-any"))
     for component in ("dvae", "vision", "decoder", "refiner"):
-        assert sum(p.numel() for p in build_net(model, component).parameters())
+        assert sum(p.numel() for p in build(component, getattr(model.config, component)).parameters())

@@ -106,7 +106,7 @@ def test_a_greedy_picture_token_for_token_in_every_layout(theirs, folders, ours)
 @torch.inference_mode()
 def test_a_greedy_answer_token_for_token(theirs, net, ours):
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    question = ours.nets.templates.question([None, "What is it?"], 16)
+    question = ours.nets.templates.put_question([None, "What is it?"], 16)
     options = GenerateOptions("text", temperature=0, max_tokens=20)
     made = list(ours.nets.open_stage(options).draw_ids(question, [image]))
     ids = question.ids
@@ -138,6 +138,6 @@ def test_a_round_trip_through_our_names_is_exact(folders):
     for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
         held = parts.PublishedNet(folder, load(str(folder)).nets.config)
         back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
-        assert sorted(back) == sorted(remap.without_leftovers(held.checkpoint, layout))
+        assert sorted(back) == sorted(remap.drop_leftovers(held.checkpoint, layout))
         for name, tensor in back.items():
             assert torch.equal(tensor, held.checkpoint[name]), name

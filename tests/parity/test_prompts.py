@@ -136,14 +136,14 @@ def their_ids(theirs, parts, mode):
 @pytest.mark.parametrize("text", PROMPTS)
 def test_a_wish_for_a_picture(theirs, ours, tokenizer, text):
     expected = their_ids(theirs, [text], "image")
-    assert ours.picture(text) == expected
+    assert ours.write_picture(text) == expected
     assert ours(tokenizer.encode(text))[0].tolist() == expected, "also by way of a record's tokens"
 
 
 @pytest.mark.parametrize("text", PROMPTS)
 def test_a_question_without_and_with_a_picture(theirs, ours, text):
-    assert ours.question([text], N_TOKEN).ids == their_ids(theirs, [text], "text")
-    question = ours.question([None, text], N_TOKEN)
+    assert ours.put_question([text], N_TOKEN).ids == their_ids(theirs, [text], "text")
+    question = ours.put_question([None, text], N_TOKEN)
     assert question.ids == their_ids(theirs, [None, text], "text")
     assert sum(question.seen) == N_TOKEN
 
@@ -162,7 +162,7 @@ def test_a_question_without_and_with_a_picture(theirs, ours, text):
     ],
 )
 def test_texts_and_pictures_in_any_order(theirs, ours, parts):
-    question = ours.question(parts, N_TOKEN)
+    question = ours.put_question(parts, N_TOKEN)
     assert question.ids == their_ids(theirs, parts, "text")
     assert sum(question.seen) == N_TOKEN * parts.count(None)
 
@@ -186,5 +186,5 @@ def test_the_unconditional_row(theirs, ours, tokenizer):
 def test_merges_cross_the_seams(theirs, ours):
     """Or a prompt put together from the ids of its pieces would pass as well."""
     pieces = [id for text in (": ", "a red apple", "\n\n") for id in theirs.tokenizer.encode(text)]
-    whole = ours.picture("a red apple")
+    whole = ours.write_picture("a red apple")
     assert len(whole) < len(pieces) + 5  # begin of sentence, user, assistant, ":", begin of image

@@ -11,7 +11,7 @@ from helpers.runs import no_traceback
 from janus_cli import plugins
 from janus_cli.errors import PluginError, RecordError
 from janus_cli.records import MODALITIES, Record, Segment, dumps, loads, read_stream
-from janus_cli.stages.plugin import tokenize, writers
+from janus_cli.stages.plugin import make_writers, tokenize
 
 GOOD = """
 import numpy as np
@@ -68,7 +68,7 @@ def test_built_in_modalities_are_those_of_records():
 
 
 def test_our_own_plugin_is_found_as_others_are(good):
-    assert plugins.names() == ["bytes", "series"]
+    assert plugins.list_names() == ["bytes", "series"]
     assert plugins.find("series").dtypes == ("F32",)
 
 
@@ -147,7 +147,7 @@ def test_wrong_options(janus, good, args):
 
 def test_a_record_without_its_plugin_names_it(janus, good, monkeypatch):
     made = janus("tokenize", "bytes", stdin=b"xyz").out
-    monkeypatch.setattr(plugins, "installed", dict)
+    monkeypatch.setattr(plugins.registry, "find_all", dict)
     for command in ("info", "decode"):
         done = janus(command, stdin=made)
         assert done.code == 1 and no_traceback(done)
@@ -237,7 +237,7 @@ def test_every_other_name_can_be_a_modality_of_a_decoder():
 @pytest.mark.parametrize("name", ["Upper", "a.b", "0x", "a" * 33])
 def test_names_that_no_modality_may_have(janus, plug, name):
     plug("misnomer", GOOD, {name: "BYTES"})
-    assert name not in plugins.names()
+    assert name not in plugins.list_names()
     assert "a modality has a name of a-z, 0-9 and _" in " ".join(janus("tokenize", "--help").text.split())
 
 
@@ -251,7 +251,7 @@ def test_a_reader_checks_what_the_plugin_says(good):
 
 def test_from_python(good):
     record = tokenize(plugins.find("bytes"), b"hello", "greeting", {"step": 2}, id="x")
-    assert writers(record.segments[0])[".bin"]() == b"hlo"
+    assert make_writers(record.segments[0])[".bin"]() == b"hlo"
     assert plugins.find("bytes").adapter(record.segments[0].info) == {"vocab_size": 256}
 
 

@@ -54,7 +54,7 @@ def test_rows_are_decoded_with_those_above_and_below(canvas, draw, whole):
     for rows in (2, 3):
         canvas.paste("generate", part_of(whole["generate"], "image", rows - 1, (0, rows)))
         canvas.render()
-        top = decode_image(Segment("image", tokens.data[:rows], tokens.info), draw.dvae)
+        top = decode_image(Segment("image", tokens.data[:rows], tokens.info), draw.pictures.dvae)
         small = np.full((32, 32, 3), PAPER, np.uint8)
         small[: rows * 8] = top
         assert np.array_equal(canvas._coarse, small)

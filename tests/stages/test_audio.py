@@ -10,7 +10,7 @@ from helpers.sounds import KINDS, cut, lively, tone
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.nets.codec import Codec
 from janus_cli.records import Segment, dumps, loads
-from janus_cli.stages.audio import books_for, decode_audio, encode_audio
+from janus_cli.stages.audio import count_books, decode_audio, encode_audio
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +83,10 @@ def test_scales_are_kept_where_the_codec_normalises(codecs):
 
 def test_bandwidth_is_a_number_of_codebooks(codecs):
     cfg = dataclasses.replace(KINDS["24khz"], codebook_size=1024, n_q=32)
-    assert [books_for(cfg, b) for b in (None, 0.75, 1.5, 3, 6, 12, 24)] == [32, 1, 2, 4, 8, 16, 32]
+    assert [count_books(cfg, b) for b in (None, 0.75, 1.5, 3, 6, 12, 24)] == [32, 1, 2, 4, 8, 16, 32]
     for bandwidth in (0, 1, 25, 0.1, float("inf"), float("nan")):
         with pytest.raises(UsageError, match=r"multiples of 0.75 kbit/s up to 24"):
-            books_for(cfg, bandwidth)
+            count_books(cfg, bandwidth)
     record = encode(codecs["pocket"], tone(0.5, 16000), n_q=1)
     assert record.segments[0].data.shape == (1, 25)
     assert decode_audio(record.segments[0], codecs["pocket"]).whole().shape == (1, 8000)

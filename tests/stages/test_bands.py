@@ -8,8 +8,8 @@ import torch
 from helpers.refiners import make_dvae, make_refiner
 
 from janus_cli.nets.refiner import pixel_map
-from janus_cli.stages.rows.bands import Bands, Chain, Row, group_end
-from janus_cli.stages.rows.wavefront import ABOVE, BELOW, Denoiser, Wave, noise_rows
+from janus_cli.stages.rows.bands import Bands, Chain, Row, find_group_end
+from janus_cli.stages.rows.wavefront import ABOVE, BELOW, Denoiser, Wave, draw_noise_rows
 
 GRIDS = [(1, 1), (1, 7), (7, 1), (8, 8), (5, 12), (16, 16)]
 
@@ -79,7 +79,7 @@ def test_groups_of_rows_follow_one_another():
     """The first row alone, then up to each multiple of four."""
     starts = [0]
     while starts[-1] < 20:
-        starts.append(group_end(starts[-1]))
+        starts.append(find_group_end(starts[-1]))
     assert starts == [0, 1, 4, 8, 12, 16, 20]
 
 
@@ -211,7 +211,7 @@ def test_a_row_is_sharp_one_row_after_another(refiner, steps):
 
 def test_noise_depends_on_seed_and_index_and_comes_by_rows():
     def taken(seed: int, index: int, rows: int = 2) -> np.ndarray:
-        source = noise_rows(5, 8, seed, index)
+        source = draw_noise_rows(5, 8, seed, index)
         return np.concatenate([next(source) for _ in range(rows)], 1)
 
     noise = taken(7, 1, 4)

@@ -13,7 +13,7 @@ from janus_cli import pipeline
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.records import Part, Record, Segment, loads
-from janus_cli.stages.page import Page, background, lay_out
+from janus_cli.stages.page import Page, find_background, lay_out
 
 FLAT, EDGE = 7, 9
 
@@ -85,9 +85,9 @@ def test_what_sticks_out_of_the_page_is_cut_by_its_size():
 def test_the_evenest_corner_is_the_background():
     ids = np.full((4, 4), EDGE, np.uint16)
     ids[-1, 0] = FLAT
-    assert background(ids, {}, look) == FLAT
+    assert find_background(ids, {}, look) == FLAT
     ids[0, -1] = 8  # as even: the first of the two
-    assert background(ids, {}, look) == 8
+    assert find_background(ids, {}, look) == 8
 
 
 def test_only_a_last_part_is_laid_out():

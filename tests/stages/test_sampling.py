@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from janus_cli.stages.decoding.sampling import Noise, filters, guide, sample, temperature, top_k, top_p
+from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample, temperature, top_k, top_p
 
 LOGITS = torch.tensor([[0.1, 0.5, 0.15, 0.25], [0.4, 0.3, 0.2, 0.1]]).log()
 
@@ -42,11 +42,11 @@ def test_top_p_keeps_the_fewest_that_hold_the_mass(mass: float, expected: list[l
 
 
 def test_filters_come_in_order_and_only_where_they_act() -> None:
-    assert filters(1.0) == [] and filters(0.0, 5, 0.5) == []
-    assert len(filters(0.5, 3, 0.9)) == 3
+    assert make_filters(1.0) == [] and make_filters(0.0, 5, 0.5) == []
+    assert len(make_filters(0.5, 3, 0.9)) == 3
     # the temperature acts before top-p: a flat distribution needs more tokens for the same mass
     logits = LOGITS
-    for keep in filters(100.0, 0, 0.6):
+    for keep in make_filters(100.0, 0, 0.6):
         logits = keep(logits)
     assert [len(row) for row in kept(logits)] == [3, 3]
 

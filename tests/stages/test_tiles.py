@@ -15,15 +15,15 @@ def picture(height: int, width: int) -> np.ndarray:
 
 
 def whole(image, net, scale, tile, align=1):
-    return np.concatenate(list(tiles.bands(image, net, scale, tile, align)))
+    return np.concatenate(list(tiles.enlarge_bands(image, net, scale, tile, align)))
 
 
 @pytest.mark.parametrize(("wanted", "align"), [(60, 1), (64, 32), (256, 32), (256, 7), (200, 128), (1, 16)])
 def test_spans_cover_every_length(wanted, align):
-    tile = tiles.side(wanted, align)
+    tile = tiles.fit_side(wanted, align)
     assert tile % align == 0 and (tile <= wanted or tile < tiles.OVERLAP + tiles.FADE + 2 * align)
     for length in range(1, 3 * tile, 13):
-        spans = tiles.spans(length, tile, align)
+        spans = tiles.cut_spans(length, tile, align)
         sums = torch.zeros(2 * length)
         for span in spans:
             sums[span.place(2)] += span.weights(2)
@@ -35,8 +35,8 @@ def test_spans_cover_every_length(wanted, align):
 
 
 def test_one_tile_where_it_is_wanted_or_enough():
-    assert len(tiles.spans(10_000, 0, 32)) == len(tiles.spans(256, 256, 32)) == 1
-    assert tiles.count((257, 256), 256, 32) == 2
+    assert len(tiles.cut_spans(10_000, 0, 32)) == len(tiles.cut_spans(256, 256, 32)) == 1
+    assert tiles.count_tiles((257, 256), 256, 32) == 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (130, 97), (64, 64)])
@@ -70,7 +70,7 @@ def test_the_fade_is_even():
 
 def test_rows_come_from_the_top_and_progress_is_told():
     image, told = picture(300, 200), []
-    bands = list(tiles.bands(image, lambda x: x, 1, 96, 16, told.append))
-    assert len(bands) == len(tiles.spans(300, 96, 16)) and max(map(len, bands)) <= 96
-    assert sum(told) == tiles.count(image.shape, 96, 16)
+    bands = list(tiles.enlarge_bands(image, lambda x: x, 1, 96, 16, told.append))
+    assert len(bands) == len(tiles.cut_spans(300, 96, 16)) and max(map(len, bands)) <= 96
+    assert sum(told) == tiles.count_tiles(image.shape, 96, 16)
     assert np.array_equal(np.concatenate(bands), image)

@@ -79,7 +79,7 @@ def lay_out(
         else:
             laid.append(_delimit(decoder, name))
             if name != "text" or not drop_text:
-                laid.append(_body(segment, decoder))
+                laid.append(_lay_body(segment, decoder))
     laid.append(_delimit(decoder, to))
     return np.concatenate(laid, axis=1)
 
@@ -89,19 +89,19 @@ def _delimit(decoder: Net, modality: str) -> np.ndarray:
     return np.array([[DELIMITER], [decoder.type_ids[modality]], [0], [0]], np.int64)
 
 
-def _flat(ids: np.ndarray, kind: int) -> np.ndarray:
+def _lay_flat(ids: np.ndarray, kind: int) -> np.ndarray:
     """Lay out tokens that lie on no grid: ids [T] -> int64 [4, T]."""
     return np.stack([ids.astype(np.int64), np.full(ids.size, kind), *np.zeros((2, ids.size), np.int64)])
 
 
-def _body(segment: Segment, decoder: Net) -> np.ndarray:
+def _lay_body(segment: Segment, decoder: Net) -> np.ndarray:
     """Lay out the tokens of a segment, int64 [4, T]."""
     cfg, kind = decoder.cfg.modalities[segment.modality], decoder.type_ids[segment.modality]
     data = segment.data.astype(np.int64)
     if segment.modality == "audio":
         digits = cfg.vocab_size ** np.arange(cfg.n_q, dtype=np.int64)
-        return _flat(digits @ data[: cfg.n_q], kind)
+        return _lay_flat(digits @ data[: cfg.n_q], kind)
     if not cfg.two_d:
-        return _flat(data.ravel(), kind)
+        return _lay_flat(data.ravel(), kind)
     grid = np.indices(data.shape).reshape(2, -1)
     return np.stack([data.ravel(), np.full(data.size, kind), *grid])

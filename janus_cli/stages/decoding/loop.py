@@ -19,7 +19,7 @@ from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
-from janus_cli.stages.decoding.sampling import Noise, filters, guide, sample
+from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -59,7 +59,7 @@ class Loop:
         if options.temperature:
             classes = self.cfg.vocab_size + self.cfg.ends
             self.noise = Noise(options.seed, [item.index for item in items], classes, self.device)
-        self.chain = filters(options.temperature, options.top_k, options.top_p)
+        self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
 
     @torch.inference_mode()
@@ -74,7 +74,7 @@ class Loop:
             words, hidden = self._write_words(hidden)
         asked = None if words is None else words.cpu().numpy()
         made: list[Tensor] = []
-        for codes in self._output(hidden):
+        for codes in self._draw_output(hidden):
             made.append(codes)
             if every and len(made) % every == 0:
                 yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
@@ -148,7 +148,7 @@ class Loop:
         idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
         return self._advance(torch.cat([words, idle.clamp(min=0)]), torch.cat([kinds, idle]))
 
-    def _output(self, hidden: Tensor) -> Iterator[Tensor]:
+    def _draw_output(self, hidden: Tensor) -> Iterator[Tensor]:
         """Codes [B, Q] of the output's tokens, each as soon as it is drawn; of a search, after it."""
         if self.options.to == "text" and self.options.beams > 1:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
@@ -158,7 +158,7 @@ class Loop:
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
         for step in range(self.options.length):
-            codes = self._draw(hidden, step)
+            codes = self._draw_codes(hidden, step)
             self._report()
             yield torch.stack(codes, dim=1)
             if self.may_end:
@@ -171,7 +171,7 @@ class Loop:
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
 
-    def _draw(self, hidden: Tensor, step: int) -> list[Tensor]:
+    def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
         """The codes of the next token, one [B] for each codebook, in their order."""
         codes: list[Tensor] = []
         for level in range(self.cfg.n_q):

@@ -80,20 +80,20 @@ class Templates:
         self._refused = sorted(tokenizer.special | set(needed))
         self.end = self._special[EOS]
 
-    def picture(self, text: str) -> list[int]:
+    def write_picture(self, text: str) -> list[int]:
         """Give the ids that ask for a picture of `text`, up to the token that begins it."""
-        return [self._special[BOS], *self._tokenizer.ids(write_turn(self._plain(text)) + BEGIN)]
+        return [self._special[BOS], *self._tokenizer.ids(write_turn(self._refuse_special(text)) + BEGIN)]
 
-    def _plain(self, text: str) -> str:
+    def _refuse_special(self, text: str) -> str:
         """`text` itself. Raises UsageError where it holds a special token."""
         if held := [token for token in self._refused if token in text]:
             raise UsageError(f"the prompt holds {held[0]}, a sign that the model itself uses: leave it away")
         return text
 
-    def question(self, parts: Sequence[str | None], n_token: int) -> Question:
+    def put_question(self, parts: Sequence[str | None], n_token: int) -> Question:
         """Put a question together of texts and pictures (None), in order; a picture has `n_token` features."""
         ids, seen = [self._special[BOS]], [False]
-        for id in self._tokenizer.ids(write_turn(self._body(parts), SYSTEM)):
+        for id in self._tokenizer.ids(write_turn(self._write_body(parts), SYSTEM)):
             if id == self._special[PICTURE]:
                 ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
                 seen += [False, *[True] * n_token, False]
@@ -102,7 +102,7 @@ class Templates:
                 seen.append(False)
         return Question(ids, seen)
 
-    def _body(self, parts: Sequence[str | None]) -> str:
+    def _write_body(self, parts: Sequence[str | None]) -> str:
         """What a user says in `parts`: lines of their own for pictures, a space between texts.
 
         As in the chat template of transformers' checkpoints, so an empty line parts two pictures; DeepSeek's
@@ -110,7 +110,7 @@ class Templates:
         """
         before = [None, *parts]
         return "".join(
-            f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._plain(part)
+            f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._refuse_special(part)
             for last, part in zip(before, parts, strict=False)
         )
 
@@ -135,7 +135,7 @@ class Templates:
             before = segment.modality
         if not any(part is None or part.strip() for part in parts):
             raise UsageError("an empty prompt: ask something, or give a picture")
-        found = self.question(parts, n_token)
+        found = self.put_question(parts, n_token)
         return Question(found.ids, found.seen, tuple(pictures), record)
 
     def lay_out(self, record: Record, drop_text: bool = False) -> np.ndarray:
@@ -150,7 +150,7 @@ class Templates:
                 "trained on text alone for that; ask about pictures with janus describe"
             )
         text = " ".join(self._tokenizer.decode(segment) for segment in record.segments)
-        ids = np.array(self.picture(text), np.int64)
+        ids = np.array(self.write_picture(text), np.int64)
         if drop_text:
             ids[1:-1] = self._special[PAD]
         return np.concatenate([ids[None], np.zeros((3, len(ids)), np.int64)])

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from janus_cli.errors import RecordError
+from janus_cli.media.pictures import image_to_pixels, pixels_to_image
 from janus_cli.media.tensor_header import quote
-from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.records import Record, Segment
 from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
 from janus_cli.stages.rows.bands import Chain, Row, Step
@@ -33,7 +34,7 @@ class Rowwise(ABC):
         self._begun: dict[str, _Result] = {}
 
     @abstractmethod
-    def told(self, record: Record) -> dict[str, Any]:
+    def list_options(self, record: Record) -> dict[str, Any]:
         """The options that `made_by` names."""
 
     @abstractmethod
@@ -41,11 +42,11 @@ class Rowwise(ABC):
         """Raise RecordError for a record or part that the stage can't take."""
 
     @abstractmethod
-    def steps(self, record: Record) -> list[Step]:
+    def make_steps(self, record: Record) -> list[Step]:
         """What the rows of this result go through."""
 
     @abstractmethod
-    def info(self, record: Record) -> dict[str, Any]:
+    def describe_pixels(self, record: Record) -> dict[str, Any]:
         """What is known of the new pixels, their `patch` at least. Raises RecordError for an odd size."""
 
     @torch.inference_mode()
@@ -54,25 +55,25 @@ class Rowwise(ABC):
         if not self.stream and not is_whole(record):
             return  # the last part has it all
         self.check(record)
-        self.info(record)  # raises where what is known makes no sense, before any work
+        self.describe_pixels(record)  # raises where what is known makes no sense, before any work
         key = result_of(record)
         result = self._begun.pop(key, None) or _Result(self, record)
         yield from result.take(record)
         if not is_whole(record):
             self._begun[key] = result
 
-    def finished(self, record: Record, pixels: np.ndarray) -> Record:
+    def finish(self, record: Record, pixels: np.ndarray) -> Record:
         """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""
-        new = Segment("pixels", pixels, self.info(record))
+        new = Segment("pixels", pixels, self.describe_pixels(record))
         kept = [s for s in record.segments if s.modality != "pixels"]
-        return record.with_step(self.name, (*kept, new), **self.told(record))
+        return record.with_step(self.name, (*kept, new), **self.list_options(record))
 
 
 class _Result:
     """One picture on its way through a stage."""
 
     def __init__(self, stage: Rowwise, record: Record) -> None:
-        self._stage, self._chain = stage, Chain(stage.steps(record))
+        self._stage, self._chain = stage, Chain(stage.make_steps(record))
         self._taken: list[_Taken] = []
         self._made: list[np.ndarray] = []  # pixels [1, cols, P, P, 3] of each row
 
@@ -82,7 +83,7 @@ class _Result:
         if not is_whole(record):
             return
         yield from self._keep(record, self._chain.end())
-        done = self._stage.finished(record, np.concatenate(self._made))
+        done = self._stage.finish(record, np.concatenate(self._made))
         yield as_last(done, len(self._made)) if self._stage.stream else as_part(done, None)
 
     def _new_rows(self, record: Record) -> list[Row]:
@@ -101,21 +102,25 @@ class _Result:
         cols, device = next(iter(row.values())).shape[1], self._stage.device
         ids = row.get("image", np.full((1, cols), self._stage.mask_code))
         codes = torch.from_numpy(ids.astype(np.int64))[None].to(device)
-        pixels = to_float(join(row["pixels"]), device) if "pixels" in row else torch.empty(1, 3, 0, 0)
+        pixels = (
+            to_float(pixels_to_image(row["pixels"]), device)[None]
+            if "pixels" in row
+            else torch.empty(1, 3, 0, 0)
+        )
         return Row(codes, pixels)
 
     def _keep(self, record: Record, rows: Sequence[Row]) -> Iterator[Record]:
         """Keep the pixels of rows that are done; where the stage streams, the part that each makes."""
         for row in rows:
             i, cols = len(self._made), row.codes.shape[2]
-            self._made.append(cut(to_uint8(row.pixels), row.pixels.shape[3] // cols))
+            self._made.append(image_to_pixels(to_uint8(row.pixels[0]), row.pixels.shape[3] // cols))
             if self._stage.stream:
                 ids = self._taken[i].get("image")
                 one = record if ids is None else with_rows(record, "image", ids)
-                yield as_row(self._stage.finished(one, self._made[i]), i)
+                yield as_row(self._stage.finish(one, self._made[i]), i)
 
 
-def enlarged_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
+def enlarge_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
     """The `size` of a segment with this `info`, `scale` times as large; nothing where none is known.
 
     Raises RecordError for one that is no height and width.

@@ -227,6 +227,7 @@ def test_model_is_taken_from_the_record(janus, zoo_folder, tiny_model):
     assert janus("denoise", stdin=tokens).code == 0
 
 
+@pytest.mark.slow
 def test_the_pipe_of_the_readme(shell):
     """Five processes; the picture is that of one process, byte for byte."""
     line = (

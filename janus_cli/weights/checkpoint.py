@@ -22,9 +22,9 @@ from janus_cli.media.sniff import is_safetensors
 from janus_cli.media.tensor_header import WIDTH
 from janus_cli.zoo import weight_files
 
-_TORCH = "float64 float32 float16 bfloat16 int64 int32 uint32 int16 uint16 int8 uint8 bool".split()
+_TORCH = "float64 float32 float16 bfloat16 int64 int32 uint32 int16 uint16 int8 uint8 bool"
 DTYPES: dict[str, torch.dtype] = {  # by safetensors' words
-    word: getattr(torch, name) for word, name in zip(WIDTH, _TORCH, strict=True)
+    word: getattr(torch, name) for word, name in zip(WIDTH, _TORCH.split(), strict=True)
 }
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type

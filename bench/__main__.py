@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 
 from janus_cli import zoo
-from janus_cli.pipeline import DrawOptions, Pipeline, load
+from janus_cli.pipeline import Pipeline, Sampling, load
 from janus_cli.shell.media_output import PictureOutput
 
 REPEATS = 5
@@ -50,16 +50,16 @@ def startup(model: str) -> list[tuple[str, float]]:
 
 def stages(pipeline: Pipeline, batch: int) -> list[tuple[str, float]]:
     """Seconds of each stage for `batch` pictures."""
-    options = pipeline.generate_options(DrawOptions(n=batch, batch_size=batch))
+    plan, refining = pipeline.plan_picture(Sampling(n=batch, batch_size=batch)), pipeline.refining
     prompt = pipeline.tokenize(PROMPT)
-    tokens = list(pipeline.generate([prompt], options))
-    sharp = list(pipeline.denoise(tokens))
-    large = list(pipeline.upsample(sharp))
+    tokens = list(plan.run([prompt]))
+    sharp = list(refining.denoise(tokens))
+    large = list(refining.upsample(sharp))
     return [
         ("tokenize text", best(lambda: pipeline.tokenize(PROMPT))),
-        (f"generate, {options.length} tokens each", best(lambda: list(pipeline.generate([prompt], options)))),
-        ("denoise", best(lambda: list(pipeline.denoise(tokens)))),
-        ("upsample", best(lambda: list(pipeline.upsample(sharp)))),
+        (f"generate, {plan.options.length} tokens each", best(lambda: list(plan.run([prompt])))),
+        ("denoise", best(lambda: list(refining.denoise(tokens)))),
+        ("upsample", best(lambda: list(refining.upsample(sharp)))),
         (
             "decode and PNG",
             best(lambda: [PictureOutput(pipeline.decode(r)).encode(r, ".png") for r in large]),

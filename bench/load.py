@@ -44,7 +44,7 @@ def load(who: str, folder: Path, what: str, dtype: Any) -> Any:
 
     wanted = {"draw": parts.GENERATE + parts.TOKENIZE, "describe": parts.UNDERSTAND}
     wanted["all"] = wanted["draw"] + wanted["describe"]
-    return parts.Parts(folder, janus_pro.read(folder).janus_pro).fill(wanted[what], "cpu", dtype)
+    return parts.PublishedNet(folder, janus_pro.read(folder).janus_pro).fill(wanted[what], "cpu", dtype)
 
 
 def measure(who: str, folder: Path, what: str, word: str) -> dict[str, float]:

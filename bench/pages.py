@@ -5,14 +5,15 @@ python -m bench.pages docs/sizes.png
 
 import argparse
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from janus_cli.pipeline import DrawOptions, Pipeline, load
-from janus_cli.pipeline.options import Size
+from janus_cli.pipeline import PictureOptions, Pipeline, Plan, Sampling, Size, load
+from janus_cli.records import Record
 
 SEED = 7
 PAGES = (  # prompt, width, height, what to say of it, where it stands on the sheet
@@ -38,15 +39,20 @@ STEEP = (
 
 def drawn(pipeline: Pipeline, prompt: str, size: Size | None) -> np.ndarray:
     """The picture, uint8 [H, W, 3]."""
-    [record] = pipeline.draw([prompt], DrawOptions(seed=SEED, size=size))
+    [record] = pipeline.draw([prompt], Sampling(seed=SEED), PictureOptions(size))
     return cast(np.ndarray, pipeline.decode(record))
 
 
 def at_once(pipeline: Pipeline, prompt: str) -> np.ndarray:
     """What the decoder makes of a 16 x 16 grid that it never learned."""
-    options = dataclasses.replace(pipeline.generate_options(DrawOptions(seed=SEED)), grid=(16, 16))
-    records = pipeline.generate([pipeline.tokenize(prompt)], options)
-    return cast(np.ndarray, pipeline.decode(next(pipeline.upsample(pipeline.denoise(records), 2))))
+    options = dataclasses.replace(pipeline.plan_picture(Sampling(seed=SEED)).options, grid=(16, 16))
+    records = Plan(options, lambda: pipeline.nets.open_stage(options)).run([pipeline.tokenize(prompt)])
+    return cast(np.ndarray, pipeline.decode(next(refine(pipeline, records, 2))))
+
+
+def refine(pipeline: Pipeline, records: Iterable[Record], scale: int) -> Iterator[Record]:
+    """Denoise and enlarge."""
+    return pipeline.refining.upsample(pipeline.refining.denoise(records), scale)
 
 
 def bicubic(picture: np.ndarray, side: int) -> np.ndarray:

@@ -107,7 +107,7 @@ def _latent(dvae: DVAE, refiner: Refiner, codes: Tensor) -> Tensor:
 def peak(model: str, way: str, side: int) -> float:
     """MB of memory at the peak, above the loaded nets; for a process of its own."""
     pipeline = load(model)
-    dvae, refiner = pipeline.dvae, pipeline.refiner
+    dvae, refiner = pipeline.pictures.dvae, pipeline.refining.refiner
     assert isinstance(dvae, DVAE)
     for net in (dvae, refiner):
         for parameter in net.parameters():
@@ -149,7 +149,7 @@ def main() -> None:
         print(peak(given.model, given.peak, given.side))
         return
     pipeline = load(given.model)
-    sharing(pipeline.refiner, *pipeline.model.config.generation.grid)
+    sharing(pipeline.refining.refiner, *pipeline.model.config.generation.grid)
     print(f"| one step on {given.side} x {given.side} pixels | peak, MB |\n|---|---|")
     for way, label in WAYS.items():
         command = [sys.executable, "-m", "bench.sharing", given.model, "--side", str(given.side)]

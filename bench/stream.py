@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from janus_cli import zoo
-from janus_cli.pipeline import DrawOptions, Pipeline, load
+from janus_cli.pipeline import Pipeline, Sampling, load
 from janus_cli.records import Record
 
 REPEATS = 3
@@ -38,7 +38,7 @@ def drawn(pipeline: Pipeline, prompt: str, stream: bool) -> Times:
     def watch(stage: str, record: Record) -> None:
         parts[stage].append(time.perf_counter() - start)
 
-    for _ in pipeline.draw([prompt], DrawOptions(seed=7), watch=watch if stream else None):
+    for _ in pipeline.draw([prompt], Sampling(seed=7), watch=watch if stream else None):
         pass
     return Times(parts, time.perf_counter() - start)
 
@@ -81,10 +81,10 @@ def main() -> None:
         first, *_, last, whole = times = streamed.parts[stage]
         each = (last - first) / max(1, len(times) - 2)
         print(f"| streaming, after {stage} | {1000 * first:.0f} | {1000 * each:.0f} | {1000 * whole:.0f} |")
-    tokens = list(pipeline.generate([pipeline.tokenize(given.prompt)], stream=True))
-    sharp = list(pipeline.denoise(tokens, stream=True))
+    tokens = list(pipeline.plan_picture().run([pipeline.tokenize(given.prompt)], stream=True))
+    sharp = list(pipeline.refining.denoise(tokens, stream=True))
     print("\n| computing alone, milliseconds a patch | offline | streaming |\n|---|---|---|")
-    work = ("denoise", tokens, pipeline.denoise), ("upsample", sharp, pipeline.upsample)
+    work = ("denoise", tokens, pipeline.refining.denoise), ("upsample", sharp, pipeline.refining.upsample)
     for name, records, stage in work:
         cells = (1000 * alone(records, stage, stream) / (rows * cols) for stream in (False, True))
         print(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")

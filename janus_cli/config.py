@@ -3,27 +3,40 @@
 Knows the words of config.json and refuses unknown ones. Knows no torch and opens no weights.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
-import types
-import typing
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
+from typing import Any, TypeVar
+
+import msgspec
 
 from janus_cli.errors import ModelError, UsageError
 
-Progress = Callable[[int], None]  # called with each number of things done
-
-T = typing.TypeVar("T")
+T = TypeVar("T")
+Progress = Callable[[int], None]  # called with each number of tokens, samples or bytes that are newly done
 FORMAT = 1  # version of config.json's own layout
 SCALES = (1, 2, 4)  # enlargements that refiners know
 VQ_GROUPS = 32  # channel groups of VQ-16's norms; its widths are multiples
+# msgspec's words for what JSON and TOML hold
+_KINDS = {
+    NoneType: "null",
+    bool: "bool",
+    int: "int",
+    float: "float",
+    str: "str",
+    list: "array",
+    dict: "object",
+}
 
 
 def check_scale(scale: int) -> int:
-    """`scale` itself. Raises UsageError for an enlargement that no refiner knows."""
+    """Return `scale` itself. Raises UsageError for an enlargement that no refiner knows."""
     if scale not in SCALES:
         raise UsageError(f"--scale {scale}: choose 1, 2 or 4")
     return scale
@@ -270,7 +283,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class PublishedConfig(ModelConfig):
-    """The folder of a published Janus-Pro checkpoint; `published.py` reads it."""
+    """The folder of a published Janus-Pro checkpoint; `zoo.janus_pro` reads it."""
 
     janus_pro: JanusProConfig = field(kw_only=True)
 
@@ -280,45 +293,71 @@ class PublishedConfig(ModelConfig):
         return {self.janus_pro.vision.image_size: 1}
 
 
-def _convert(kind: typing.Any, value: typing.Any, where: str) -> typing.Any:
-    """`value` as `kind`: nested dataclasses, optional ones, dicts of them, tuples and scalars."""
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        kind = next(k for k in typing.get_args(kind) if k is not type(None))
-    if dataclasses.is_dataclass(kind):
-        return from_dict(typing.cast(type, kind), value, where)
-    origin = typing.get_origin(kind)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ModelError(f"{where}: expected an object, found {value!r}")
-        return {k: _convert(typing.get_args(kind)[1], v, f"{where}.{k}") for k, v in value.items()}
-    if origin is tuple:
-        if not isinstance(value, list | tuple) or len(value) != len(typing.get_args(kind)):
-            raise ModelError(f"{where}: expected {len(typing.get_args(kind))} values, found {value!r}")
-        return tuple(_convert(k, v, where) for k, v in zip(typing.get_args(kind), value, strict=True))
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise ModelError(f"{where}: expected {kind.__name__}, found {value!r}")
-    return value
+def parse(kind: type[T], data: Any, where: str) -> T:
+    """Check `data`, parsed JSON or TOML, and make a `kind` of it: a dataclass or a msgspec.Struct.
 
-
-def from_dict(cls: type[T], data: typing.Any, where: str) -> T:
-    """A config dataclass from parsed JSON or TOML. Raises ModelError naming an unknown or bad key."""
-    if not isinstance(data, dict):
-        raise ModelError(f"{where}: expected an object, found {data!r}")
-    hints = typing.get_type_hints(cls)
-    if unknown := sorted(set(data) - set(hints)):
-        raise ModelError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(hints)})")
-    values = {k: _convert(hints[k], v, f"{where}.{k}") for k, v in data.items()}
+    Keys that `kind` does not know are passed over. Raises ModelError: `where`, the key, and what is wrong.
+    """
     try:
-        return cls(**values)
-    except TypeError as error:
-        raise ModelError(f"{where}: {error}") from None
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise ModelError(where + _explain(str(error), data)) from None
 
 
-def read_object(path: Path) -> dict[str, typing.Any]:
+def _explain(fault: str, data: Any) -> str:
+    """Say what msgspec found at fault in `data` as we say it: the key, what is expected, what is there.
+
+    msgspec: "Expected `int`, got `str` - at `$.dvae.steps`". Ours: ".dvae.steps: expected int, found '2'".
+    """
+    what, _, path = fault.replace("`", "").partition(" - at $")
+    if found := re.fullmatch(r"Object missing required field (.*)", what):
+        return f"{path}: lacks {found[1]!r}"
+    expected, _, got = what.partition(", got ")
+    places = list(_places(data, re.findall(r"\w+|\.\.\.", path)))
+    key, value = next((place for place in places if _KINDS.get(type(place[1])) == got), places[0])
+    if expected.startswith("Invalid enum value"):
+        return f"{key}: this janus does not know {value!r}"
+    expected = (
+        expected.replace("Expected", "expected").replace("object", "an object").replace("array", "a list")
+    )
+    return f"{key}: {expected}, found {value!r}"
+
+
+def _places(data: Any, steps: list[str]) -> Iterator[tuple[str, Any]]:
+    """What msgspec's path may mean in `data`, keys and value: it writes "..." for any key of a dictionary."""
+    if not steps:
+        yield "", data
+        return
+    step, *rest = steps
+    if isinstance(data, list):
+        yield from ((f"[{step}]{inner}", value) for inner, value in _places(data[int(step)], rest))
+        return
+    for key in data if step == "..." else [step]:
+        with contextlib.suppress(KeyError):  # of several entries one may lack the key that another has
+            yield from ((f".{key}{inner}", value) for inner, value in _places(data[key], rest))
+
+
+def from_dict(kind: type[T], data: Any, where: str) -> T:
+    """Make a config dataclass of parsed JSON or TOML. Raises ModelError naming an unknown or bad key."""
+    made = parse(kind, data, where)
+    _refuse_unknown(made, data, where)
+    return made
+
+
+def _refuse_unknown(made: Any, data: Any, where: str) -> None:
+    """Raise ModelError for the first key in `data` that no field of the dataclass made of it has."""
+    if dataclasses.is_dataclass(made):
+        known = [f.name for f in dataclasses.fields(made)]
+        if unknown := sorted(set(data) - set(known)):
+            raise ModelError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(known)})")
+        for key, value in data.items():
+            _refuse_unknown(getattr(made, key), value, f"{where}.{key}")
+    elif isinstance(made, dict):
+        for key, value in data.items():
+            _refuse_unknown(made[key], value, f"{where}.{key}")
+
+
+def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in the file `path`. Raises ModelError for a file that holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))

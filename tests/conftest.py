@@ -6,15 +6,12 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-TIMEOUT = 600  # seconds for one command; a stuck pipe must not stop the suite
-
+from helpers.models import build_tiny_model
+from helpers.runs import ROOT, TIMEOUT, Done
 
 _own_metadata = tempfile.TemporaryDirectory(prefix="janus-metadata-")
 
@@ -78,105 +75,6 @@ def plug(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     yield install  # type: ignore[misc]
     monkeypatch.undo()
     forget()
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: bytes
-    err: str
-
-    @property
-    def text(self) -> str:
-        """Standard output as text."""
-        return self.out.decode("utf-8")
-
-
-def build_tiny_model(folder: Path, senses: bool = False) -> Path:
-    """A model folder named by `folder`: every component, 4 x 4 tokens a picture, random weights.
-
-    `senses`: the decoder also sees, hears and speaks, and has room for that.
-    """
-    import torch
-
-    from janus_cli import weights
-    from janus_cli.config import (
-        CodecConfig,
-        DecoderConfig,
-        DVAEConfig,
-        GenerationConfig,
-        MixinConfig,
-        ModalityConfig,
-        ModelConfig,
-        RefinerConfig,
-        RelativeConfig,
-        VisionConfig,
-        write_config,
-    )
-    from janus_cli.nets.codec import Codec
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
-
-    folder.mkdir(parents=True)
-    vocab_size = _write_tokenizer(folder / "tokenizer.json")
-    modalities = {"text": ModalityConfig(vocab_size), "image": ModalityConfig(32, two_d=True)}
-    if senses:
-        modalities |= {"audio": ModalityConfig(32, n_q=2, ends=True), "sight": ModalityConfig(feature_dim=16)}
-    config = ModelConfig(
-        name=folder.name,
-        dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
-        codec=CodecConfig(dim=8, n_filter=2, codebook_size=32, n_q=2),
-        decoder=DecoderConfig(
-            dim=32,
-            n_layer=2,
-            n_head=2,
-            n_kv_head=1,
-            head_dim=16,
-            ff_dim=48,
-            modalities=modalities,
-            max_seq_len=1024 if senses else 64,
-            mixin=MixinConfig(),
-            relative=RelativeConfig(),
-        ),
-        vision=VisionConfig(16, n_layer=1, n_head=2, ff_dim=32, patch=8, image_size=32) if senses else None,
-        refiner=RefinerConfig(dim=16, n_block=2, codebook_size=32, code_dim=4),
-        generation=GenerationConfig(grid=(4, 4), temperature=1.0),
-    )
-    torch.manual_seed(7)
-    nets = [("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner), ("codec", Codec)]
-    for name, net in nets + [("vision", VisionTower)] * senses:
-        module = net(getattr(config, name))
-        for parameter in module.parameters():  # zero-initialised layers would hide mistakes
-            if not parameter.any():
-                torch.nn.init.normal_(parameter, std=0.02)
-        if senses and name == "decoder":  # texts and sounds that end
-            module.adapter("text").head_bias.data[0] = 0.25
-            module.adapter("audio").head_bias.data[32] = 0.25
-        weights.save(module, folder / f"{name}.safetensors")
-    write_config(config, folder / "config.json")
-    return folder
-
-
-def _write_tokenizer(path: Path) -> int:
-    """A byte-level BPE of a few merges; returns its vocabulary's size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=280,
-        special_tokens=["<|end|>"],
-        show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-    )
-    tokenizer.train_from_iterator(["a red apple", "a green pear", "two red apples"] * 4, trainer)
-    tokenizer.save(str(path))
-    return int(tokenizer.get_vocab_size())
 
 
 @pytest.fixture(scope="session")
@@ -260,12 +158,6 @@ def shell(environment: Path) -> Callable[..., Done]:
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))
 
     return run
-
-
-def no_traceback(done: Done) -> bool:
-    """Whether every line on stderr is ours."""
-    lines: Sequence[str] = done.err.splitlines()
-    return all(line.startswith("janus: ") for line in lines)
 
 
 @pytest.fixture(scope="module")

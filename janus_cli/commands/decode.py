@@ -71,7 +71,7 @@ def _decode(record: "Record", loader: Loader, reader: "TextTokenizer | None", qu
     if reader is not None and record.segments and record.segments[-1].modality == "text":
         return as_output(reader.decode(record.segments[-1]))
     if record.segments and record.segments[-1].modality not in plugins.BUILT_IN:
-        from janus_cli.stages.plugin import writers
+        from janus_cli.stages.plugin import make_writers
 
-        return EncodedOutput(record.segments[-1].modality, writers(record.segments[-1]))
+        return EncodedOutput(record.segments[-1].modality, make_writers(record.segments[-1]))
     return as_output(loader.of(record).decode(record), record.id or "decode", quiet)

@@ -14,7 +14,7 @@ from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
-    from janus_cli.pipeline.drawing import Stage
+    from janus_cli.pipeline.refining import Stage
 
 
 def denoise(
@@ -47,7 +47,7 @@ def denoise(
     records = read_records(inputs or [], failures, "denoise", stream)
 
     def stage(pipeline: "Pipeline") -> "Stage":
-        return pipeline.denoiser(steps, noise, seed, stream, scale)
+        return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
     sharp = loader.each(records, failures, stage)
     write_all(sharp, output, force, failures)

@@ -7,21 +7,20 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.errors import UsageError
-from janus_cli.pipeline.options import DrawOptions, check_asked, check_describes, for_text, is_published
+from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import PICTURES, expand, source
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.words import say_all
+from janus_cli.shell.words import put_words
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
-    from janus_cli.stages.generate import GenerateOptions
 
 QUESTION = "Describe this picture."
 
@@ -75,37 +74,37 @@ def describe(
     if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")
     pipeline = Loader(model, device, Talk(quiet), dtype).named()
-    (check_describes if prompt is None else check_asked)(pipeline.model)
-    given = DrawOptions(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
-    options = for_text(pipeline.model, given, max_tokens)
+    (pipeline.nets.check_describes if prompt is None else pipeline.nets.check_asked)()
+    sampling = Sampling(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
+    plan = pipeline.plan_text(sampling, max_tokens)
     names = expand(images, PICTURES)
-    if is_published(pipeline.model):
-        _ask(names, QUESTION if prompt is None else prompt, pipeline, options, as_json)
+    if pipeline.nets.takes_questions:
+        _put_answer(names, QUESTION if prompt is None else prompt, pipeline, plan, as_json)
         return
     failures = Failures()
-    say_all(_shown(names, pipeline, failures), pipeline, options, len(names) > 1, as_json, failures)
+    put_words(_show_each(names, pipeline, failures), pipeline, plan, len(names) > 1, as_json, failures)
 
 
 def _read(name: str) -> "np.ndarray":
-    """The picture uint8 [H, W, 3] in that file. Raises MediaError."""
+    """Read the picture uint8 [H, W, 3] in that file. Raises MediaError."""
     from janus_cli.media.pictures import read_image
 
-    shown, place = source(name, "name a picture, or pipe one in")
-    return read_image(place, shown)
+    label, place = source(name, "name a picture, or pipe one in")
+    return read_image(place, label)
 
 
-def _shown(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
+def _show_each(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
     for name in names:
-        shown = "stdin" if name == "-" else name
-        with failures.item(shown):
-            yield pipeline.shown(_read(name), id=shown)
+        label = "stdin" if name == "-" else name
+        with failures.item(label):
+            yield pipeline.show(_read(name), id=label)
 
 
-def _ask(
-    names: Sequence[str], question: str, pipeline: "Pipeline", options: "GenerateOptions", as_json: bool
+def _put_answer(
+    names: Sequence[str], question: str, pipeline: "Pipeline", plan: "Plan", as_json: bool
 ) -> None:
-    """The answer to one question about all pictures, as it is made; as JSON when it is whole."""
-    pieces = pipeline.describe([_read(name) for name in names], question, options)
+    """Write the answer to one question about all pictures, as it is made; as JSON when it is whole."""
+    pieces = pipeline.nets.answer([_read(name) for name in names], question, plan.options)
     if as_json:
         files = ["stdin" if name == "-" else name for name in names]
         put_json({"files": files, "prompt": question, "text": "".join(pieces), "model": pipeline.model.name})

@@ -1,13 +1,14 @@
 """`janus generate`: prompts in, records of new tokens out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from janus_cli.config import Progress
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.pipeline.options import DrawOptions, for_pictures, for_speech, for_text, limits_of, page_for
+from janus_cli.pipeline import PictureOptions, Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype
@@ -15,17 +16,12 @@ from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.progress import token_bar
+from janus_cli.shell.prompts import prepare_all
 from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
-    from janus_cli.stages.generate import GenerateOptions
-    from janus_cli.stages.page import Page
-    from janus_cli.zoo import Model
-
-    Complete = Callable[[Model], GenerateOptions]
-    LaidOut = Callable[[Model], Page | None]
 
 
 class Target(StrEnum):
@@ -98,43 +94,36 @@ def generate(
     if to is not Target.image and stream:
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
     check_parts(stream, output)
-    given = DrawOptions(
-        number,
-        seed,
-        cfg_scale,
-        temperature,
-        top_k,
-        top_p,
-        batch_size=batch_size,
-        through_words=through_words,
-        size=size,
-        beams=beams,
-    )
-
+    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
     talk, failures = Talk(quiet), Failures()
 
-    def laid_out(model: "Model") -> "Page | None":
-        if (page := page_for(model, size)) and (said := limits_of(model, page)):
-            talk(f"--size {size}: {said}")
-        return page
-
-    def complete(model: "Model") -> "GenerateOptions":
+    def plan_for(pipeline: "Pipeline") -> "Plan":
+        if to is Target.text:
+            return pipeline.plan_text(sampling, max_tokens)
         if to is Target.audio:
-            return for_speech(model, given, seconds)
-        return for_pictures(model, given) if to is Target.image else for_text(model, given, max_tokens)
+            return pipeline.plan_sound(sampling, seconds)
+        plan = pipeline.plan_picture(sampling, PictureOptions(size))
+        if plan.limits:
+            talk(f"--size {size}: {plan.limits}")
+        return plan
 
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
     if join:
-        records = _joined(records, failures)
+        records = _join(records, failures)
+
+    def make(count: Progress) -> Iterator["Record"]:
+        for pipeline, group in loader.grouped(records, failures):
+            plan = plan_for(pipeline)
+            yield from plan.generate(prepare_all(group, plan, failures), count, stream)
+
     with token_bar(quiet) as (rate, count):
-        made = _generated(loader, records, complete, laid_out, failures, count, stream)
-        write_all(made, output, force, failures)
+        write_all(make(count), output, force, failures)
     talk(f"seed {seed}, {rate}")
 
 
-def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:
-    """One record of all segments, in order. Raises RecordError where a part of it could not be read."""
+def _join(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:
+    """Join all segments into one record, in order. Raises RecordError where a part of it could not be read."""
     from janus_cli.records import Record
 
     parts = list(records)
@@ -145,26 +134,3 @@ def _joined(records: Iterator["Record"], failures: Failures) -> Iterator["Record
         parts[0].id,
         tuple(step for r in parts for step in r.made_by),
     )
-
-
-def _generated(
-    loader: Loader,
-    records: Iterator["Record"],
-    complete: "Complete",
-    laid_out: "LaidOut",
-    failures: Failures,
-    count: Callable[[int], None],
-    stream: bool,
-) -> Iterator["Record"]:
-    for pipeline, group in loader.grouped(records, failures):
-        chosen, page = complete(pipeline.model), laid_out(pipeline.model)
-        made = pipeline.generate(_usable(group, pipeline, chosen, failures), chosen, count, stream)
-        yield from pipeline.lay_out(made, page)
-
-
-def _usable(
-    records: Iterator["Record"], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
-) -> Iterator["Record | None"]:
-    """The records that can be prompts; None, counted as a failure, for each of the others."""
-    for record in records:
-        yield record if failures.attempt("", pipeline.check_prompt, record, options) else None

@@ -1,24 +1,20 @@
 """`janus speak`: words in, sounds out."""
 
-import sys
-from itertools import chain
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from janus_cli import zoo
-from janus_cli.commands.draw import report, usable
-from janus_cli.errors import UsageError
-from janus_cli.pipeline.options import DrawOptions, for_speech
+from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk, shorten
 from janus_cli.shell.devices import Device
-from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import read_texts
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.media_output import SOUND_FORMATS, as_output, stdout_for_sounds
-from janus_cli.shell.outputs import Outputs
+from janus_cli.shell.making import Maker, Order
+from janus_cli.shell.media_output import SOUND_FORMATS
 from janus_cli.shell.progress import token_bar
+
+if TYPE_CHECKING:
+    from janus_cli.records import Record
 
 
 def speak(
@@ -55,31 +51,32 @@ def speak(
 
     janus speak "rocket" -o rocket.wav
     """
-    if any(not text.strip() for text in texts or []):
-        raise UsageError("an empty text: say what to say")
-    if not texts and not stdin:
-        raise UsageError('no text: janus speak "a red apple", or --stdin for one a line')
-    if as_json and output == "-":
-        raise UsageError("--json and -o - both want standard output: name a file")
-    if output == "-":
-        stdout_for_sounds()  # before anything is loaded
-    talk, failures, outputs = Talk(quiet), Failures(), Outputs(output, force, SOUND_FORMATS)
-    pipeline = Loader(model, device, talk).named()
-    if stdin and sys.stdin is not None and sys.stdin.isatty():
-        batch_size = 1  # someone is typing: answer each line
-    given = DrawOptions(number, seed, None, temperature, top_k, top_p, batch_size=batch_size)
-    options, done = for_speech(pipeline.model, given, seconds), 0
+    order = Order(
+        texts=texts or [],
+        stdin=stdin,
+        output=output,
+        suffixes=tuple(SOUND_FORMATS),
+        as_json=as_json,
+        force=force,
+        quiet=quiet,
+        noun="text",
+        verb="say",
+        command="speak",
+        thing="sound",
+        hint="use -o sound.wav, or pipe it on",
+    )
+    order.check()
+    sampling = Sampling(
+        number, seed, None, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size
+    )
+    maker = Maker(order)
+    pipeline = Loader(model, device, maker.talk).named()
+    plan = pipeline.plan_sound(sampling, seconds)
+
+    def explain(record: "Record") -> str:
+        cut = record.segments[-1].data.shape[1] == plan.options.max_tokens
+        return "cut off before its end: give more --seconds" if cut else ""
+
     with token_bar(quiet) as (rate, count):
-        lines = chain(texts or [], read_texts(True, failures) if stdin else ())
-        for record in pipeline.speak(usable(lines, pipeline, options, failures), options, count):
-            with failures.item(shorten(record.prompt)):
-                name = outputs.write(record, as_output(pipeline.decode(record)))
-                done += 1
-                report(record, name, pipeline, rate, as_json, talk)
-                if record.segments[-1].data.shape[1] == options.max_tokens:
-                    talk(f"{name}: cut off before its end: give more --seconds")
-    if done:
-        talk(f"{done} sound{'s' * (done > 1)}, seed {seed}, {rate} on {pipeline.device}")
-    elif not failures.count:
-        raise UsageError("no text: standard input held nothing but empty lines")
-    failures.finish(done)
+        made = plan.generate(maker.prepare(pipeline, plan), count)
+        maker.write(made, pipeline, rate, explain=explain)

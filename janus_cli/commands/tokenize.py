@@ -120,7 +120,7 @@ def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures)
         label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
         with failures.item(label):
             pixels = read_image(place, label)
-            yield loader.named().encode(pixels, id=id_of(label), source=file_name(name))
+            yield loader.named().pictures.encode(pixels, id=id_of(label), source=file_name(name))
 
 
 @app.command("audio")
@@ -168,8 +168,8 @@ def _tokenize_sounds(
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
     pipeline = loader.named()
-    codec = pipeline.codec.cfg
-    pipeline.check_bandwidth(bandwidth)
+    codec = pipeline.sounds.codec.cfg
+    pipeline.sounds.check_bandwidth(bandwidth)
     for name in names:
         label, place = source(name, _NO_SOUND)
         with (
@@ -178,6 +178,6 @@ def _tokenize_sounds(
             sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.encode_audio(
+            yield pipeline.sounds.encode(
                 pieces, id=id_of(label), bandwidth=bandwidth, source=file_name(name), progress=progress
             )

@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.pipeline.options import DrawOptions, check_length, check_speaks, for_text
+from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import SOUNDS, expand, source, stdin_bytes
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.words import say_all
+from janus_cli.shell.words import put_words
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
-    from janus_cli.stages.generate import GenerateOptions
 
 _NO_SOUND = "name a sound (janus transcribe FILE), or pipe one in"
 
@@ -51,25 +50,25 @@ def transcribe(
     janus transcribe say.wav
     """
     pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
-    check_speaks(pipeline.model)
-    given = DrawOptions(seed=seed, temperature=temperature, beams=beams)
-    options = for_text(pipeline.model, given, max_tokens)
+    pipeline.nets.check_hears()
+    plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
     names = expand(inputs or ["-"], SOUNDS)
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the nets are loaded
-    say_all(_heard(names, pipeline, options, failures), pipeline, options, len(names) > 1, as_json, failures)
+    records = _tokenize(names, pipeline, plan, failures)
+    put_words(records, pipeline, plan, len(names) > 1, as_json, failures)
 
 
-def _heard(
-    names: Sequence[str], pipeline: "Pipeline", options: "GenerateOptions", failures: Failures
+def _tokenize(
+    names: Sequence[str], pipeline: "Pipeline", plan: "Plan", failures: Failures
 ) -> Iterator["Record"]:
-    """The sounds as audio tokens. What is no sound, or too long, is counted as a failure."""
+    """Turn the sounds into audio tokens. What is no sound, or too long, is counted as a failure."""
     from janus_cli.media.sounds import fitted, open_sound
 
-    codec = pipeline.codec.cfg
+    codec = pipeline.sounds.codec.cfg
     for name in names:
         shown, place = source(name, _NO_SOUND)
         with failures.item(shown), open_sound(place, shown) as sound:
-            check_length(pipeline.model, sound.seconds, options)
+            pipeline.nets.check_sound(sound.seconds, plan.options)
             pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.encode_audio(pieces, id=shown)
+            yield pipeline.sounds.encode(pieces, id=shown)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from janus_cli.errors import UsageError
+from janus_cli.media.sniff import is_safetensors
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
@@ -122,7 +123,7 @@ def upsample(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet), dtype)
     records = read_records(inputs or [], failures, "upsample", stream)
-    large = loader.each(records, failures, lambda pipeline: pipeline.upsampler(scale, stream, steps))
+    large = loader.each(records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps))
     write_all(large, output, force, failures)
 
 
@@ -158,9 +159,9 @@ def _enlarge(
         return
     done = 0
     for name, picture in pictures:
-        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
-            rows = RowsOutput(work.rows(picture, progress))
-            talk(f"wrote {outputs.write(work.told(picture), rows)}")
+        with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
+            rows = RowsOutput(work.enlarge(picture, progress))
+            talk(f"wrote {outputs.write(work.note_work(picture), rows)}")
             done += 1
     failures.finish(done)
 
@@ -195,8 +196,8 @@ def _enlarge_records(
     pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
 ) -> "Iterator[Record]":
     for name, picture in pictures:
-        with failures.item(name), tile_bar(name, work.count(picture), quiet) as progress:
-            yield work.record(picture, work.rows(picture, progress))
+        with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
+            yield work.make_record(picture, work.enlarge(picture, progress))
 
 
 def _read_pictures(
@@ -223,13 +224,9 @@ def _read_pictures(
 def _holds_records(name: str) -> bool:
     """Tell whether the input begins as a token record does, or is a shard of them; a pipe by its name."""
     if name == "-":
-        return _is_record(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
+        return is_safetensors(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
     path = Path(name)
     if not path.is_file() or path.suffix.lower() == ".tar":
         return path.suffix.lower() not in PICTURES
     with path.open("rb") as file:
-        return _is_record(file.read(9))
-
-
-def _is_record(head: bytes) -> bool:
-    return head[8:9] == b"{"
+        return is_safetensors(file.read(9))

@@ -15,6 +15,7 @@ import numpy as np
 
 from janus_cli.errors import MediaError, RecordError
 from janus_cli.media.files import atomic_write, free_path, read_bytes
+from janus_cli.media.sniff import is_safetensors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -96,7 +97,7 @@ def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
     except MediaError:
         raise
     except UnidentifiedImageError:
-        hint = "is it a token record?" if data[8:9] == b"{" else f"known are {', '.join(FORMATS[:6])}"
+        hint = "is it a token record?" if is_safetensors(data) else f"known are {', '.join(FORMATS[:6])}"
         raise MediaError(f"{name}: not a picture that can be read; {hint}") from None
     except Image.DecompressionBombError:
         raise MediaError(f"{name}: too large; at most {MAX_PIXELS:,} pixels are allowed") from None

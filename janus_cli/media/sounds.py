@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from janus_cli.errors import MediaError
+from janus_cli.media.sniff import HEAD, is_safetensors, sniff
 
 PIECE = 1 << 16  # samples read at a time
 _UNKNOWN = 1 << 62  # libsndfile says at least so many frames where a file does not say how many
@@ -103,12 +104,13 @@ def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
 def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
     """What to say of a file that libsndfile does not open."""
     file.seek(0)
-    start = file.read(16)
-    if start[8:9] == b"{":
+    start = file.read(HEAD)
+    kind = sniff(start)
+    if is_safetensors(start):
         return MediaError(f"{name}: not a sound but a token record: use janus decode")
-    if start.startswith((b"\x89PNG", b"\xff\xd8\xff", b"GIF8")) or start[8:12] == b"WEBP":
+    if kind and kind.media == "picture":
         return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
-    if start.startswith((b"RIFF", b"fLaC", b"OggS", b"FORM", b"ID3", b"caff", b".snd", b"riff", b"RF64")):
+    if (kind and kind.media == "sound") or start.startswith((b"RIFF", b"FORM")):
         return MediaError(f"{name}: a damaged or unknown sound ({plain(reason)})")
     return MediaError(f"{name}: not a sound that can be read; known are WAV, FLAC, OGG, MP3, AIFF")
 

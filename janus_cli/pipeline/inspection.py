@@ -12,7 +12,8 @@ from typing import Any
 from janus_cli import zoo
 from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
-from janus_cli.weights.published import Parts
+from janus_cli.pipeline.tokenizers import Sounds, load_component
+from janus_cli.weights.published import PublishedNet
 from janus_cli.zoo import hub, janus_pro, layout
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
@@ -189,34 +190,10 @@ def _check_tokenizer(model: zoo.Model) -> str:
 
 def _check_component(model: zoo.Model, component: str) -> str:
     """Load one component of a model that is no published Janus, strictly."""
-    from janus_cli import weights
-    from janus_cli.pipeline import Pipeline
-
-    module = (
-        Pipeline(model).codec
-        if component == "codec"
-        else weights.load(build_net(model, component), model.file(component))
-    )
+    sounds = component == "codec"
+    module = Sounds(model, lambda: "cpu").codec if sounds else load_component(model, component, "cpu")
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
-
-
-def build_net(model: zoo.Model, component: str) -> Any:
-    """Build the net of a component of ours as the model configures it, without weights."""
-    from janus_cli.nets.decoder import Decoder
-    from janus_cli.nets.dvae import DVAE
-    from janus_cli.nets.judge import Judge
-    from janus_cli.nets.refiner import Refiner
-    from janus_cli.nets.siglip import VisionTower
-
-    nets: dict[str, Any] = {
-        "dvae": DVAE,
-        "vision": VisionTower,
-        "decoder": Decoder,
-        "refiner": Refiner,
-        "judge": Judge,
-    }
-    return nets[component](getattr(model.config, component))
 
 
 def _check_files(place: zoo.Place) -> str:
@@ -231,7 +208,7 @@ def _check_tensors(place: zoo.Place) -> str:
     """Check that exactly the tensors that the configuration asks for are there, in their shapes."""
     config = janus_pro.read(place.path)
     assert isinstance(config, PublishedConfig)  # or it would be one of ours
-    names = len(Parts(place.path, config.janus_pro).plan)
+    names = len(PublishedNet(place.path, config.janus_pro).plan)
     parts = _read_parts(place.path)
     dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
     return (
@@ -242,11 +219,11 @@ def _check_tensors(place: zoo.Place) -> str:
 
 def _check_prompts(place: zoo.Place) -> str:
     """Check that a published checkpoint's tokenizer can be read and has the tokens that prompts need."""
-    from janus_cli.stages.decoding.templates import Prompts
+    from janus_cli.stages.decoding.templates import Templates
     from janus_cli.stages.text import TextTokenizer
 
     tokenizer = TextTokenizer(place.path / "tokenizer.json", place.name)
-    Prompts(tokenizer)
+    Templates(tokenizer)
     return f"ok, {tokenizer.vocab_size:,} tokens, {tokenizer.fingerprint[:12]}"
 
 

@@ -24,7 +24,7 @@ def result_of(record: Record) -> str:
     return json.dumps([record.id, record.made_by], sort_keys=True)
 
 
-class Parts:
+class PartOrder:
     """Checks that the parts of each result fit together; those of several may be mixed.
 
     A last part may come without the others: it needs none.
@@ -72,8 +72,8 @@ class Parts:
 
 
 def in_order(records: Iterable[Record]) -> Iterator[Record]:
-    """The same records, checked. Raises RecordError as `Parts` does."""
-    parts = Parts()
+    """The same records, checked. Raises RecordError as `PartOrder` does."""
+    parts = PartOrder()
     for record in records:
         parts.check(record)
         yield record

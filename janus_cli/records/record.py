@@ -13,6 +13,7 @@ import numpy as np
 
 from janus_cli import plugins
 from janus_cli.errors import RecordError
+from janus_cli.media.tensor_header import quote
 from janus_cli.records import wire
 
 FORMAT = 1  # version of the `janus` metadata's layout
@@ -88,6 +89,10 @@ class Record:
         )
         return " ".join(text for text in texts if isinstance(text, str))
 
+    def step(self, stage: str) -> dict[str, Any]:
+        """Give what the last `stage` did, as made_by says; empty where there was none."""
+        return next((step for step in reversed(self.made_by) if step.get("stage") == stage), {})
+
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
         """The whole record after `stage`: made_by grows by a step; `segments`, if given, replaces the old."""
         kept = self.segments if segments is None else tuple(segments)
@@ -134,7 +139,7 @@ def check_shape(modality: str, dtype: str, shape: Sequence[int]) -> None:
         n >= (plugin is not None or axis not in _MAY_BE_EMPTY) for n, axis in zip(shape, axes, strict=True)
     )
     if not fits or (modality == "pixels" and (shape[4] != 3 or shape[2] != shape[3])):
-        found = wire.quote(list(shape))
+        found = quote(list(shape))
         raise RecordError(f"{modality} segment: shape {found}, expected [{', '.join(axes)}]")
 
 
@@ -202,19 +207,19 @@ def _check_meta(header: wire.Header) -> list[str]:
     """The record's tensor names in segment order. Raises RecordError for metadata that is not format 1."""
     meta = header.meta
     if type(version := meta.get("format")) is not int or version != FORMAT:
-        raise RecordError(f"token format {wire.quote(version)}, but this janus reads format {FORMAT}")
+        raise RecordError(f"token format {quote(version)}, but this janus reads format {FORMAT}")
     if unknown := sorted(set(meta) - _KEYS):
-        raise RecordError(f"unknown metadata key {wire.quote(unknown[0])}")
+        raise RecordError(f"unknown metadata key {quote(unknown[0])}")
     kinds = {"id": str, "made_by": list, "segments": list, "part": dict, "seq": int, "end": dict}
     for key, kind in kinds.items():
         if key in meta and type(meta[key]) is not kind:
-            raise RecordError(f"metadata key {key!r} holds {wire.quote(meta[key])}")
+            raise RecordError(f"metadata key {key!r} holds {quote(meta[key])}")
     if not all(isinstance(item, dict) for key in ("made_by", "segments") for item in meta.get(key, [])):
         raise RecordError("the entries of made_by and segments must be objects")
     numbered = {name.partition(".")[0]: name for name in header.tensors}
     names = [numbered[str(i)] for i in range(len(header.tensors)) if str(i) in numbered]
     if len(names) != len(header.tensors):
-        found = wire.quote(sorted(header.tensors))
+        found = quote(sorted(header.tensors))
         raise RecordError(f"tensors named {found}, not 0.<modality>, 1.<modality>, ...")
     for name in names:
         check_shape(name.partition(".")[2], header.tensors[name].dtype, header.tensors[name].shape)
@@ -228,7 +233,7 @@ def _part(value: dict[str, Any] | None) -> Part | None:
     if value is None:
         return None
     if set(value) != {"index", "last", "rows"} or type(value["rows"]) is not list or len(value["rows"]) != 2:
-        raise RecordError(f"part holds {wire.quote(value)}")
+        raise RecordError(f"part holds {quote(value)}")
     return Part(value["index"], value["last"], (value["rows"][0], value["rows"][1]))
 
 

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import RecordError
+from janus_cli.media.sniff import HEAD, sniff
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
-_PICTURES = (b"\x89PNG", b"\xff\xd8\xff")
-_MP3 = (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")
-_SOUNDS = (b"fLaC", b"OggS", *_MP3, b"FORM", b".snd", b"caff", b"riff", b"RF64")
 MEASURED = {"modality", "shape", "dtype", "range", "seconds"}  # what no metadata of a segment can gainsay
 
 
@@ -106,9 +104,7 @@ def find_describer(path: Path) -> Callable[[Path], dict[str, Any]] | None:
     """Find what describes the picture or sound in `path`, by its first bytes; None for anything else."""
     try:
         with path.open("rb") as file:
-            start = file.read(12)
+            found = sniff(file.read(HEAD))
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
-    if start.startswith(_PICTURES) or start[:4] + start[8:] == b"RIFFWEBP":
-        return describe_picture
-    return describe_sound if start.startswith(_SOUNDS) or start[:4] + start[8:] == b"RIFFWAVE" else None
+    return {"picture": describe_picture, "sound": describe_sound}.get(found.media) if found else None

@@ -119,11 +119,11 @@ def read_named_records(
     whose last part never came, though its stream ended well, is counted where it had not failed before, and
     the others are good.
     """
-    from janus_cli.records.progressive import Parts, is_whole
+    from janus_cli.records.progressive import PartOrder, is_whole
 
     names = expand(inputs, (".safetensors", ".tar")) or ["-"]
     for name in names:
-        count, wholes, seen = 0, 0, Parts("stdin" if name == "-" else name)
+        count, wholes, seen = 0, 0, PartOrder("stdin" if name == "-" else name)
         try:
             for place, record in _read_file(name, command):
                 seen.check(record)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from janus_cli import zoo
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.pipeline import Pipeline
-from janus_cli.pipeline.options import dtype_for
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
@@ -35,21 +34,22 @@ class Loader:
             self._device = pick_device(self._wanted)
         return self._device
 
-    def _device_for(self, model: zoo.Model) -> str:
-        """The device on which `model` is about to be loaded, said on stderr with what it computes in."""
+    def _device_for(self, name: str) -> str:
+        """Give the device on which a model is about to be loaded; say it on stderr with its dtype."""
         device = self.device()
-        said = f"device {device}, {dtype_for(model, self._dtype.value, device)}"
-        if said not in self._said:
-            self._said.add(said)
-            self._talk(said)
+        line = f"device {device}, {self._pipelines[name].nets.pick_dtype(device)}"
+        if line not in self._said:
+            self._said.add(line)
+            self._talk(line)
         return device
 
     def named(self, name: str | None = None) -> Pipeline:
         """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
         name = self._model or name or zoo.DEFAULT
         if name not in self._pipelines:
-            model = zoo.find(name)
-            self._pipelines[name] = Pipeline(model, partial(self._device_for, model), self._dtype.value)
+            self._pipelines[name] = Pipeline(
+                zoo.find(name), partial(self._device_for, name), self._dtype.value
+            )
         return self._pipelines[name]
 
     def of(self, record: "Record") -> Pipeline:
@@ -108,7 +108,7 @@ def model_of(record: "Record") -> str | None:
         if segment is not None and "tokenizer" in segment.info:
             name = segment.info["tokenizer"]
             if not isinstance(name, str):
-                from janus_cli.records.wire import quote
+                from janus_cli.media.tensor_header import quote
 
                 raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
             try:

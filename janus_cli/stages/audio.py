@@ -19,7 +19,7 @@ from janus_cli.records import Record, Segment, check_ids, to_ids
 Progress = Callable[[int], None]  # called with each number of samples done
 
 
-def books_for(cfg: CodecConfig, bandwidth: float | None) -> int:
+def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:
     """How many codebooks make `bandwidth` kbit/s; all for None. Raises UsageError for what none makes."""
     if bandwidth is None:
         return cfg.n_q
@@ -75,7 +75,7 @@ def encode_audio(
         "tokenizer": name,
         "fingerprint": fingerprint,
         "sample_rate": cfg.sample_rate,
-        "frame_rate": _plain(cfg.frame_rate),
+        "frame_rate": _as_plain(cfg.frame_rate),
         "num_samples": count,
     }
     if cfg.normalize:
@@ -85,7 +85,7 @@ def encode_audio(
     return Record((segment,), id).with_step("tokenize", None, **note)
 
 
-def _plain(number: float) -> float | int:
+def _as_plain(number: float) -> float | int:
     return int(number) if number == int(number) else number
 
 
@@ -127,10 +127,10 @@ def decode_audio(segment: Segment, codec: Codec) -> Sound:
     cfg = codec.cfg
     check_audio(segment, cfg)
     length = segment.info.get("num_samples", segment.data.shape[1] * cfg.hop_length)
-    return Sound(cfg.sample_rate, cfg.channels, length, _decoded(segment, codec, length))
+    return Sound(cfg.sample_rate, cfg.channels, length, _decode_pieces(segment, codec, length))
 
 
-def _decoded(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
+def _decode_pieces(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
     """Pieces float32 [channels, n] of `length` samples in all."""
     if not length:
         return

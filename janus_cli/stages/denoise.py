@@ -16,9 +16,9 @@ from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, check_ids
 from janus_cli.records.progressive import through
 from janus_cli.stages.rows.bands import Bands, Step
-from janus_cli.stages.rows.passes import check_pair, passes
-from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
-from janus_cli.stages.rows.wavefront import MAX_STEPS, Denoiser, Wave, noise_rows
+from janus_cli.stages.rows.passes import check_pair, make_passes
+from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
+from janus_cli.stages.rows.wavefront import MAX_STEPS, Denoiser, Wave, draw_noise_rows
 
 CONTEXT = 2  # rows of codes above and below that the dVAE is given; the denoiser evens out what that leaves
 
@@ -58,7 +58,7 @@ class Denoise(Rowwise):
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
         self._patch = dvae.cfg.patch * options.scale  # pixels per side of what is made
 
-    def told(self, record: Record) -> dict[str, Any]:
+    def list_options(self, record: Record) -> dict[str, Any]:
         """The steps, the size and the chance that there was."""
         options = self._chosen
         drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
@@ -71,23 +71,23 @@ class Denoise(Rowwise):
             raise RecordError(f"record {record.id!r}: no image tokens (`janus generate` makes them)")
         check_ids(segment, self._dvae.cfg.codebook_size)
 
-    def steps(self, record: Record) -> list[Step]:
+    def make_steps(self, record: Record) -> list[Step]:
         """The dVAE's reconstruction, and the wavefront behind it."""
-        options, cols = self._chosen, _image(record).data.shape[1]
+        options, cols = self._chosen, _get_image(record).data.shape[1]
         context = CONTEXT if options.steps else self._dvae.reach
         decode = Bands(lambda codes, *_: self._dvae.decode(codes).clamp(-1, 1), context, context)
-        large = [decode, *passes(self._refiner, self._dvae.cfg.patch, options.scale)]
+        large = [decode, *make_passes(self._refiner, self._dvae.cfg.patch, options.scale)]
         if not options.steps:
             return large
         noise = None
         if options.noise:
-            rows = noise_rows(cols, self._patch, options.seed, item_index(record))
+            rows = draw_noise_rows(cols, self._patch, options.seed, item_index(record))
             noise = (np.float32(options.noise * self._refiner.cfg.noise) * row for row in rows)
         return [*large, Denoiser(self._refiner, Wave.of(cols, options.steps), noise)]
 
-    def info(self, record: Record) -> dict[str, Any]:
+    def describe_pixels(self, record: Record) -> dict[str, Any]:
         """The patch, and the size where it is known."""
-        return {"patch": self._patch} | enlarged_size(_image(record).info, self._chosen.scale)
+        return {"patch": self._patch} | enlarge_size(_get_image(record).info, self._chosen.scale)
 
 
 def denoise(
@@ -102,7 +102,7 @@ def denoise(
     return through(Denoise(dvae, refiner, options, stream), records)
 
 
-def _image(record: Record) -> Segment:
+def _get_image(record: Record) -> Segment:
     segment = record.find("image")
     assert segment is not None, "checked before"
     return segment

@@ -68,10 +68,10 @@ def lay_out(
         side = min(page.pixels)
         square = drawn.data
         if square.shape != (side / page.patch, side / page.patch):
-            square = _image(encode(resized(finish(record), side, side))).data
+            square = _get_image(encode(resized(finish(record), side, side))).data
         info = dict(drawn.info) | ({} if page.is_whole else {"size": list(page.pixels)})
-        paper = background(square, drawn.info, look)
-        whole = Segment("image", _around(square, paper, page.grid), info)
+        paper = find_background(square, drawn.info, look)
+        whole = Segment("image", _surround(square, paper, page.grid), info)
         segments = [whole if s is drawn else s for s in record.segments]
         done = Record(tuple(segments), record.id, record.made_by)
         yield done.with_step(
@@ -79,24 +79,24 @@ def lay_out(
         )
 
 
-def background(square: np.ndarray, info: Mapping[str, Any], look: Look) -> int:
+def find_background(square: np.ndarray, info: Mapping[str, Any], look: Look) -> int:
     """The id of the corner of ids [rows, cols] that is the evenest where it stands side by side with itself.
 
     A drawing may reach into some corners; an id of its outline would tile the page. Of 65 drawings the
     first token was the background's in 62, the border's most frequent one in 63, this one in all.
     """
     ids = [int(square[row, col]) for row in (0, -1) for col in (0, -1)]
-    return min(ids, key=lambda id: _unevenness(id, square.dtype, info, look))
+    return min(ids, key=lambda id: _measure_unevenness(id, square.dtype, info, look))
 
 
-def _unevenness(id: int, dtype: np.dtype[Any], info: Mapping[str, Any], look: Look) -> float:
+def _measure_unevenness(id: int, dtype: np.dtype[Any], info: Mapping[str, Any], look: Look) -> float:
     """Variance of a patch whose neighbours all have the same `id`."""
     tiled = look(Segment("image", np.full((3, 3), id, dtype), info)).astype(np.float64)
     side = len(tiled) // 3
     return float(tiled[side : 2 * side, side : 2 * side].var((0, 1)).sum())
 
 
-def _around(square: np.ndarray, paper: int, grid: tuple[int, int]) -> np.ndarray:
+def _surround(square: np.ndarray, paper: int, grid: tuple[int, int]) -> np.ndarray:
     """Ids [*grid] that are `paper`, with `square` in the middle."""
     whole = np.full(grid, paper, square.dtype)
     top, left = ((n - m) // 2 for n, m in zip(grid, square.shape, strict=True))
@@ -104,7 +104,7 @@ def _around(square: np.ndarray, paper: int, grid: tuple[int, int]) -> np.ndarray
     return whole
 
 
-def _image(record: Record) -> Segment:
+def _get_image(record: Record) -> Segment:
     segment = record.find("image")
     assert segment is not None, "what tokenises a picture gives image tokens"
     return segment

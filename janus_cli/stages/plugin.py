@@ -38,14 +38,14 @@ def tokenize(
     return Record((segment,), id).with_step("tokenize", modality=plugin.name, **told)
 
 
-def writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
+def make_writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
     """The files that a segment can be written to: suffix -> what makes the bytes. Raises PluginError.
 
     What they raise: PluginError for a plugin that fails, and what the plugin has to say of the segment.
     """
     plugin = plugins.find(segment.modality)
 
-    def made_by(write: plugins.Write) -> Callable[[], bytes]:
+    def make_writer(write: plugins.Write) -> Callable[[], bytes]:
         def make() -> bytes:
             with plugins.running(plugin.name, f"{segment.modality} segment"):
                 data = write(segment.data, segment.info)
@@ -55,4 +55,4 @@ def writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
 
         return make
 
-    return {suffix: made_by(write) for suffix, write in plugin.writers.items()}
+    return {suffix: make_writer(write) for suffix, write in plugin.writers.items()}

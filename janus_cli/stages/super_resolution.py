@@ -62,29 +62,29 @@ class SuperResolution:
     def __init__(self, net: Enlarger, tile: int | None = None) -> None:
         """tile: px that the net sees at once, rounded to what suits it; 0: the whole picture; None: TILE."""
         self.net = net
-        self.tile = tile if tile == 0 else tiles.side(TILE if tile is None else tile, net.align)
+        self.tile = tile if tile == 0 else tiles.fit_side(TILE if tile is None else tile, net.align)
 
-    def count(self, picture: Picture) -> int:
+    def count_tiles(self, picture: Picture) -> int:
         """How many tiles `picture` is cut into."""
-        return tiles.count(picture.image.shape, self.tile, self.net.align)
+        return tiles.count_tiles(picture.image.shape, self.tile, self.net.align)
 
-    def rows(self, picture: Picture, progress: Callable[[int], None] = lambda tiles: None) -> Rows:
+    def enlarge(self, picture: Picture, progress: Callable[[int], None] = lambda tiles: None) -> Rows:
         """The large picture, made while its rows are taken; progress: called after each tile."""
         net, image = self.net, picture.image
-        bands = tiles.bands(image, net, net.scale, self.tile, net.align, progress)
+        bands = tiles.enlarge_bands(image, net, net.scale, self.tile, net.align, progress)
         return Rows(image.shape[0] * net.scale, image.shape[1] * net.scale, bands)
 
-    def record(self, picture: Picture, rows: Rows) -> Record:
+    def make_record(self, picture: Picture, rows: Rows) -> Record:
         """The picture's record with these rows as its pixels, padded to whole patches at the edges."""
         scale = self.net.scale
         info: dict[str, object] = {"patch": picture.patch * scale}
-        pixels = patches(rows, picture.grid, picture.patch * scale)
+        pixels = cut_patches(rows, picture.grid, picture.patch * scale)
         if (rows.height, rows.width) != tuple(n * picture.patch * scale for n in picture.grid):
             info["size"] = [rows.height, rows.width]
         kept = [s for s in picture.record.segments if s.modality != "pixels"]
-        return self.told(picture, (*kept, Segment("pixels", pixels, info)))
+        return self.note_work(picture, (*kept, Segment("pixels", pixels, info)))
 
-    def told(self, picture: Picture, segments: tuple[Segment, ...] | None = None) -> Record:
+    def note_work(self, picture: Picture, segments: tuple[Segment, ...] | None = None) -> Record:
         """The picture's record, which says what enlarged it."""
         return picture.record.with_step(
             "upsample",
@@ -96,7 +96,7 @@ class SuperResolution:
         )
 
 
-def patches(rows: Rows, grid: tuple[int, int], side: int) -> np.ndarray:
+def cut_patches(rows: Rows, grid: tuple[int, int], side: int) -> np.ndarray:
     """Rows [height, width, 3] as patches [*grid, side, side, 3], filled up with the last row and column."""
     pixels = np.empty((*grid, side, side, 3), np.uint8)
     y, line = 0, np.empty(0, np.uint8)

@@ -18,8 +18,8 @@ from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.records import Record, check_ids
 from janus_cli.records.progressive import through
 from janus_cli.stages.rows.bands import Bands, Step
-from janus_cli.stages.rows.passes import check_pair, passes, sharpening_passes
-from janus_cli.stages.rows.rowwise import Rowwise, enlarged_size
+from janus_cli.stages.rows.passes import check_pair, make_passes, make_sharpening_passes
+from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
 from janus_cli.stages.rows.wavefront import MAX_STEPS
 
 
@@ -52,7 +52,7 @@ class Upsample(Rowwise):
         self._dvae, self._refiner, self._chosen = dvae, refiner, options
         self.mask_code = refiner.mask_code
 
-    def told(self, record: Record) -> dict[str, Any]:
+    def list_options(self, record: Record) -> dict[str, Any]:
         """How far this record is enlarged, and in how many steps it was denoised."""
         steps = {"steps": self._chosen.steps} if self._chosen.steps else {}
         return {"scale": self._scale(record), **steps}
@@ -87,7 +87,7 @@ class Upsample(Rowwise):
                 f"{image.data.shape[1]} image tokens"
             )
 
-    def steps(self, record: Record) -> list[Step]:
+    def make_steps(self, record: Record) -> list[Step]:
         """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
 
         def decode(codes: Tensor, *_: Any) -> Tensor:
@@ -99,12 +99,12 @@ class Upsample(Rowwise):
         reach = self._dvae.reach
         first: list[Step] = [] if known.modality == "pixels" else [Bands(decode, reach, reach)]
         if not (steps := self._chosen.steps):
-            return [*first, *passes(self._refiner, side, scale)]
+            return [*first, *make_passes(self._refiner, side, scale)]
         if known.modality == "pixels" and scale > 1:
-            first, scale = passes(self._refiner, side, 2), scale // 2
-        return [*first, *sharpening_passes(self._refiner, known.data.shape[1], scale, steps)]
+            first, scale = make_passes(self._refiner, side, 2), scale // 2
+        return [*first, *make_sharpening_passes(self._refiner, known.data.shape[1], scale, steps)]
 
-    def info(self, record: Record) -> dict[str, Any]:
+    def describe_pixels(self, record: Record) -> dict[str, Any]:
         """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""
         image, pixels = record.find("image"), record.find("pixels")
         if pixels is not None:
@@ -113,7 +113,7 @@ class Upsample(Rowwise):
             whole = image.info if image is not None else {}
             known, side = {k: whole[k] for k in ("size",) if k in whole}, self._dvae.cfg.patch
         scale = self._scale(record)
-        return known | {"patch": side * scale} | enlarged_size(known, scale)
+        return known | {"patch": side * scale} | enlarge_size(known, scale)
 
 
 def upsample(

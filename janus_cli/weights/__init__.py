@@ -1,5 +1,22 @@
-"""Weight files to modules and back, always strict: our own, and published checkpoints under other names."""
+"""Weight files to modules and back, always strict: our own, and published checkpoints under other names.
 
-from janus_cli.weights.modules import fill, hollow, load, save
+What needs torch is imported when it is first asked for.
+"""
 
-__all__ = ["fill", "hollow", "load", "save"]
+from typing import TYPE_CHECKING, Any
+
+from janus_cli.weights.published import PublishedNet, load_codec
+
+if TYPE_CHECKING:
+    from janus_cli.weights.modules import fill, hollow, load, save
+
+__all__ = ["PublishedNet", "fill", "hollow", "load", "load_codec", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `weights.modules` for the names of it that __all__ lists."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from janus_cli.weights import modules
+
+    return getattr(modules, name)

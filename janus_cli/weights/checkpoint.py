@@ -18,6 +18,7 @@ from torch import Tensor
 
 from janus_cli import zoo
 from janus_cli.errors import ModelError
+from janus_cli.media.sniff import is_safetensors
 from janus_cli.zoo import layout
 
 DTYPES = {
@@ -27,6 +28,7 @@ DTYPES = {
     "BF16": torch.bfloat16,
     "I64": torch.int64,
     "I32": torch.int32,
+    "U32": torch.uint32,
     "I16": torch.int16,
     "U16": torch.uint16,
     "I8": torch.int8,
@@ -189,7 +191,7 @@ def read_state(path: Path) -> dict[str, Any]:
     layout.refuse_pointer(path)
     with path.open("rb") as file:
         head = file.read(64)
-    if head[8:9] == b"{":
+    if is_safetensors(head):
         stored = _Safetensors(path)
         return {name: stored.tensor(name) for name in stored.facts}
     if head[:1] == b"\x80" or head[:2] == b"PK":

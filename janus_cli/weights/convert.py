@@ -11,7 +11,6 @@ import math
 import os
 import secrets
 import shutil
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +21,7 @@ from torch import Tensor
 from janus_cli import zoo
 from janus_cli.config import read_object
 from janus_cli.errors import ModelError
+from janus_cli.media.tensor_header import entries, frame
 from janus_cli.weights.checkpoint import DTYPES, Checkpoint, dtype_word
 from janus_cli.zoo import layout
 
@@ -165,15 +165,9 @@ def _write(file: BinaryIO, data: bytes | memoryview) -> None:
 
 
 def _header(tensors: Plan) -> bytes:
-    """The length and JSON of a safetensors header, padded to a multiple of 8 bytes."""
-    entries: dict[str, object] = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    end = 0
-    for name, (word, shape) in tensors.items():
-        start, end = end, end + _bytes(word, shape)
-        entries[name] = {"dtype": word, "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(entries, separators=(",", ":")).encode("ascii")
-    text += b" " * (-len(text) % 8)
-    return struct.pack("<Q", len(text)) + text
+    """Write the header of a safetensors file."""
+    metadata = {"__metadata__": {"format": "pt"}}  # transformers asks for it
+    return frame(json.dumps({**metadata, **entries(tensors)[0]}, separators=(",", ":")))
 
 
 def _chunks(tensor: Tensor, word: str) -> Iterator[memoryview]:

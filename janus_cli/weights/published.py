@@ -25,7 +25,7 @@ TOKENIZE = ("gen_vision_model",)
 CODEBOOK = "gen_vision_model.quantize.embedding.weight"
 
 
-class Parts:
+class PublishedNet:
     """The checkpoint in `path`. Raises ModelError when first used if a tensor is missing or does not fit."""
 
     def __init__(self, path: Path, config: JanusProConfig) -> None:

@@ -1,14 +1,13 @@
 """Finds a model by name, path or in the hub's cache; reads configurations and headers: no torch."""
 
+from janus_cli.media.tensor_header import WIDTH, Tensor
 from janus_cli.zoo.models import (
     CODEBOOK,
     COMPONENTS,
     DEFAULT,
     SENSES,
-    WIDTH,
     Model,
     Place,
-    Tensor,
     codebook_fingerprint,
     find,
     fingerprint,

@@ -7,10 +7,13 @@ folders in transformers' layout. Knows config.json and file names, no weights; n
 import math
 import os
 from pathlib import Path
+from typing import Annotated, Literal
 
-from janus_cli.config import CodecConfig, ModelConfig, read_object
+from msgspec import Meta, Struct
+
+from janus_cli.config import CodecConfig, ModelConfig, parse, read_object
 from janus_cli.errors import ModelError
-from janus_cli.zoo.janus_pro import Section
+from janus_cli.zoo.janus_pro import Positive, Size, Small
 
 MODEL_TYPE = "encodec"
 PACKAGE, TRANSFORMERS = "encodec", "encodec_transformers"  # whose tensor names the weights have
@@ -32,29 +35,40 @@ _CODECS = {
     ),
 }
 NAMES = tuple(_CODECS)
-# What transformers' EncodecConfig takes where a config.json says nothing.
-_DEFAULTS = {
-    "sampling_rate": 24000,
-    "audio_channels": 1,
-    "hidden_size": 128,
-    "num_filters": 32,
-    "upsampling_ratios": [8, 5, 4, 2],
-    "num_lstm_layers": 2,
-    "codebook_size": 1024,
-    "target_bandwidths": [1.5, 3.0, 6.0, 12.0, 24.0],
-}
-_FIXED = {
-    "num_residual_layers": 1,
-    "kernel_size": 7,
-    "last_kernel_size": 7,
-    "residual_kernel_size": 3,
-    "dilation_growth_rate": 2,
-    "compress": 2,
-    "pad_mode": "reflect",
-    "trim_right_ratio": 1.0,
-}
 
-_SWITCHES = {"use_causal_conv": True, "use_conv_shortcut": True, "normalize": False}
+
+class EncodecConfig(Struct):
+    """The words of transformers' EncodecConfig, and what they are where a config.json says nothing."""
+
+    sampling_rate: Size = 24000  # Hz
+    audio_channels: Annotated[int, Meta(ge=1, le=2)] = 1
+    hidden_size: Size = 128
+    num_filters: Size = 32
+    upsampling_ratios: tuple[Small, Small, Small, Small] = (8, 5, 4, 2)
+    num_lstm_layers: Annotated[int, Meta(ge=1, le=16)] = 2
+    codebook_size: Size = 1024
+    codebook_dim: Size | None = None
+    target_bandwidths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (
+        1.5,
+        3.0,
+        6.0,
+        12.0,
+        24.0,
+    )  # kbit/s
+    norm_type: Literal["weight_norm", "time_group_norm", None] = None
+    use_causal_conv: bool | None = None
+    use_conv_shortcut: bool | None = None
+    normalize: bool | None = None
+    chunk_length_s: Annotated[float, Meta(ge=0, le=600)] | None = None
+    overlap: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    num_residual_layers: Literal[1, None] = None
+    kernel_size: Literal[7, None] = None
+    last_kernel_size: Literal[7, None] = None
+    residual_kernel_size: Literal[3, None] = None
+    dilation_growth_rate: Literal[2, None] = None
+    compress: Literal[2, None] = None
+    pad_mode: Literal["reflect", None] = None
+    trim_right_ratio: Annotated[float, Meta(ge=1, le=1)] | None = None
 
 
 def is_encodec(path: Path) -> bool:
@@ -87,7 +101,7 @@ def cached(name: str) -> Path:
 
 
 def read(path: Path, name: str = "") -> ModelConfig:
-    """The configuration of the checkpoint at `path`; `name` is what a folder's model is called.
+    """Read the configuration of the checkpoint at `path`; `name` is what a folder's model is called.
 
     Raises ModelError for what is not built here, and for a .th file whose name does not say which it is.
     """
@@ -98,58 +112,39 @@ def read(path: Path, name: str = "") -> ModelConfig:
             raise ModelError(f"{path}: its name does not say which model it is: call it {wanted}")
         return ModelConfig(name=known, model_type=MODEL_TYPE, codec=_CODECS[known])
     file = path / "config.json"
-    codec = _codec(Section(file, read_object(file), defaults=_DEFAULTS))
+    codec = _codec(parse(EncodecConfig, read_object(file), str(file)), str(file))
     return ModelConfig(name=name or path.resolve().name, model_type=MODEL_TYPE, codec=codec)
 
 
-def _codec(words: Section) -> CodecConfig:
-    """The words of transformers' EncodecConfig."""
-    for word, value in _FIXED.items():
-        words.only(word, value, default=value)
-    words.only("norm_type", "weight_norm", "time_group_norm", default="weight_norm")
-    for word, default in _SWITCHES.items():
-        if type(words.get(word, default)) is not bool:
-            raise words.fault(word, "expected true or false")
-    rate, dim, size = words.whole("sampling_rate"), words.whole("hidden_size"), words.whole("codebook_size")
-    words.only("codebook_dim", dim, default=dim)
-    ratios = words.multipliers("upsampling_ratios")
-    if len(ratios) != 4:
-        raise words.fault("upsampling_ratios", "expected four whole numbers")
-    if size & (size - 1) or size < 2:
-        raise words.fault("codebook_size", "expected a power of two")
-    bandwidths = words.get("target_bandwidths")
-    if (
-        not isinstance(bandwidths, list)
-        or not bandwidths
-        or not all(type(b) in (int, float) and 0 < b < math.inf for b in bandwidths)
+def _codec(words: EncodecConfig, where: str) -> CodecConfig:
+    """Translate transformers' words. Raises ModelError for those that do not go together."""
+    rate, size, causal = words.sampling_rate, words.codebook_size, words.use_causal_conv is not False
+    frame_rate = math.ceil(rate / math.prod(words.upsampling_ratios))
+    n_q = int(1000 * words.target_bandwidths[-1] // (frame_rate * max(1, size.bit_length() - 1)))
+    for fits, what in (
+        (words.codebook_dim in (None, words.hidden_size), f"codebook_dim: expected {words.hidden_size}"),
+        (size & (size - 1) == 0 and size > 1, "codebook_size: expected a power of two"),
+        (1 <= n_q <= 256, f"target_bandwidths: that would be {n_q} codebooks"),
+        (
+            not causal or words.norm_type != "time_group_norm",
+            "norm_type: a group norm over time is not causal",
+        ),
     ):
-        raise words.fault("target_bandwidths", "expected a list of numbers above 0")
-    frame_rate = math.ceil(rate / math.prod(ratios))
-    n_q = int(1000 * bandwidths[-1] // (frame_rate * (size.bit_length() - 1)))
-    if not 1 <= n_q <= 256:
-        raise words.fault("target_bandwidths", f"that would be {n_q} codebooks")
-    seconds, overlap = words.get("chunk_length_s", 0), words.get("overlap", 0.01)
-    if type(seconds) not in (int, float) or not 0 <= seconds <= 600:
-        raise words.fault("chunk_length_s", "expected seconds, at most 600")
-    if type(overlap) not in (int, float) or not 0 <= overlap < 1:
-        raise words.fault("overlap", "expected a number from 0, below 1")
-    norm = words.get("norm_type", "weight_norm")
-    causal, shortcut, normalize = (words.get(word, default) for word, default in _SWITCHES.items())
-    if causal and norm == "time_group_norm":
-        raise words.fault("norm_type", "a group norm over time is not causal")
+        if not fits:
+            raise ModelError(f"{where}.{what}, found {getattr(words, what.partition(':')[0])!r}")
     return CodecConfig(
         sample_rate=rate,
-        channels=words.whole("audio_channels", 2),
-        ratios=(*ratios[:3], ratios[3]),
-        dim=dim,
-        n_filter=words.whole("num_filters"),
-        n_lstm=words.whole("num_lstm_layers", 16),
+        channels=words.audio_channels,
+        ratios=words.upsampling_ratios,
+        dim=words.hidden_size,
+        n_filter=words.num_filters,
+        n_lstm=words.num_lstm_layers,
         codebook_size=size,
         n_q=n_q,
         causal=causal,
-        norm="none" if norm == "weight_norm" else norm,
-        conv_shortcut=shortcut,
-        normalize=normalize,
-        segment=int(seconds * rate),
-        overlap=float(overlap),
+        norm="time_group_norm" if words.norm_type == "time_group_norm" else "none",
+        conv_shortcut=words.use_conv_shortcut is not False,
+        normalize=words.normalize is True,
+        segment=int((words.chunk_length_s or 0) * rate),
+        overlap=0.01 if words.overlap is None else words.overlap,
     )

@@ -5,10 +5,11 @@ not built here is refused, and so is a number that cannot be; the many words tha
 passed over.
 """
 
-import math
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
 
 from janus_cli.config import (
     VQ_GROUPS,
@@ -20,141 +21,179 @@ from janus_cli.config import (
     PublishedConfig,
     VisionConfig,
     VQConfig,
+    parse,
     read_config,
     read_object,
 )
 from janus_cli.errors import ModelError
 
-# What DeepSeek's configuration only names. Their classes ignore other parameters; the words in brackets
-# are what `bench/make_checkpoint.py` adds for smaller shapes.
-_SIGLIP = {
-    "siglip_large_patch16_384": {"width": 1024, "layers": 24, "heads": 16, "patch_size": 16, "mlp_ratio": 4}
-}
-_VQ = {"VQ-16": {"ch": 128, "ch_mult": (1, 1, 2, 2, 4), "num_res_blocks": 2, "z_channels": 256}}
-# LlamaConfig's own defaults: files leave out what equals them.
-_LLAMA = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "max_position_embeddings": 2048,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 10000.0,
-}
-_HF_VISION = {
-    "hidden_size": 1024,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 16,
-    "image_size": 384,
-    "patch_size": 16,
-    "layer_norm_eps": 1e-6,
-    "mlp_ratio": 4.0,
-    "depth": 2,
-}
-_HF_VQ = {
-    "embed_dim": 8,
-    "num_embeddings": 16384,
-    "latent_channels": 256,
-    "base_channels": 128,
-    "channel_multiplier": (1, 1, 2, 2, 4),
-    "num_res_blocks": 2,
-    "num_hidden_layers": 2,
-    "image_token_embed_dim": 2048,
-    "projection_dim": 2048,
-}
+_MOST = sys.float_info.max
+Size = Annotated[int, Meta(ge=1, le=1 << 20)]  # no size in a configuration is larger
+Depth = Annotated[int, Meta(ge=1, le=1 << 10)]  # nor is there more of layers, or of blocks
+Small = Annotated[int, Meta(ge=1, le=64)]
+Positive = Annotated[float, Meta(gt=0, le=_MOST)]
+Finite = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
+Multipliers = Annotated[tuple[Small, ...], Meta(min_length=1, max_length=8)]
+
+# What a file leaves out is as in the classes that it is written for: transformers' own defaults, and what
+# DeepSeek's configuration only names ("siglip_large_patch16_384", "VQ-16"; their classes ignore other words,
+# which `bench/make_checkpoint.py` adds for smaller shapes). None in a Literal: the word may be null.
 
 
-_MOST = 1 << 20  # no size in a configuration is larger
-_DEEP = 1 << 10  # nor is there more of layers, or of blocks
+class Rope(Struct):
+    """Rotary positions, in transformers' words."""
+
+    rope_theta: Positive | None = None
+    rope_type: Literal["default", None] = None
 
 
-class Section:
-    """One object of a JSON file; its values are checked as they are asked for.
+class Llama(Struct):
+    """The language model, of both layouts."""
 
-    What is wrong is a ModelError that names the file and the key.
-    """
+    vocab_size: Size = 32000
+    hidden_size: Size = 4096
+    intermediate_size: Size = 11008
+    num_hidden_layers: Depth = 32
+    num_attention_heads: Size = 32
+    num_key_value_heads: Size | None = None
+    head_dim: Size | None = None
+    max_position_embeddings: Size = 2048
+    rms_norm_eps: Positive = 1e-6
+    rope_theta: Positive | None = None
+    rope_type: Literal["default", None] = None
+    rope_parameters: Rope | None = None
+    rope_scaling: Rope | None = None
+    model_type: Literal["llama", None] = None
+    hidden_act: Literal["silu", None] = None
+    attention_bias: Literal[False, None] = None
+    mlp_bias: Literal[False, None] = None
 
-    def __init__(
-        self, file: Path, values: Any, name: str = "", defaults: Mapping[str, Any] | None = None
-    ) -> None:
-        if not isinstance(values, dict):
-            raise ModelError(f"{file}: {name} is {values!r}: expected an object")
-        self._file, self._name = file, name
-        self._values: dict[str, Any] = {**(defaults or {}), **values}
 
-    def _key(self, word: str) -> str:
-        return f"{self._name}.{word}" if self._name else word
+class JanusVision(Struct):
+    """The vision encoder, in transformers' words."""
 
-    def fault(self, word: str, expected: str) -> ModelError:
-        """What to raise of a value."""
-        return ModelError(f"{self._file}: {self._key(word)} is {self._values.get(word)!r}: {expected}")
+    hidden_size: Size = 1024
+    num_hidden_layers: Depth = 24
+    num_attention_heads: Size = 16
+    image_size: Size = 384
+    patch_size: Size = 16
+    layer_norm_eps: Positive = 1e-6
+    mlp_ratio: Positive = 4.0
+    depth: Literal[2] = 2
+    hidden_act: Literal["gelu", None] = None
+    use_qk_norm: Literal[False, None] = None
+    attention_bias: Literal[True, None] = None
 
-    def get(self, word: str, default: Any = None) -> Any:
-        """The value, `default` where it is missing or null."""
-        value = self._values.get(word)
-        return default if value is None else value
 
-    def text(self, word: str) -> str:
-        """A value that must be a string."""
-        if not isinstance(value := self._needed(word), str):
-            raise self.fault(word, "expected a string")
-        return value
+class JanusVQ(Struct):
+    """The image tokenizer and the head over its codes, in transformers' words."""
 
-    def whole(self, word: str, most: int = _MOST, default: int | None = None) -> int:
-        """A value that must be a whole number from 1 to `most`."""
-        value = self._needed(word) if default is None else self.get(word, default)
-        if type(value) is not int or not 1 <= value <= most:
-            raise self.fault(word, f"expected a whole number from 1 to {most:,}")
-        return value
+    embed_dim: Size = 8
+    num_embeddings: Size = 16384
+    latent_channels: Size = 256
+    base_channels: Size = 128
+    channel_multiplier: Multipliers = (1, 1, 2, 2, 4)
+    num_res_blocks: Depth = 2
+    num_hidden_layers: Literal[2] = 2
+    projection_dim: Size = 2048
+    hidden_act: Literal["gelu", None] = None
+    double_latent: Literal[False, None] = None
 
-    def number(self, word: str) -> float:
-        """A value that must be a number above 0."""
-        value = self._needed(word)
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise self.fault(word, "expected a number above 0")
-        return float(value)
 
-    def numbers(self, word: str, least: float) -> tuple[float, float, float]:
-        """A value that must be three numbers above `least`."""
-        value = self._needed(word)
-        if (
-            not isinstance(value, list)
-            or len(value) != 3
-            or not all(type(v) in (int, float) and least < v < math.inf for v in value)
-        ):
-            raise self.fault(word, "expected three numbers" + " above 0" * (least == 0))
-        return float(value[0]), float(value[1]), float(value[2])
+class Transformers(Struct):
+    """transformers' JanusConfig."""
 
-    def multipliers(self, word: str) -> tuple[int, ...]:
-        """A value that must be a list of small whole numbers."""
-        value = self._needed(word)
-        if (
-            not isinstance(value, list | tuple)
-            or not 1 <= len(value) <= 8
-            or not all(type(v) is int and 1 <= v <= 64 for v in value)
-        ):
-            raise self.fault(word, "expected one to eight whole numbers from 1 to 64")
-        return tuple(value)
+    text_config: Llama
+    vision_config: JanusVision
+    vq_config: JanusVQ
 
-    def section(self, word: str, defaults: Mapping[str, Any] | None = None) -> "Section":
-        """A value that must be an object; `defaults` are what it leaves out."""
-        return Section(self._file, self._needed(word), self._key(word), defaults)
 
-    def only(self, word: str, *known: Any, default: Any = None) -> None:
-        """Refuse any value but `known`; `default` stands where there is none."""
-        found = self.get(word, default)
-        if found not in known:
-            raise self.fault(word, f"this janus knows {', '.join(map(repr, known))}")
+class TowerParams(Struct):
+    """The vision encoder, in DeepSeek's words."""
 
-    def _needed(self, word: str) -> Any:
-        if word not in self._values:
-            raise ModelError(f"{self._file}: lacks {self._key(word)!r}")
-        return self._values[word]
+    model_name: Literal["siglip_large_patch16_384"]
+    image_size: Size
+    select_layer: Literal[-1, None] = None
+    width: Size = 1024
+    layers: Depth = 24
+    heads: Size = 16
+    patch_size: Size = 16
+    mlp_ratio: Positive = 4.0
+
+
+class Tower(Struct):
+    """The vision encoder: class and parameters, as all parts of DeepSeek's configuration."""
+
+    cls: Annotated[str, Meta(pattern=r"(\A|\.)CLIPVisionTower\Z")]
+    params: TowerParams
+
+
+class AlignerParams(Struct):
+    """A projection into the language model, in DeepSeek's words."""
+
+    projector_type: Literal["mlp_gelu"]
+    depth: Literal[2]
+
+
+class Aligner(Struct):
+    """A projection into the language model."""
+
+    cls: Annotated[str, Meta(pattern=r"(\A|\.)MlpProjector\Z")]
+    params: AlignerParams
+
+
+class VQParams(Struct):
+    """The image tokenizer, in DeepSeek's words."""
+
+    image_token_size: Size
+    n_embed: Size
+    ch: Size = 128
+    ch_mult: Multipliers = (1, 1, 2, 2, 4)
+    num_res_blocks: Depth = 2
+    z_channels: Size = 256
+
+
+class VQ(Struct):
+    """The image tokenizer."""
+
+    cls: Annotated[str, Meta(pattern=r"(\A|\.)VQ-16\Z")]
+    params: VQParams
+
+
+class HeadParams(Struct):
+    """The head over image codes, in DeepSeek's words."""
+
+    image_token_embed: Size
+
+
+class Head(Struct):
+    """The head over image codes."""
+
+    cls: Annotated[str, Meta(pattern=r"(\A|\.)vision_head\Z")]
+    params: HeadParams
+
+
+class Original(Struct):
+    """DeepSeek's MultiModalityConfig."""
+
+    language_config: Llama
+    vision_config: Tower
+    aligner_config: Aligner
+    gen_vision_config: VQ
+    gen_aligner_config: Aligner
+    gen_head_config: Head
+
+
+class Preprocessor(Struct):
+    """preprocessor_config.json: how pixels are normalised."""
+
+    do_normalize: Literal[True, None] = None
+    image_mean: tuple[Finite, Finite, Finite] | None = None
+    image_std: tuple[Positive, Positive, Positive] | None = None
 
 
 def read(folder: Path, name: str = "") -> ModelConfig:
-    """The configuration of the model folder `folder`, ours or a published one's; `name` is the latter's.
+    """Read the configuration of the model folder `folder`, ours or a published one's; `name`: the latter's.
 
     Raises ModelError naming the file and what in it is missing, unknown or not built here.
     """
@@ -168,7 +207,7 @@ def read(folder: Path, name: str = "") -> ModelConfig:
         raise ModelError(
             f"{path}: model_type {kind!r} is no Janus-Pro checkpoint (those say multi_modality or janus)"
         )
-    config = kinds[kind](Section(path, data), _preprocessing(folder / "preprocessor_config.json"))
+    config = kinds[kind](data, str(path), _preprocessing(folder / "preprocessor_config.json"))
     _check(config, path)
     generation = GenerationConfig(grid=config.grid, cfg_scale=5.0, temperature=1.0, upsample=1)
     return PublishedConfig(
@@ -177,20 +216,19 @@ def read(folder: Path, name: str = "") -> ModelConfig:
 
 
 def _preprocessing(path: Path) -> dict[str, Any]:
-    """How pixels are normalised, where the folder says it."""
+    """Read how pixels are normalised, where the folder says it: mean and std."""
     if not path.is_file():
         return {}
-    data = Section(path, read_object(path))
-    data.only("do_normalize", True, default=True)
+    found = parse(Preprocessor, read_object(path), str(path))
     return {
-        ours: data.numbers(theirs, least)
-        for ours, theirs, least in (("mean", "image_mean", -math.inf), ("std", "image_std", 0))
-        if data.get(theirs) is not None
+        word: value
+        for word, value in (("mean", found.image_mean), ("std", found.image_std))
+        if value is not None
     }
 
 
 def _check(config: JanusProConfig, path: Path) -> None:
-    """Refuse sizes that do not go together."""
+    """Raise ModelError for sizes that do not go together."""
     decoder, vision, vq = config.decoder, config.vision, config.vq
     for fits, what in (
         (
@@ -216,115 +254,67 @@ def _check(config: JanusProConfig, path: Path) -> None:
             raise ModelError(f"{path}: {what}")
 
 
-def _original(data: Section, pixels: dict[str, Any]) -> JanusProConfig:
-    """DeepSeek's words: each part has a class name and params."""
-    params = {}
-    classes = {
-        "vision": "CLIPVisionTower",
-        "aligner": "MlpProjector",
-        "gen_vision": "VQ-16",
-        "gen_aligner": "MlpProjector",
-        "gen_head": "vision_head",
-    }
-    for part, known in classes.items():
-        section = data.section(f"{part}_config")
-        if section.text("cls").rpartition(".")[2] != known:
-            raise section.fault("cls", f"this janus knows {known!r}")
-        params[part] = section.section("params", _VQ["VQ-16"] if part == "gen_vision" else None)
-    for part in ("aligner", "gen_aligner"):
-        params[part].only("projector_type", "mlp_gelu")
-        params[part].only("depth", 2, default=1)
-    params["vision"].only("model_name", *_SIGLIP)
-    params["vision"].only("select_layer", -1, default=-1)
-    eyes = data.section("vision_config").section("params", _SIGLIP[params["vision"].text("model_name")])
+def _original(data: dict[str, Any], where: str, pixels: dict[str, Any]) -> JanusProConfig:
+    """Translate DeepSeek's words."""
+    config = parse(Original, data, where)
+    eyes, book = config.vision_config.params, config.gen_vision_config.params
     vision = VisionConfig(
-        dim=eyes.whole("width"),
-        n_layer=eyes.whole("layers", _DEEP),
-        n_head=eyes.whole("heads"),
-        ff_dim=int(eyes.whole("width") * eyes.number("mlp_ratio")),
-        patch=eyes.whole("patch_size"),
-        image_size=eyes.whole("image_size"),
-        **pixels,
-    )
-    book = params["gen_vision"]
-    vq = VQConfig(
-        book.whole("image_token_size"),
-        book.whole("n_embed"),
-        book.whole("ch"),
-        book.multipliers("ch_mult"),
-        book.whole("num_res_blocks", _DEEP),
-        book.whole("z_channels"),
-    )
-    return JanusProConfig(
-        "original",
-        _decoder(data.section("language_config", _LLAMA), vq),
-        vision,
-        vq,
-        params["gen_head"].whole("image_token_embed"),
-    )
-
-
-def _transformers(data: Section, pixels: dict[str, Any]) -> JanusProConfig:
-    """The words of transformers' JanusConfig."""
-    eyes, book = data.section("vision_config", _HF_VISION), data.section("vq_config", _HF_VQ)
-    for section, depth in ((eyes, "depth"), (book, "num_hidden_layers")):
-        section.only(depth, 2)
-        section.only("hidden_act", "gelu", default="gelu")
-    eyes.only("use_qk_norm", False, default=False)
-    eyes.only("attention_bias", True, default=True)
-    book.only("double_latent", False, default=False)
-    vision = VisionConfig(
-        dim=eyes.whole("hidden_size"),
-        n_layer=eyes.whole("num_hidden_layers", _DEEP),
-        n_head=eyes.whole("num_attention_heads"),
-        patch=eyes.whole("patch_size"),
-        ff_dim=int(eyes.whole("hidden_size") * eyes.number("mlp_ratio")),
-        image_size=eyes.whole("image_size"),
-        norm_eps=eyes.number("layer_norm_eps"),
+        dim=eyes.width,
+        n_layer=eyes.layers,
+        n_head=eyes.heads,
+        ff_dim=int(eyes.width * eyes.mlp_ratio),
+        patch=eyes.patch_size,
+        image_size=eyes.image_size,
         **pixels,
     )
     vq = VQConfig(
-        book.whole("num_embeddings"),
-        book.whole("embed_dim"),
-        book.whole("base_channels"),
-        book.multipliers("channel_multiplier"),
-        book.whole("num_res_blocks", _DEEP),
-        book.whole("latent_channels"),
+        book.image_token_size, book.n_embed, book.ch, book.ch_mult, book.num_res_blocks, book.z_channels
     )
-    return JanusProConfig(
-        "transformers",
-        _decoder(data.section("text_config", _LLAMA), vq),
-        vision,
-        vq,
-        book.whole("projection_dim"),
-    )
+    decoder = _decoder(config.language_config, vq)
+    return JanusProConfig("original", decoder, vision, vq, config.gen_head_config.params.image_token_embed)
 
 
-def _decoder(words: Section, vq: VQConfig) -> DecoderConfig:
-    """The language model, a plain Llama."""
-    where = next((w for w in ("rope_parameters", "rope_scaling") if words.get(w)), None)
-    rope = words if where is None else words.section(where, {"rope_theta": words.get("rope_theta")})
-    rope.only("rope_type", "default", default="default")
-    words.only("model_type", "llama", default="llama")
-    words.only("hidden_act", "silu", default="silu")
-    for word in ("attention_bias", "mlp_bias"):
-        words.only(word, False, default=False)
-    dim, heads = words.whole("hidden_size"), words.whole("num_attention_heads")
-    modalities = {
-        "text": ModalityConfig(words.whole("vocab_size")),
-        "image": ModalityConfig(vq.codebook_size),
-    }
+def _transformers(data: dict[str, Any], where: str, pixels: dict[str, Any]) -> JanusProConfig:
+    """Translate the words of transformers' JanusConfig."""
+    config = parse(Transformers, data, where)
+    eyes, book = config.vision_config, config.vq_config
+    vision = VisionConfig(
+        dim=eyes.hidden_size,
+        n_layer=eyes.num_hidden_layers,
+        n_head=eyes.num_attention_heads,
+        patch=eyes.patch_size,
+        ff_dim=int(eyes.hidden_size * eyes.mlp_ratio),
+        image_size=eyes.image_size,
+        norm_eps=eyes.layer_norm_eps,
+        **pixels,
+    )
+    vq = VQConfig(
+        book.num_embeddings,
+        book.embed_dim,
+        book.base_channels,
+        book.channel_multiplier,
+        book.num_res_blocks,
+        book.latent_channels,
+    )
+    decoder = _decoder(config.text_config, vq)
+    return JanusProConfig("transformers", decoder, vision, vq, book.projection_dim)
+
+
+def _decoder(words: Llama, vq: VQConfig) -> DecoderConfig:
+    """Translate the words of the language model, a plain Llama."""
+    rope = words.rope_parameters or words.rope_scaling or Rope()
+    dim, heads = words.hidden_size, words.num_attention_heads
     return DecoderConfig(
         dim=dim,
-        n_layer=words.whole("num_hidden_layers", _DEEP),
+        n_layer=words.num_hidden_layers,
         n_head=heads,
-        n_kv_head=words.whole("num_key_value_heads", default=heads),
-        head_dim=words.whole("head_dim", default=max(1, dim // heads)),
-        ff_dim=words.whole("intermediate_size"),
-        max_seq_len=words.whole("max_position_embeddings"),
-        norm_eps=words.number("rms_norm_eps"),
-        rope_base=rope.number("rope_theta"),
+        n_kv_head=words.num_key_value_heads or heads,
+        head_dim=words.head_dim or max(1, dim // heads),
+        ff_dim=words.intermediate_size,
+        max_seq_len=words.max_position_embeddings,
+        norm_eps=words.rms_norm_eps,
+        rope_base=rope.rope_theta or words.rope_theta or 10000.0,
         qk_norm=False,
         tie_embedding=False,
-        modalities=modalities,
+        modalities={"text": ModalityConfig(words.vocab_size), "image": ModalityConfig(vq.codebook_size)},
     )

@@ -6,17 +6,17 @@ only as bytes (headers, the codebook): no torch here.
 
 import hashlib
 import json
-import math
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from janus_cli.config import ModelConfig
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, RecordError
+from janus_cli.media.tensor_header import LENGTH, WIDTH, Tensor, read_entries
 from janus_cli.zoo import encodec, hub, janus_pro, layout
 
 if TYPE_CHECKING:
@@ -27,34 +27,7 @@ SENSES = "pocket-any"  # the other one: it sees, hears and speaks
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
-WIDTH = {
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I64": 8,
-    "I32": 4,
-    "I16": 2,
-    "U16": 2,
-    "I8": 1,
-    "U8": 1,
-    "BOOL": 1,
-}  # bytes
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """One entry of a weight file's header."""
-
-    name: str
-    dtype: str  # safetensors' word: F32, BF16, ...
-    shape: tuple[int, ...]
-    start: int  # first byte in the file
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.shape)
+_MOST = 1 << 62  # of a size or an offset in one; the file's own length is the limit
 
 
 @dataclass(frozen=True)
@@ -121,39 +94,33 @@ class Model:
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """The tensors of the weight file `path`, by name. Raises ModelError if it is no safetensors file."""
+    """Read the tensors of the weight file `path`, by name; `start` is a tensor's first byte in the file.
+
+    Raises ModelError if it is no safetensors file.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            if length > min(_MAX_HEADER, size - 8):
+            length = LENGTH.unpack(file.read(LENGTH.size))[0]
+            if length > min(_MAX_HEADER, size - LENGTH.size):
                 raise ValueError("header longer than the file")
             entries = json.loads(file.read(length))
-        tensors = {
-            name: _tensor(name, entry, 8 + length, size)
-            for name, entry in entries.items()
-            if name != "__metadata__"
-        }
-        end = max((t.start + t.size * WIDTH[t.dtype] for t in tensors.values()), default=8 + length)
+        entries.pop("__metadata__", None)
+        for name, entry in entries.items():
+            if entry["dtype"] not in WIDTH:
+                raise ValueError(f"{name} is stored as {entry['dtype']}; this janus reads {', '.join(WIDTH)}")
+        tensors, end = read_entries(entries, WIDTH, _MOST, LENGTH.size + length)
+        if cut := [name for name, tensor in tensors.items() if tensor.end > size]:
+            raise ValueError(f"{cut[0]} does not fit the file: is it truncated?")
         if end != size:
             raise ValueError(f"{size - end:,} bytes stand behind its tensors")
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
     except KeyError as error:
         raise ModelError(f"{path}: not a safetensors weight file (a tensor lacks {error})") from None
-    except (ValueError, TypeError, AttributeError, RecursionError, struct.error) as error:
+    except (RecordError, ValueError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise ModelError(f"{path}: not a safetensors weight file ({error})") from None
     return tensors
-
-
-def _tensor(name: str, entry: dict[str, Any], base: int, size: int) -> Tensor:
-    if entry["dtype"] not in WIDTH:
-        raise ValueError(f"{name} is stored as {entry['dtype']}; this janus reads {', '.join(WIDTH)}")
-    start, end = entry["data_offsets"]
-    tensor = Tensor(name, entry["dtype"], tuple(entry["shape"]), base + start)
-    if end - start != tensor.size * WIDTH[tensor.dtype] or start < 0 or base + end > size:
-        raise ValueError(f"{name} does not fit the file: is it truncated?")
-    return tensor
 
 
 def codebook_fingerprint(path: Path) -> str:

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from bench.make_checkpoint import make
-from janus_cli.pipeline import DrawOptions, load
+from janus_cli.pipeline import Sampling, load
+from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.describe import preprocess
-from janus_cli.stages.generate import GenerateOptions
 from janus_cli.weights import published as parts
 from janus_cli.weights import remap
 
@@ -40,7 +40,7 @@ def ours(folders):
 
 @pytest.fixture(scope="module")
 def net(ours):
-    return ours._filled(parts.GENERATE + parts.UNDERSTAND + parts.TOKENIZE)
+    return ours.nets.fill(parts.GENERATE + parts.UNDERSTAND + parts.TOKENIZE)
 
 
 @torch.inference_mode()
@@ -80,7 +80,10 @@ def test_vq_encoding(theirs, net):
 
 @torch.inference_mode()
 def test_generation_logits_with_guidance(theirs, net, ours):
-    rows = [torch.from_numpy(ours.prompts(ours.tokenize("a red apple"), drop)[0]) for drop in (False, True)]
+    rows = [
+        torch.from_numpy(ours.nets.templates.lay_out(ours.tokenize("a red apple"), drop)[0])
+        for drop in (False, True)
+    ]
     ids = torch.stack(rows)
     hidden = theirs.model.language_model(input_ids=ids).last_hidden_state[:, -1]
     expected = theirs.model.generation_head(hidden)
@@ -91,23 +94,21 @@ def test_generation_logits_with_guidance(theirs, net, ours):
 
 
 def test_a_greedy_picture_token_for_token_in_every_layout(theirs, folders, ours):
-    ids = torch.from_numpy(ours.prompts(ours.tokenize("a red apple"))[:1])
+    ids = torch.from_numpy(ours.nets.templates.lay_out(ours.tokenize("a red apple"))[:1])
     expected = theirs.generate(
         ids, attention_mask=torch.ones_like(ids), generation_mode="image", guidance_scale=5.0, do_sample=False
     )
     for folder in folders.values():
-        record = next(load(str(folder)).draw(["a red apple"], DrawOptions(temperature=0)))
+        record = next(load(str(folder)).draw(["a red apple"], Sampling(temperature=0)))
         assert record.segments[0].data.ravel().tolist() == expected[0].tolist(), folder.name
 
 
 @torch.inference_mode()
 def test_a_greedy_answer_token_for_token(theirs, net, ours):
-    from janus_cli.stages.describe import answer
-
     image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    question = ours.prompts.question([None, "What is it?"], 16)
+    question = ours.nets.templates.put_question([None, "What is it?"], 16)
     options = GenerateOptions("text", temperature=0, max_tokens=20)
-    made = list(answer(net, [image], question, ours.prompts.end, options))
+    made = list(ours.nets.open_stage(options).draw_ids(question, [image]))
     ids = question.ids
     whole = torch.tensor([ids])
     out = theirs.generate(
@@ -116,9 +117,9 @@ def test_a_greedy_answer_token_for_token(theirs, net, ours):
         max_new_tokens=20,
         do_sample=False,
         pixel_values=preprocess(image, net.janus_pro.vision),
-        eos_token_id=ours.prompts.end,
+        eos_token_id=ours.nets.templates.end,
     )
-    assert made == [id for id in out[0, len(ids) :].tolist() if id != ours.prompts.end]
+    assert made == [id for id in out[0, len(ids) :].tolist() if id != ours.nets.templates.end]
     assert len(made) > 3
 
 
@@ -130,12 +131,12 @@ def test_preprocessing_as_their_processor_does_it(ours, transformers):
     for shape in ((100, 100, 3), (64, 32, 3), (32, 128, 3)):
         image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
         expected = torch.as_tensor(np.array(their(image, return_tensors="np")["pixel_values"]))
-        torch.testing.assert_close(preprocess(image, ours.published.vision), expected, rtol=0, atol=1e-2)
+        torch.testing.assert_close(preprocess(image, ours.nets.config.vision), expected, rtol=0, atol=1e-2)
 
 
 def test_a_round_trip_through_our_names_is_exact(folders):
     for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
-        held = parts.Parts(folder, load(str(folder)).published)
+        held = parts.PublishedNet(folder, load(str(folder)).nets.config)
         back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
         assert sorted(back) == sorted(remap.without_leftovers(held.checkpoint, layout))
         for name, tensor in back.items():

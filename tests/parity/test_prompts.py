@@ -13,7 +13,7 @@ import pytest
 
 from bench.make_checkpoint import SPECIAL, make
 from janus_cli.records import Record
-from janus_cli.stages.decoding.templates import Prompts
+from janus_cli.stages.decoding.templates import Templates
 from janus_cli.stages.text import TextTokenizer
 
 N_TOKEN = 16  # features of a picture
@@ -119,7 +119,7 @@ def tokenizer(folder):
 
 @pytest.fixture(scope="module")
 def ours(tokenizer):
-    return Prompts(tokenizer)
+    return Templates(tokenizer)
 
 
 def their_ids(theirs, parts, mode):
@@ -136,14 +136,14 @@ def their_ids(theirs, parts, mode):
 @pytest.mark.parametrize("text", PROMPTS)
 def test_a_wish_for_a_picture(theirs, ours, tokenizer, text):
     expected = their_ids(theirs, [text], "image")
-    assert ours.picture(text) == expected
+    assert ours.write_picture(text) == expected
     assert ours(tokenizer.encode(text))[0].tolist() == expected, "also by way of a record's tokens"
 
 
 @pytest.mark.parametrize("text", PROMPTS)
 def test_a_question_without_and_with_a_picture(theirs, ours, text):
-    assert ours.question([text], N_TOKEN).ids == their_ids(theirs, [text], "text")
-    question = ours.question([None, text], N_TOKEN)
+    assert ours.put_question([text], N_TOKEN).ids == their_ids(theirs, [text], "text")
+    question = ours.put_question([None, text], N_TOKEN)
     assert question.ids == their_ids(theirs, [None, text], "text")
     assert sum(question.seen) == N_TOKEN
 
@@ -162,14 +162,14 @@ def test_a_question_without_and_with_a_picture(theirs, ours, text):
     ],
 )
 def test_texts_and_pictures_in_any_order(theirs, ours, parts):
-    question = ours.question(parts, N_TOKEN)
+    question = ours.put_question(parts, N_TOKEN)
     assert question.ids == their_ids(theirs, parts, "text")
     assert sum(question.seen) == N_TOKEN * parts.count(None)
 
 
 def test_joined_records_ask_as_their_parts(ours, tokenizer, theirs):
     segments = [tokenizer.encode(text).segments[0] for text in ("what is", "this?")]
-    assert ours.asked(Record(tuple(segments)), N_TOKEN).ids == their_ids(theirs, ["what is", "this?"], "text")
+    assert ours.ask(Record(tuple(segments)), N_TOKEN).ids == their_ids(theirs, ["what is", "this?"], "text")
     expected = their_ids(theirs, ["what is", "this?"], "image")
     assert ours(Record(tuple(segments)))[0].tolist() == expected
 
@@ -186,5 +186,5 @@ def test_the_unconditional_row(theirs, ours, tokenizer):
 def test_merges_cross_the_seams(theirs, ours):
     """Or a prompt put together from the ids of its pieces would pass as well."""
     pieces = [id for text in (": ", "a red apple", "\n\n") for id in theirs.tokenizer.encode(text)]
-    whole = ours.picture("a red apple")
+    whole = ours.write_picture("a red apple")
     assert len(whole) < len(pieces) + 5  # begin of sentence, user, assistant, ":", begin of image

@@ -25,8 +25,7 @@ from janus_cli.shell.watch.terminal import Protocol, detect
 if TYPE_CHECKING:
     import numpy as np
 
-    from janus_cli.pipeline import Pipeline
-    from janus_cli.pipeline.options import DrawOptions
+    from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
     from janus_cli.shell.watch.canvas import Canvas
 
@@ -71,9 +70,9 @@ class Watcher:
     def _keeps(self) -> bool:
         return self._frames is not None or self._animations is not None
 
-    def begin(self, pipeline: "Pipeline", options: "DrawOptions", rate: Rate) -> Self:
+    def begin(self, pipeline: "Pipeline", plan: "Plan", rate: Rate) -> Self:
         """Take how pictures are drawn, and the count of their tokens; for the `with` statement."""
-        self._new = partial(new_canvas, pipeline, options)
+        self._new = partial(new_canvas, pipeline, plan)
         if self._protocol is not None:
             self._preview = Preview(self._protocol, rate)
         return self
@@ -101,7 +100,15 @@ class Watcher:
             self._preview.update(key, canvas, record.prompt or record.id)
 
     def finish(self, record: "Record", picture: "np.ndarray") -> list[str]:
-        """Take in the whole picture of `record`; returns the names of the files that are written only now."""
+        """Take in the whole picture of `record`; gives lines that say what was written of it only now.
+
+        What cannot be written is counted as a failure: the picture itself is written all the same.
+        """
+        with self._failures.item(shorten(record.prompt)):
+            return self._finish(record, picture)
+        return []
+
+    def _finish(self, record: "Record", picture: "np.ndarray") -> list[str]:
         key = key_of(record)
         self._canvases.pop(key, None)
         if self._keeps:
@@ -110,7 +117,7 @@ class Watcher:
             self._frameless.discard(key)
         if self._preview is not None:
             self._preview.finish(key)
-        return [] if self._animations is None else [self._animations.write(record, key)]
+        return [] if self._animations is None else [f"wrote {self._animations.write(record, key)}"]
 
     def _keep(self, key: "Key", record: "Record", image: "np.ndarray") -> None:
         """Write and keep a state of a picture, unless it looks like the one before."""
@@ -125,22 +132,17 @@ class Watcher:
             self._animations.add(key, image)
 
 
-def new_canvas(pipeline: "Pipeline", options: "DrawOptions") -> "Canvas":
-    """Make an empty canvas for a picture that `pipeline` draws with these options."""
-    from janus_cli.pipeline.options import page_for
+def new_canvas(pipeline: "Pipeline", plan: "Plan") -> "Canvas":
+    """Make an empty canvas for a picture that `pipeline` draws as planned."""
     from janus_cli.shell.watch.canvas import Canvas
-    from janus_cli.stages.image import decode_image
 
-    config = pipeline.model.config
-    book = config.dvae if pipeline.published is None else pipeline.published.vq
+    book, ours = pipeline.pictures.config, pipeline.model.config.generation
     assert book is not None, "a model that draws has an image tokenizer"
-    page = page_for(pipeline.model, options.size)
-    scale = config.generation.upsample if options.scale is None else options.scale
-    size = None
-    if page is not None:
-        scale, size = page.scale, page.pixels
+    scale, size = plan.picture.scale, None
+    if plan.page is not None:
+        scale, size = plan.page.scale, plan.page.pixels
     return Canvas(
-        config.generation.grid, book.patch, scale, lambda tokens: decode_image(tokens, pipeline.dvae), size
+        ours.grid, book.patch, ours.upsample if scale is None else scale, pipeline.pictures.decode, size
     )
 
 

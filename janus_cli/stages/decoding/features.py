@@ -31,21 +31,15 @@ def is_continuous(segment: Segment, decoder: Net) -> bool:
     return takes_features(segment.modality, decoder)
 
 
-def places(modality: str, count: int, decoder: Net, first: int = 0) -> np.ndarray:
-    """The delimiter and `count` tokens of a continuous modality, int64 [4, 1 + count]; ids from `first`."""
+def number_tokens(modality: str, count: int, decoder: Net, first: int = 0) -> np.ndarray:
+    """Lay out the delimiter and `count` tokens of a continuous modality, int64 [4, 1 + count].
+
+    The rows are ids, types, rows, cols, as the decoder takes them; ids count from `first`, the number of
+    tokens of this modality before it.
+    """
     ids = np.concatenate([[DELIMITER], np.arange(first, first + count)])
     kinds = np.full_like(ids, decoder.type_ids[modality])
     return np.stack([ids, kinds, np.zeros_like(ids), np.zeros_like(ids)])
-
-
-def columns(segment: Segment, decoder: Net, first: int = 0) -> np.ndarray:
-    """The delimiter and the tokens of a continuous segment [N, feature_dim]: int64 [4, 1 + N].
-
-    The rows are ids, types, rows, cols, as the decoder takes them; ids count from `first`, the number of
-    tokens of this modality before it. Raises what `check_width` does.
-    """
-    check_width(segment, decoder)
-    return places(segment.modality, len(segment.data), decoder, first)
 
 
 def check_width(segment: Segment, decoder: Net) -> None:
@@ -59,8 +53,8 @@ def check_width(segment: Segment, decoder: Net) -> None:
         )
 
 
-def features(segments: Iterable[Segment], decoder: Net) -> Features:
-    """The tokens of a prompt's continuous segments by modality, in the order of their ids."""
+def collect_features(segments: Iterable[Segment], decoder: Net) -> Features:
+    """Collect the tokens of a prompt's continuous segments by modality, in the order of their ids."""
     found: dict[str, list[np.ndarray]] = {}
     for segment in segments:
         if is_continuous(segment, decoder):
@@ -68,10 +62,10 @@ def features(segments: Iterable[Segment], decoder: Net) -> Features:
     return {name: torch.from_numpy(np.concatenate(rows)) for name, rows in found.items()}
 
 
-def together(
+def join_features(
     tokens: Sequence[np.ndarray], each: Sequence[Mapping[str, Tensor]], decoder: Net
 ) -> tuple[list[np.ndarray], Features]:
-    """A batch's prompts [4, T] with ids that count through the features of them all, and those features.
+    """Make the ids of a batch's prompts [4, T] count through the features of them all; gives both.
 
     `each` has the features of each prompt; a tensor that several prompts have stands there once. The arrays
     given are left as they are.

@@ -5,37 +5,31 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from janus_cli.config import Progress
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.stages.decoding.beams import END, Beams
-from janus_cli.stages.decoding.features import Features, Net, together
-from janus_cli.stages.decoding.sampling import Noise, filters, guide, sample
-
-if TYPE_CHECKING:
-    from janus_cli.stages.generate import GenerateOptions
+from janus_cli.stages.decoding.features import Net, join_features
+from janus_cli.stages.decoding.options import GenerateOptions
+from janus_cli.stages.decoding.prompt import Prompt
+from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
-Progress = Callable[[int], None]
-
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """What one output is made from."""
+class Item:
+    """One output: the prompt that it answers, and the number of its random stream."""
 
-    index: int  # of the output: its random stream
-    tokens: np.ndarray  # decoder input, int64 [4, T]: ids, types, rows, cols
-    unconditional: np.ndarray | None  # the same without the text; None without guidance
-    features: Features = field(default_factory=dict)  # what the ids of both point at; shared by equal prompts
-    words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
+    prompt: Prompt
+    index: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +44,13 @@ class Loop:
     """One batch on its way through the decoder."""
 
     def __init__(
-        self, rows: Sequence[Row], decoder: Net, options: "GenerateOptions", progress: Progress | None = None
+        self, items: Sequence[Item], decoder: Net, options: GenerateOptions, progress: Progress | None = None
     ) -> None:
-        self.rows, self.decoder, self.options, self.progress = rows, decoder, options, progress
-        self.count, self.device = len(rows), decoder.device
-        self.copies = 2 if any(row.unconditional is not None for row in rows) else 1
-        self.asking = any(row.words_first for row in rows)
+        self.prompts, self.decoder = [item.prompt for item in items], decoder
+        self.options, self.progress = options, progress
+        self.count, self.device = len(items), decoder.device
+        self.copies = 2 if any(prompt.unconditional is not None for prompt in self.prompts) else 1
+        self.asking = any(prompt.words_first for prompt in self.prompts)
         self.cfg = decoder.cfg.modalities[options.to]
         self.end = END if options.to == "text" else self.cfg.vocab_size  # where there is one
         self.may_end = options.to == "text" or self.cfg.ends
@@ -63,8 +58,8 @@ class Loop:
         self.noise = None
         if options.temperature:
             classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise(options.seed, [row.index for row in rows], classes, self.device)
-        self.chain = filters(options.temperature, options.top_k, options.top_p)
+            self.noise = Noise(options.seed, [item.index for item in items], classes, self.device)
+        self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
 
     @torch.inference_mode()
@@ -76,10 +71,10 @@ class Loop:
         hidden = self._prefill()
         words: Tensor | None = None
         if self.asking:
-            words, hidden = self._words(hidden)
+            words, hidden = self._write_words(hidden)
         asked = None if words is None else words.cpu().numpy()
         made: list[Tensor] = []
-        for codes in self._output(hidden):
+        for codes in self._draw_output(hidden):
             made.append(codes)
             if every and len(made) % every == 0:
                 yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
@@ -87,11 +82,13 @@ class Loop:
 
     def _prefill(self) -> Tensor:
         """Hidden states [rows, D] after the prompts; the cache is made, with room for all that will come."""
-        laid = [(row.tokens, row.features) for row in self.rows]
-        laid += [(row.unconditional, row.features) for row in self.rows if row.unconditional is not None]
-        prompts, features = together([tokens for tokens, _ in laid], [own for _, own in laid], self.decoder)
+        laid = [(prompt.tokens, prompt.features) for prompt in self.prompts]
+        laid += [(p.unconditional, p.features) for p in self.prompts if p.unconditional is not None]
+        prompts, features = join_features(
+            [tokens for tokens, _ in laid], [own for _, own in laid], self.decoder
+        )
         if self.asking:  # the delimiter of the output comes after the words, for all rows at once
-            waiting = [row.words_first for row in self.rows] * self.copies
+            waiting = [prompt.words_first for prompt in self.prompts] * self.copies
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
         room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
@@ -108,18 +105,18 @@ class Loop:
         hidden: Tensor = self.decoder(ids[:, None], types[:, None], rows, cols, cache=self.cache)
         return hidden[:, -1]
 
-    def _words(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def _write_words(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """The likeliest words [B, T] of the rows that ask for them; the states after the next delimiter."""
-        asked = torch.tensor([row.words_first for row in self.rows], device=self.device)
-        words = self._likeliest(hidden, asked, self.options.max_words)
+        asked = torch.tensor([prompt.words_first for prompt in self.prompts], device=self.device)
+        words = self._search_words(hidden, asked, self.options.max_words)
         if (words[:, -1] != END).any():  # there was no room for more
-            self._go_on(words[:, -1], words[:, -1] == END)
+            self._add_words(words[:, -1], words[:, -1] == END)
         kinds = torch.full(
             (self.count * self.copies,), self.decoder.type_ids[self.options.to], device=self.device
         )
         return words, self._advance(torch.full_like(kinds, DELIMITER), kinds)
 
-    def _likeliest(self, hidden: Tensor, asked: Tensor, most: int) -> Tensor:
+    def _search_words(self, hidden: Tensor, asked: Tensor, most: int) -> Tensor:
         """The likeliest `most` words [B, T] of the rows `asked`, bool [B]; the cache lacks the last of them.
 
         For the search the cache has `beams` rows for each. Rows that are not asked, have ended, or are there
@@ -134,47 +131,47 @@ class Loop:
             self.cache.take(torch.cat([own, guiding]))
         for step in range(most):
             if step:
-                hidden = self._go_on(tries.last, tries.ended.flatten())[: len(own)]
+                hidden = self._add_words(tries.last, tries.ended.flatten())[: len(own)]
             parents = tries.choose(self.decoder.logits(hidden, "text"))
             if width > 1:
                 self.cache.reorder(torch.cat([parents, aside]), start)
-            self._tell()
-            if self._all_ended(tries.settled, step):
+            self._report()
+            if self._have_ended(tries.settled, step):
                 break
         if width > 1:
             self.cache.take(torch.cat([rows[: self.count] * width, aside]))
         return tries.words
 
-    def _go_on(self, words: Tensor, ended: Tensor) -> Tensor:
+    def _add_words(self, words: Tensor, ended: Tensor) -> Tensor:
         """Hidden states [rows, D] after another word, or padding where a row `ended` or is for guidance."""
         kinds = torch.where(ended, PADDING, self.decoder.type_ids["text"])
         idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
         return self._advance(torch.cat([words, idle.clamp(min=0)]), torch.cat([kinds, idle]))
 
-    def _output(self, hidden: Tensor) -> Iterator[Tensor]:
+    def _draw_output(self, hidden: Tensor) -> Iterator[Tensor]:
         """Codes [B, Q] of the output's tokens, each as soon as it is drawn; of a search, after it."""
         if self.options.to == "text" and self.options.beams > 1:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
-            yield from self._likeliest(hidden, asked, self.options.length)[..., None].unbind(1)
+            yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)
             return
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
         for step in range(self.options.length):
-            codes = self._draw(hidden, step)
-            self._tell()
+            codes = self._draw_codes(hidden, step)
+            self._report()
             yield torch.stack(codes, dim=1)
             if self.may_end:
                 ended = ended | (codes[0] == self.end)
                 types = torch.where(ended, PADDING, kind)
-                if self._all_ended(ended, step):
+                if self._have_ended(ended, step):
                     break
             if step + 1 < self.options.length:
                 ids = codes[0] if len(codes) == 1 else self._own.adapter(self.options.to).ids(codes)
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
 
-    def _draw(self, hidden: Tensor, step: int) -> list[Tensor]:
+    def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
         """The codes of the next token, one [B] for each codebook, in their order."""
         codes: list[Tensor] = []
         for level in range(self.cfg.n_q):
@@ -197,10 +194,10 @@ class Loop:
         assert isinstance(self.decoder, Decoder)
         return self.decoder
 
-    def _all_ended(self, ended: Tensor, step: int) -> bool:
+    def _have_ended(self, ended: Tensor, step: int) -> bool:
         return step % self.every == self.every - 1 and bool(ended.all())
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self.progress is not None:
             self.progress(self.count)
 

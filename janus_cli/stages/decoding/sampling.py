@@ -49,7 +49,7 @@ def top_p(mass: float) -> Filter:
     return keep
 
 
-def filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]:
+def make_filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]:
     """The filters of a temperature `heat`, top-k `count` (0 = all) and top-p `mass`, in that order.
 
     Greedy choice (heat 0) needs none of them.

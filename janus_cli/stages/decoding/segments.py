@@ -1,10 +1,7 @@
-"""New ids as segments of a record, marked as the model's own tokens.
-
-Serves generate.py.
-"""
+"""New ids as segments of a record, marked as the model's own tokens."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +9,7 @@ from janus_cli.config import CodecConfig
 from janus_cli.records import Segment, to_ids
 from janus_cli.stages.decoding.beams import END
 from janus_cli.stages.decoding.features import Net
-
-if TYPE_CHECKING:
-    from janus_cli.stages.generate import GenerateOptions
+from janus_cli.stages.decoding.options import GenerateOptions
 
 
 @dataclass(frozen=True)
@@ -28,7 +23,7 @@ class Identity:
     codec: CodecConfig | None = None  # whose frames the audio tokens are
 
     def fingerprint(self, modality: str) -> str | None:
-        """The fingerprint that segments of `modality` must carry, None where the model has none."""
+        """Give the fingerprint that segments of `modality` must carry, None where the model has none."""
         return {
             "text": self.text_fingerprint,
             "image": self.codebook_fingerprint,
@@ -36,20 +31,18 @@ class Identity:
         }.get(modality)
 
 
-def until_end(ids: np.ndarray) -> np.ndarray:
-    """Text ids [T] before their END."""
+def cut_at_end(ids: np.ndarray) -> np.ndarray:
+    """Cut text ids [T] off before their END."""
     return ids[: int((ids == END).argmax())] if (ids == END).any() else ids
 
 
-def new_segment(
-    codes: np.ndarray, options: "GenerateOptions", vocab_size: int, identity: Identity
-) -> Segment:
-    """The generated codes [Q, T] as a segment; a text or a sound ends before its END."""
+def make_segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
+    """Make a segment of the generated codes [Q, T]; a text or a sound ends before its END."""
     info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
     if options.to == "image":
         return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
     if options.to == "text":
-        return Segment("text", to_ids(until_end(codes[0]), vocab_size), info)
+        return Segment("text", to_ids(cut_at_end(codes[0]), vocab_size), info)
     ended = codes[0] == vocab_size
     codes = codes[:, : int(ended.argmax())] if ended.any() else codes
     if (codec := identity.codec) is not None:
@@ -62,7 +55,7 @@ def new_segment(
     return Segment("audio", to_ids(codes, vocab_size), info)
 
 
-def text_segment(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:
-    """Text ids [T] as a segment."""
+def make_text_segment(ids: np.ndarray, decoder: Net, identity: Identity) -> Segment:
+    """Make a segment of text ids [T]."""
     info = {"tokenizer": identity.name, "fingerprint": identity.text_fingerprint}
     return Segment("text", to_ids(ids, decoder.cfg.modalities["text"].vocab_size), info)

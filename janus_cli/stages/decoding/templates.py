@@ -42,8 +42,8 @@ class Tokenizer(Protocol):
         """The text of a text segment."""
 
 
-def conversation(text: str, system: str = "") -> str:
-    """One turn of a user, ready for the answer; surrounding space is dropped, as published."""
+def write_turn(text: str, system: str = "") -> str:
+    """Write one turn of a user, ready for the answer; surrounding space is dropped, as published."""
     text = text.strip()
     start = f"{system}\n\n" if system else ""
     return f"{start}{USER}: {text}\n\n{ASSISTANT}:" if text else f"{start}{USER}:{ASSISTANT}:"
@@ -56,9 +56,10 @@ class Question:
     ids: list[int]
     seen: list[bool]  # where an id only holds the place of a picture's feature
     pictures: tuple[Segment, ...] = ()  # image or pixels, in their order
+    record: Record = Record(())  # that asked it
 
 
-class Prompts:
+class Templates:
     """The prompts of one checkpoint; its special ids are looked up by name.
 
     A user's text that holds one of the tokenizer's special tokens is refused with a UsageError: the
@@ -79,20 +80,20 @@ class Prompts:
         self._refused = sorted(tokenizer.special | set(needed))
         self.end = self._special[EOS]
 
-    def picture(self, text: str) -> list[int]:
-        """Ids that ask for a picture of `text`, up to the token that begins it."""
-        return [self._special[BOS], *self._tokenizer.ids(conversation(self._plain(text)) + BEGIN)]
+    def write_picture(self, text: str) -> list[int]:
+        """Give the ids that ask for a picture of `text`, up to the token that begins it."""
+        return [self._special[BOS], *self._tokenizer.ids(write_turn(self._refuse_special(text)) + BEGIN)]
 
-    def _plain(self, text: str) -> str:
+    def _refuse_special(self, text: str) -> str:
         """`text` itself. Raises UsageError where it holds a special token."""
         if held := [token for token in self._refused if token in text]:
             raise UsageError(f"the prompt holds {held[0]}, a sign that the model itself uses: leave it away")
         return text
 
-    def question(self, parts: Sequence[str | None], n_token: int) -> Question:
-        """A question of texts and pictures (None) in their order; a picture has `n_token` features."""
+    def put_question(self, parts: Sequence[str | None], n_token: int) -> Question:
+        """Put a question together of texts and pictures (None), in order; a picture has `n_token` features."""
         ids, seen = [self._special[BOS]], [False]
-        for id in self._tokenizer.ids(conversation(self._body(parts), SYSTEM)):
+        for id in self._tokenizer.ids(write_turn(self._write_body(parts), SYSTEM)):
             if id == self._special[PICTURE]:
                 ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
                 seen += [False, *[True] * n_token, False]
@@ -101,7 +102,7 @@ class Prompts:
                 seen.append(False)
         return Question(ids, seen)
 
-    def _body(self, parts: Sequence[str | None]) -> str:
+    def _write_body(self, parts: Sequence[str | None]) -> str:
         """What a user says in `parts`: lines of their own for pictures, a space between texts.
 
         As in the chat template of transformers' checkpoints, so an empty line parts two pictures; DeepSeek's
@@ -109,12 +110,12 @@ class Prompts:
         """
         before = [None, *parts]
         return "".join(
-            f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._plain(part)
+            f"\n{PICTURE}\n" if part is None else " " * (last is not None) + self._refuse_special(part)
             for last, part in zip(before, parts, strict=False)
         )
 
-    def asked(self, record: Record, n_token: int) -> Question:
-        """The question that a record's segments make; pixels stand for the image tokens before them.
+    def ask(self, record: Record, n_token: int) -> Question:
+        """Make the question that a record's segments ask; pixels stand for the image tokens before them.
 
         Raises UsageError for sound, and for a record without any word or picture.
         """
@@ -134,11 +135,11 @@ class Prompts:
             before = segment.modality
         if not any(part is None or part.strip() for part in parts):
             raise UsageError("an empty prompt: ask something, or give a picture")
-        found = self.question(parts, n_token)
-        return Question(found.ids, found.seen, tuple(pictures))
+        found = self.put_question(parts, n_token)
+        return Question(found.ids, found.seen, tuple(pictures), record)
 
-    def __call__(self, record: Record, drop_text: bool = False) -> np.ndarray:
-        """Decoder input of a record's text, int64 [4, T]: ids, types, rows, cols.
+    def lay_out(self, record: Record, drop_text: bool = False) -> np.ndarray:
+        """Lay a record's text out as the decoder's input, int64 [4, T]: ids, types, rows, cols.
 
         `drop_text` gives the unconditional row: all but the first and the last id become padding, so it
         depends on the length alone. Raises UsageError for anything but text.
@@ -149,7 +150,7 @@ class Prompts:
                 "trained on text alone for that; ask about pictures with janus describe"
             )
         text = " ".join(self._tokenizer.decode(segment) for segment in record.segments)
-        ids = np.array(self.picture(text), np.int64)
+        ids = np.array(self.write_picture(text), np.int64)
         if drop_text:
             ids[1:-1] = self._special[PAD]
         return np.concatenate([ids[None], np.zeros((3, len(ids)), np.int64)])

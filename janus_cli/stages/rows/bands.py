@@ -56,7 +56,7 @@ class Chain:
         return rows
 
 
-def group_end(first: int) -> int:
+def find_group_end(first: int) -> int:
     """The row behind the group that begins with row `first`: [0, 1), [1, 4), [4, 8), [8, 12) and so on.
 
     Neighbours share most of their context, so that a few rows cost little more than one. The first row is
@@ -83,28 +83,28 @@ class Bands:
     def push(self, rows: Sequence[Row]) -> list[Row]:
         """The groups that have their context now."""
         self._rows.extend(rows)
-        return self._until(len(self._rows) - self._below)
+        return self._make_until(len(self._rows) - self._below)
 
     def end(self) -> list[Row]:
         """The groups below which the picture ends, and the one that it cuts short."""
         count = len(self._rows)
-        whole = self._until(count)
-        return [*whole, *self._group(self._done, count)] if self._done < count else whole
+        whole = self._make_until(count)
+        return [*whole, *self._make_group(self._done, count)] if self._done < count else whole
 
-    def _until(self, known: int) -> list[Row]:
+    def _make_until(self, known: int) -> list[Row]:
         """The groups within the rows before `known`."""
         out: list[Row] = []
-        while (end := group_end(self._done)) <= known:
-            out += self._group(self._done, end)
+        while (end := find_group_end(self._done)) <= known:
+            out += self._make_group(self._done, end)
             self._done = end
         return out
 
-    def _group(self, first: int, end: int) -> list[Row]:
+    def _make_group(self, first: int, end: int) -> list[Row]:
         """Rows [first, end) from their band."""
         top, bottom = max(0, first - self._above), min(len(self._rows), end + self._below)
         upper, lower = self._trim * (top < first), self._trim * (bottom > end)
         if (band := (top, bottom, upper, lower)) != self._band:
-            codes, pixels = stacked(self._rows[top:bottom])
+            codes, pixels = stack_rows(self._rows[top:bottom])
             strip = pixels[:, :, upper : pixels.shape[2] - lower]
             self._band, self._made = band, self._work(codes, strip, upper)
         old, new = (x.shape[3] // self._rows[0].codes.shape[2] for x in (self._rows[0].pixels, self._made))
@@ -113,6 +113,6 @@ class Bands:
         return [Row(row.codes, pixels) for row, pixels in zip(self._rows[first:end], made, strict=True)]
 
 
-def stacked(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+def stack_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
     """Codes [1, n, W] and pixels [1, 3, n * P, W * P] of n rows."""
     return torch.cat([row.codes for row in rows], 1), torch.cat([row.pixels for row in rows], 2)

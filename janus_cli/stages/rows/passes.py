@@ -24,7 +24,7 @@ def check_pair(dvae: DVAE, refiner: Refiner) -> None:
         )
 
 
-def passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
+def make_passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
     """Rows of `side` pixels a patch to `side * scale`, one step for each factor of 2."""
 
     def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
@@ -33,6 +33,6 @@ def passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
     return [Bands(twice, 1, 1, (side << i) - CONTEXT) for i in range(scale.bit_length() - 1)]
 
 
-def sharpening_passes(refiner: Refiner, cols: int, scale: int, steps: int) -> list[Step]:
+def make_sharpening_passes(refiner: Refiner, cols: int, scale: int, steps: int) -> list[Step]:
     """The same where each pass also denoises what it enlarges, in `steps` evaluations of a patch."""
     return [Denoiser(refiner, Wave.of(cols, steps), twice=True) for _ in range(scale.bit_length() - 1)]

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from janus_cli.errors import RecordError
+from janus_cli.media.tensor_header import quote
 from janus_cli.nets.pixels import cut, join, to_float, to_uint8
 from janus_cli.records import Record, Segment
 from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
-from janus_cli.records.wire import quote
 from janus_cli.stages.rows.bands import Chain, Row, Step
 
 _Taken = dict[str, np.ndarray]  # one row of each modality that a stage reads
@@ -33,7 +33,7 @@ class Rowwise(ABC):
         self._begun: dict[str, _Result] = {}
 
     @abstractmethod
-    def told(self, record: Record) -> dict[str, Any]:
+    def list_options(self, record: Record) -> dict[str, Any]:
         """The options that `made_by` names."""
 
     @abstractmethod
@@ -41,11 +41,11 @@ class Rowwise(ABC):
         """Raise RecordError for a record or part that the stage can't take."""
 
     @abstractmethod
-    def steps(self, record: Record) -> list[Step]:
+    def make_steps(self, record: Record) -> list[Step]:
         """What the rows of this result go through."""
 
     @abstractmethod
-    def info(self, record: Record) -> dict[str, Any]:
+    def describe_pixels(self, record: Record) -> dict[str, Any]:
         """What is known of the new pixels, their `patch` at least. Raises RecordError for an odd size."""
 
     @torch.inference_mode()
@@ -54,25 +54,25 @@ class Rowwise(ABC):
         if not self.stream and not is_whole(record):
             return  # the last part has it all
         self.check(record)
-        self.info(record)  # raises where what is known makes no sense, before any work
+        self.describe_pixels(record)  # raises where what is known makes no sense, before any work
         key = result_of(record)
         result = self._begun.pop(key, None) or _Result(self, record)
         yield from result.take(record)
         if not is_whole(record):
             self._begun[key] = result
 
-    def finished(self, record: Record, pixels: np.ndarray) -> Record:
+    def finish(self, record: Record, pixels: np.ndarray) -> Record:
         """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""
-        new = Segment("pixels", pixels, self.info(record))
+        new = Segment("pixels", pixels, self.describe_pixels(record))
         kept = [s for s in record.segments if s.modality != "pixels"]
-        return record.with_step(self.name, (*kept, new), **self.told(record))
+        return record.with_step(self.name, (*kept, new), **self.list_options(record))
 
 
 class _Result:
     """One picture on its way through a stage."""
 
     def __init__(self, stage: Rowwise, record: Record) -> None:
-        self._stage, self._chain = stage, Chain(stage.steps(record))
+        self._stage, self._chain = stage, Chain(stage.make_steps(record))
         self._taken: list[_Taken] = []
         self._made: list[np.ndarray] = []  # pixels [1, cols, P, P, 3] of each row
 
@@ -82,7 +82,7 @@ class _Result:
         if not is_whole(record):
             return
         yield from self._keep(record, self._chain.end())
-        done = self._stage.finished(record, np.concatenate(self._made))
+        done = self._stage.finish(record, np.concatenate(self._made))
         yield as_last(done, len(self._made)) if self._stage.stream else as_part(done, None)
 
     def _new_rows(self, record: Record) -> list[Row]:
@@ -112,10 +112,10 @@ class _Result:
             if self._stage.stream:
                 ids = self._taken[i].get("image")
                 one = record if ids is None else with_rows(record, "image", ids)
-                yield as_row(self._stage.finished(one, self._made[i]), i)
+                yield as_row(self._stage.finish(one, self._made[i]), i)
 
 
-def enlarged_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
+def enlarge_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
     """The `size` of a segment with this `info`, `scale` times as large; nothing where none is known.
 
     Raises RecordError for one that is no height and width.

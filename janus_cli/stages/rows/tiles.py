@@ -34,27 +34,27 @@ class Span:
             n * scale
             for n in (self.rise[1] - self.rise[0], self.fall[0] - self.rise[1], self.fall[1] - self.fall[0])
         )
-        return torch.cat([_ramp(up), torch.ones(flat), 1 - _ramp(down)])
+        return torch.cat([_make_ramp(up), torch.ones(flat), 1 - _make_ramp(down)])
 
-    def used(self, scale: int) -> slice:
+    def find_used(self, scale: int) -> slice:
         """Where the used pixels are in the tile's own result."""
         return slice((self.rise[0] - self.start) * scale, (self.fall[1] - self.start) * scale)
 
-    def place(self, scale: int) -> slice:
+    def find_place(self, scale: int) -> slice:
         """Where they come in the large picture."""
         return slice(self.rise[0] * scale, self.fall[1] * scale)
 
 
-def _ramp(length: int) -> Tensor:
+def _make_ramp(length: int) -> Tensor:
     return (torch.arange(length) + 0.5) / max(length, 1)
 
 
-def side(wanted: int, align: int) -> int:
+def fit_side(wanted: int, align: int) -> int:
     """The largest tile's side that is not over `wanted` px, or the smallest in which two fades find room."""
     return max(wanted // align, -(-OVERLAP // align) - (-FADE // align)) * align
 
 
-def spans(length: int, tile: int, align: int) -> list[Span]:
+def cut_spans(length: int, tile: int, align: int) -> list[Span]:
     """Tiles of at most `tile` px that cover `length` px and start at multiples of `align`.
 
     `tile` is one of `side`, or 0 for one tile that is the whole.
@@ -69,12 +69,12 @@ def spans(length: int, tile: int, align: int) -> list[Span]:
     return [Span(*four) for four in zip(starts, stops, seams[:-1], seams[1:], strict=True)]
 
 
-def count(shape: tuple[int, ...], tile: int, align: int) -> int:
+def count_tiles(shape: tuple[int, ...], tile: int, align: int) -> int:
     """How many tiles a picture of shape [H, W, ...] is cut into."""
-    return len(spans(shape[0], tile, align)) * len(spans(shape[1], tile, align))
+    return len(cut_spans(shape[0], tile, align)) * len(cut_spans(shape[1], tile, align))
 
 
-def bands(
+def enlarge_bands(
     picture: np.ndarray,
     net: Callable[[Tensor], Tensor],
     scale: int,
@@ -89,13 +89,15 @@ def bands(
     """
     height, width = picture.shape[:2]
     left = None  # the rows over which the last row of tiles gives way to this one
-    for row in spans(height, tile, align):
+    for row in cut_spans(height, tile, align):
         band = torch.zeros((row.fall[1] - row.rise[0]) * scale, width * scale, 3)
         down = row.weights(scale)[:, None, None]
-        for column in spans(width, tile, align):
+        for column in cut_spans(width, tile, align):
             piece = picture[row.start : row.stop, column.start : column.stop]
-            result = net(_to_unit(piece))[0].movedim(0, -1)[row.used(scale), column.used(scale)].cpu()
-            band[:, column.place(scale)] += result * (down * column.weights(scale)[:, None])
+            result = (
+                net(_to_unit(piece))[0].movedim(0, -1)[row.find_used(scale), column.find_used(scale)].cpu()
+            )
+            band[:, column.find_place(scale)] += result * (down * column.weights(scale)[:, None])
             progress(1)
         if left is not None:
             band[: len(left)] += left

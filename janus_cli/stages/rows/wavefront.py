@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from janus_cli.nets.refiner import Refiner, pixel_map
-from janus_cli.stages.rows.bands import Row, stacked
+from janus_cli.stages.rows.bands import Row, stack_rows
 
 MAX_STEPS = 64  # evaluations of a patch
 ABOVE, BELOW = 1, 0  # rows of tokens the net sees around those it works on
@@ -36,13 +36,13 @@ class Wave:
         """`steps` evaluations of each patch, one for each row that comes."""
         return cls(cols, cols, steps * cols)
 
-    def time(self, front: int, top: int, bottom: int) -> np.ndarray:
+    def time_of(self, front: int, top: int, bottom: int) -> np.ndarray:
         """Each patch's time in rows [top, bottom), float32 [rows, cols]."""
         index = np.arange(top * self.cols, bottom * self.cols).reshape(-1, self.cols)
         passed = index // self.stride * self.stride
         return ((front - passed) / self.window).clip(0, 1).astype(np.float32)
 
-    def active(self, front: int) -> tuple[int, int]:
+    def find_active_rows(self, front: int) -> tuple[int, int]:
         """The rows [top, bottom) whose patches move while the front does, from `front` by a stride."""
         first = -(-max(0, front - self.window + 1) // self.stride) * self.stride
         return first // self.cols, (front + self.stride - 1) // self.cols + 1
@@ -85,11 +85,11 @@ class Denoiser:
     def _advance(self, known: int | None) -> list[Row]:
         """The rows that are done once the front went as far as rows < `known` allow, or to the end."""
         count = len(self._rows)
-        top, bottom = self._wave.active(self._front)
+        top, bottom = self._wave.find_active_rows(self._front)
         while top < count and (known is None or bottom <= known):
             self._evaluate(top, min(bottom, count))
             self._front += self._wave.stride
-            top, bottom = self._wave.active(self._front)
+            top, bottom = self._wave.find_active_rows(self._front)
         first, self._done = self._done, min(top, count)
         made = self._large if self._twice else self._x
         return [Row(self._rows[i].codes, made[i].clamp(-1, 1)) for i in range(first, self._done)]
@@ -97,10 +97,10 @@ class Denoiser:
     def _evaluate(self, top: int, bottom: int) -> None:
         """Take the patches in rows [top, bottom) from the front to the next one."""
         band = slice(max(0, top - ABOVE), min(len(self._rows), bottom + BELOW))
-        codes, y = stacked(self._rows[band])
+        codes, y = stack_rows(self._rows[band])
         x, size = torch.cat(self._x[band], 2), self._rows[0].pixels.shape[2]
         fronts = self._front, self._front + self._wave.stride
-        times = torch.from_numpy(np.stack([self._wave.time(m, band.start, band.stop) for m in fronts]))
+        times = torch.from_numpy(np.stack([self._wave.time_of(m, band.start, band.stop) for m in fronts]))
         now, then = pixel_map(times.to(y.device), size).split(1)
         if self._twice:
             guess, large = self._refiner.denoise_up(x, y, now, codes)
@@ -112,7 +112,7 @@ class Denoiser:
         self._x[band] = torch.lerp(x, guess, share).split(size, 2)
 
 
-def noise_rows(cols: int, size: int, seed: int, index: int) -> Iterator[np.ndarray]:
+def draw_noise_rows(cols: int, size: int, seed: int, index: int) -> Iterator[np.ndarray]:
     """Standard normal noise [3, size, cols * size] for each row, one stream per (seed, item index).
 
     Drawn patch after patch in raster order: a row's noise is known as soon as the row is due.

@@ -1,0 +1,220 @@
+"""The stages chained in one process, on one model: what the commands call, and the Python API.
+
+    from janus_cli.pipeline import Sampling, load
+
+    pipeline = load("pocket")
+    for record in pipeline.draw(["a red apple"], Sampling(seed=7)):
+        picture = pipeline.decode(record)  # uint8 [H, W, 3]
+
+Opens weight files; no other file, no standard stream.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from janus_cli import zoo
+from janus_cli.config import Progress, PublishedConfig
+from janus_cli.errors import RecordError, UsageError
+from janus_cli.pipeline.janus_pro import JanusProNets
+from janus_cli.pipeline.nets import Nets
+from janus_cli.pipeline.options import PictureOptions, Sampling, complete_picture
+from janus_cli.pipeline.own import OwnNets
+from janus_cli.pipeline.plan import Plan
+from janus_cli.pipeline.refining import Refining
+from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from janus_cli.media.sounds import Sound
+    from janus_cli.records import Record
+    from janus_cli.stages.page import Page
+    from janus_cli.stages.text import TextTokenizer
+
+Watch = Callable[[str, "Record"], None]  # called with a stage's name and each part that it makes
+
+
+class Pipeline:
+    """One model on one device. Its parts load their nets when they are first used.
+
+    nets: the decoder; pictures, sounds: the image and the audio tokenizer; refining: denoiser and upsampler.
+    What a model lacks is a ModelError when it is asked for.
+    """
+
+    def __init__(
+        self, model: zoo.Model, device: str | Callable[[], str] = "cpu", dtype: str = "auto"
+    ) -> None:
+        """`device`: a torch device's name, or what gives it when the first net is loaded.
+
+        `dtype`: fp32, bf16 or auto (bf16 on a GPU where the model is a published one). Raises UsageError
+        for bf16 where the model is not.
+        """
+        self.model = model
+        self._device = device
+
+        def where() -> str:
+            return self.device
+
+        def text() -> "TextTokenizer":
+            return self.text
+
+        config = model.config
+        self.nets: Nets = (
+            JanusProNets(model, config.janus_pro, where, text, dtype)
+            if isinstance(config, PublishedConfig)
+            else OwnNets(model, where, text, dtype)
+        )
+        self.pictures = self.nets.pictures
+        self.sounds = Sounds(model, where)
+        self.refining = Refining(model, self.pictures, where, self.check)
+
+    @cached_property
+    def device(self) -> str:
+        """The torch device that the nets are on."""
+        return self._device if isinstance(self._device, str) else self._device()
+
+    @cached_property
+    def text(self) -> "TextTokenizer":
+        """The text tokenizer (no torch)."""
+        from janus_cli.stages.text import TextTokenizer
+
+        return TextTokenizer(self.model.tokenizer_file, self.model.name)
+
+    # ---- media to tokens and back
+
+    def tokenize(self, text: str, id: str = "") -> "Record":
+        """Turn a prompt into a record with one text segment."""
+        return self.text.encode(text, id)
+
+    def show(self, image: "np.ndarray", id: str = "", source: str = "") -> "Record":
+        """Turn a picture uint8 [H, W, 3] into a record of its pixels: a prompt of a model that sees."""
+        from janus_cli.records import Record, Segment
+
+        note = {"modality": "pixels"} | ({"source": source} if source else {})
+        pixels = Segment("pixels", image[:, :, None, None])
+        return Record((pixels,), id).with_step("tokenize", None, **note)
+
+    def decode(self, record: "Record") -> "np.ndarray | str | Sound":
+        """Decode the record's last segment: to a picture, uint8 [H, W, 3], a text, or a sound.
+
+        Raises RecordError for a record without segments, ModelError for another model's tokens.
+        """
+        if not record.segments:
+            raise RecordError("the record is empty: nothing to decode")
+        segment = record.segments[-1]
+        if segment.modality == "text":
+            return self.text.decode(segment)
+        if segment.modality in ("audio", "waveform"):
+            return self.sounds.decode(segment)
+        if segment.modality == "image":
+            self.check(record)
+        return self.pictures.decode(segment)
+
+    def check(self, record: "Record") -> "Record":
+        """Give `record` back. Raises ModelError for another model's tokens, RecordError for ids beyond ours."""
+        for segment in record.segments:
+            if segment.modality == "text":
+                check_fingerprint(segment, self.model.text_fingerprint, self.model.name)
+            self.sounds.check(segment)
+            self.pictures.check(segment)
+        return record
+
+    # ---- plans: what is asked for, completed once
+
+    def plan_picture(
+        self,
+        sampling: Sampling = Sampling(),
+        picture: PictureOptions = PictureOptions(),
+    ) -> Plan:
+        """Plan pictures. Raises UsageError for what the model cannot draw."""
+        if not self.nets.refines and (picture.steps or picture.scale not in (None, 1)):
+            raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
+        page = None if picture.size is None else self.nets.lay_page(picture.size)
+        options = complete_picture(sampling, self.model.config.generation, self.nets.count_beams(sampling))
+        limits = "" if page is None else self._tell_limits(page)
+        return Plan(
+            options,
+            lambda: self.nets.open_stage(options),
+            picture,
+            page,
+            limits,
+            lambda made: self.refining.lay_out(made, page),
+        )
+
+    def plan_text(self, sampling: Sampling = Sampling(), max_tokens: int | None = None) -> Plan:
+        """Plan words. Raises UsageError for a model that writes none, or not as many."""
+        options = self.nets.complete_text(sampling, max_tokens)
+        return Plan(options, lambda: self.nets.open_stage(options))
+
+    def plan_sound(self, sampling: Sampling = Sampling(), seconds: float | None = None) -> Plan:
+        """Plan sounds of at most `seconds`. Raises UsageError for a model that makes none, or not as long."""
+        options = self.nets.complete_sound(sampling, seconds)
+        return Plan(options, lambda: self.nets.open_stage(options))
+
+    def _tell_limits(self, page: "Page") -> str:
+        """Say what a page cannot be; nothing where it is what the model learned."""
+        rows, cols = self.model.config.generation.grid
+        side, limits = min(page.width, page.height), []
+        if min(page.grid) > rows or not page.is_whole:
+            limits.append(
+                f"{self.model.name} draws {rows} x {cols} tokens and they are enlarged: sharper edges, "
+                "no more detail"
+            )
+        if page.width != page.height:
+            limits.append(f"the drawing has the middle {side} x {side} pixels, the rest is background")
+        return "; ".join(limits)
+
+    # ---- all stages at once
+
+    def draw(
+        self,
+        texts: Iterable[str | None],
+        sampling: Sampling = Sampling(),
+        picture: PictureOptions = PictureOptions(),
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+    ) -> Iterator["Record"]:
+        """Draw `sampling.n` records of each text, in order; a None only takes a text's number.
+
+        `progress` and `watch` are as in `render`.
+        """
+        plan = self.plan_picture(sampling, picture)
+        prompts = (t and plan.prepare(self.tokenize(t, str(i))) for i, t in enumerate(texts))
+        return self.render(plan, prompts, progress, watch)
+
+    def render(
+        self,
+        plan: Plan,
+        prompts: Iterable[object | None],
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+    ) -> Iterator["Record"]:
+        """Run every stage from the prompts that `plan` prepared to pixels; None only takes a prompt's number.
+
+        `progress` is called with each number of new tokens; `watch` with "generate", "denoise" or "upsample"
+        and every part that it makes, as soon as it is made: rows of tokens and pixels, and then the whole. It
+        changes no record.
+        """
+        from janus_cli.records.progressive import as_part, is_whole
+
+        stream, picture = watch is not None, plan.picture
+        made = _show(watch, "generate", plan.draw_tokens(prompts, progress, stream))
+        if self.nets.refines:
+            made = plan.lay_out(made)
+            made = _show(watch, "denoise", self.refining.denoise(made, picture.steps, stream=stream))
+            made = _show(watch, "upsample", self.refining.upsample(made, picture.scale, stream))
+        return (as_part(record, None) for record in made if is_whole(record))
+
+
+def _show(watch: Watch | None, name: str, records: Iterator["Record"]) -> Iterator["Record"]:
+    """Pass the records on, each shown to `watch` before."""
+    for record in records:
+        if watch is not None:
+            watch(name, record)
+        yield record
+
+
+def load(model: str = zoo.DEFAULT, device: str = "cpu") -> Pipeline:
+    """Find the model of that name, or in that folder, ready to use. Raises ModelError if there is none."""
+    return Pipeline(zoo.find(model), device)

@@ -1,0 +1,114 @@
+"""What `draw` and `speak` share: texts in, a file for each picture or sound out, and what is said of it."""
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from janus_cli.errors import UsageError
+from janus_cli.shell.console import Talk, put_json, shorten, stdout_bytes
+from janus_cli.shell.failures import Failures
+from janus_cli.shell.media_output import as_output
+from janus_cli.shell.outputs import Outputs
+from janus_cli.shell.progress import Rate
+from janus_cli.shell.prompts import prepare_texts
+
+if TYPE_CHECKING:
+    from janus_cli.pipeline import Pipeline, Plan, Prompt
+    from janus_cli.records import Record
+
+
+@dataclass(frozen=True)
+class Order:
+    """Texts to make something of, and where it goes. `noun`, `verb`, `thing` and `hint` are for messages."""
+
+    texts: Sequence[str]
+    stdin: bool  # whether more texts come on standard input, one a line
+    output: str
+    suffixes: tuple[str, ...]
+    as_json: bool
+    force: bool
+    quiet: bool
+    noun: str  # of a text: prompt, text
+    verb: str  # what is done with it: draw, say
+    command: str
+    thing: str  # what is made of it: picture, sound
+    hint: str  # how it leaves where standard output is a terminal
+
+    def check(self) -> None:
+        """Raise UsageError for what cannot be, before anything is loaded."""
+        if any(not text.strip() for text in self.texts):
+            raise UsageError(f"an empty {self.noun}: say what to {self.verb}")
+        if not self.texts and not self.stdin:
+            raise UsageError(f'no {self.noun}: janus {self.command} "a red apple", or --stdin for one a line')
+        if self.as_json and self.output == "-":
+            raise UsageError("--json and -o - both want standard output: name a file")
+        if self.output == "-":
+            stdout_bytes(f"a {self.thing} is", self.hint)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether someone is typing the texts: then each line is answered, whatever the size of a batch."""
+        return self.stdin and sys.stdin is not None and sys.stdin.isatty()
+
+
+class Maker:
+    """An order under way. Items that fail are counted, and the rest is still made."""
+
+    def __init__(self, order: Order) -> None:
+        """Raises UsageError for a wrong output name."""
+        self.order, self.talk, self.failures = order, Talk(order.quiet), Failures()
+        self._outputs = Outputs(order.output, order.force, order.suffixes)
+
+    def prepare(self, pipeline: "Pipeline", plan: "Plan") -> "Iterator[Prompt | None]":
+        """Prepare the texts, each once."""
+        return prepare_texts(self.order.texts, self.order.stdin, pipeline, plan, self.failures)
+
+    def write(
+        self,
+        made: Iterable["Record"],
+        pipeline: "Pipeline",
+        rate: Rate,
+        finish: "Callable[[Record, Any], Sequence[str]]" = lambda record, media: (),
+        explain: "Callable[[Record], str]" = lambda record: "",
+    ) -> None:
+        """Write a file for each record, say where, and at the end what it took.
+
+        `finish` is called before, with what the record was decoded to, and gives lines to say after;
+        `explain` says what is wrong with what was made, or nothing. Raises PartialError where some failed.
+        """
+        done = 0
+        for record in made:
+            with self.failures.item(shorten(record.prompt)):
+                media = pipeline.decode(record)
+                lines = finish(record, media)
+                name = self._outputs.write(record, as_output(media))
+                done += 1
+                self._report(record, name, pipeline, rate)
+                for line in lines:
+                    self.talk(line)
+                if fault := explain(record):
+                    self.talk(f"{name}: {fault}")
+        if done:
+            seed = record.step("generate").get("seed")
+            things = f"{done} {self.order.thing}{'s' * (done > 1)}"
+            self.talk(f"{things}, seed {seed}, {rate} on {pipeline.device}")
+        elif not self.failures.count:
+            raise UsageError(f"no {self.order.noun}: standard input held nothing but empty lines")
+        self.failures.finish(done)
+
+    def _report(self, record: "Record", name: str, pipeline: "Pipeline", rate: Rate) -> None:
+        """Say where a picture or sound went: a line on stderr, or JSON on stdout."""
+        if not self.order.as_json:
+            if name != "-":
+                self.talk(f"wrote {name}")
+            return
+        from janus_cli.records.provenance import parameters
+
+        known: dict[str, Any] = json.loads(parameters(record)["janus"])
+        facts: dict[str, Any] = {
+            word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
+        }
+        cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3)}
+        put_json({"path": name, "prompt": record.prompt, **facts, **cost})

@@ -1,0 +1,126 @@
+"""Prompts before the decoder: a record is checked and laid out once, and the loop consumes what came of it.
+
+Knows a decoder's configuration, options and whose tokens the decoder speaks. No net of the decoder runs here;
+a vision encoder does where a prompt holds pictures that are seen.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from janus_cli.errors import ModelError, RecordError, UsageError
+from janus_cli.records import Record, Segment, check_ids
+from janus_cli.stages.decoding.features import Features, Net, check_width, collect_features, is_continuous
+from janus_cli.stages.decoding.layout import SIGHT, Eyes, Placed, arrange, lay_out, needs_words
+from janus_cli.stages.decoding.options import GenerateOptions
+from janus_cli.stages.decoding.segments import Identity
+
+Template = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """A record that the decoder can take, laid out for it. `prepare` makes it, the loop consumes it."""
+
+    record: Record
+    tokens: np.ndarray  # decoder input, int64 [4, T]: ids, types, rows, cols
+    unconditional: np.ndarray | None  # the same without the text; None without guidance
+    features: Features = field(default_factory=dict)  # what the ids of both point at
+    words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
+
+
+@dataclass(frozen=True)
+class Preparer:
+    """Makes prompts for one decoder and one set of options."""
+
+    decoder: Net
+    options: GenerateOptions
+    identity: Identity
+    template: Template | None = None  # another layout than delimiters between segments
+    eyes: Eyes | None = None  # how pictures are seen where none is drawn
+
+    def prepare(self, record: Record) -> Prompt:
+        """Check `record` and lay it out.
+
+        Raises UsageError for continuous tokens of another width or a sequence too long, RecordError for ids
+        out of range and a sound of no length, ModelError for another tokenizer's tokens.
+        """
+        n_sight = self.eyes.n_token if self.eyes is not None else 0
+        placed = arrange(record.segments, self.options.to, self.decoder, n_sight)
+        for name, segment in placed:
+            if name != SIGHT or segment.modality in self.decoder.type_ids:
+                self._check_segment(segment, record.id)
+        guided = self.options.cfg_scale != 1
+        if self.template is not None:
+            tokens = self.template(record, False)
+            self._check_length(record, tokens.shape[1], self.options.length)
+            return Prompt(record, tokens, self.template(record, True) if guided else None)
+        words_first = self.options.through_words and needs_words(placed, self.options.to, self.decoder)
+        to = "text" if words_first else self.options.to
+        tokens = lay_out(placed, to, self.decoder, n_sight=n_sight)
+        new = self.options.length + words_first * (self.options.max_words + 1)
+        self._check_length(record, tokens.shape[1], new)
+        unconditional = None
+        if guided:  # training drops captions, with all before them
+            kept: list[Placed] = [] if words_first else placed
+            unconditional = lay_out(kept, to, self.decoder, drop_text=True, n_sight=n_sight)
+        return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first)
+
+    def _collect(self, record: Record, placed: list[Placed]) -> Features:
+        """What a prompt's ids point at: its continuous segments' tokens, and what is seen of its pictures."""
+        found = collect_features(record.segments, self.decoder)
+        if self.eyes is not None:
+            views = [self.eyes.see(segment) for name, segment in placed if name == SIGHT]
+            if views:
+                found[SIGHT] = torch.cat(views)
+        return found
+
+    def _check_segment(self, segment: Segment, id: str) -> None:
+        modality, who = segment.modality, f"record {id!r}: " if id else ""
+        if modality not in self.decoder.type_ids:
+            known = ", ".join(self.decoder.type_ids)
+            raise UsageError(f"{who}model {self.identity.name} does not take {modality} (it has {known})")
+        ours, theirs = self.identity.fingerprint(modality), segment.info.get("fingerprint")
+        if ours is not None and theirs is not None and theirs != ours:
+            raise ModelError(
+                f"{who}the {modality} tokens are of {segment.info.get('tokenizer', 'an unnamed tokenizer')} "
+                f"({theirs[:12]}), model {self.identity.name} has {ours[:12]}: "
+                "choose the right one with --model"
+            )
+        cfg = self.decoder.cfg.modalities[modality]
+        try:
+            if is_continuous(segment, self.decoder):
+                check_width(segment, self.decoder)
+            elif segment.data.dtype.kind == "f":
+                raise UsageError(f"{modality} segment: continuous tokens, but the decoder reads ids")
+            else:
+                check_ids(segment, cfg.vocab_size)
+        except (RecordError, UsageError) as error:
+            raise type(error)(f"{who}{error} (model {self.identity.name})") from None
+        if modality == "audio" and len(segment.data) < cfg.n_q:
+            raise RecordError(
+                f"{who}audio segment: {len(segment.data)} codebooks, model "
+                f"{self.identity.name} reads {cfg.n_q}: tokenize it without --bandwidth"
+            )
+        if modality == "audio" and not segment.data.size:
+            raise RecordError(f"{who}audio segment: a sound of no length: there is nothing to hear")
+
+    def _check_length(self, record: Record, width: int, new: int) -> None:
+        """Raise UsageError where `width` tokens and `new` ones are too many; of a sound it says seconds."""
+        name, most = self.identity.name, self.decoder.cfg.max_seq_len
+        if width + new - 1 <= most:
+            return
+        frames = sum(s.data.shape[1] for s in record.segments if s.modality == "audio")
+        if not frames or self.identity.codec is None:
+            raise UsageError(
+                f"a prompt of {width} tokens and {new} new ones are too long: "
+                f"model {name} takes {most} in all"
+            )
+        rate = self.identity.codec.frame_rate
+        room = max(most + 1 - new - (width - frames), 0) / rate
+        raise UsageError(
+            f"a sound of {frames / rate:.1f} s is too long: model {name} takes at most {room:.1f} s "
+            f"here, beside {new} new tokens"
+        )

@@ -1,0 +1,320 @@
+"""The evaluation: its lists, its measures, and one whole run on a tiny random model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.packs import three_concepts, write_pack
+from helpers.runs import ROOT
+from PIL import Image
+
+from janus_cli import weights
+from janus_cli.config import (
+    DecoderConfig,
+    DVAEConfig,
+    GenerationConfig,
+    ModalityConfig,
+    ModelConfig,
+    RefinerConfig,
+    write_config,
+)
+from janus_cli.dataset import heldout
+from janus_cli.dataset.pack import Concept
+from janus_cli.dataset.pictures import Sprites, index, render
+from janus_cli.dataset.vocabulary import train_tokenizer
+from janus_cli.errors import JanusError, ModelError, UsageError
+from janus_cli.evaluation import fidelity
+from janus_cli.evaluation.exam import evaluate, render_table
+from janus_cli.evaluation.gallery import COLUMNS, rows, sheet
+from janus_cli.evaluation.judge import Ruler, at_size
+from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists, write_lists
+from janus_cli.evaluation.scenes import crops, expected, on_background, paint, placed, score_scenes
+from janus_cli.evaluation.tables import END, START, update_card
+from janus_cli.nets.decoder import Decoder
+from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.judge import Judge
+from janus_cli.nets.refiner import Refiner
+from janus_cli.training.objectives.judge import Labels, judge_config, write_labels
+
+POCKET = ROOT / "models" / "pocket"
+
+
+@pytest.fixture(scope="module")
+def sprites() -> Sprites:
+    pack = three_concepts()
+    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
+
+
+@pytest.fixture(scope="module")
+def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny random `pocket` and a random `judge`, and the data pack in `data`."""
+    folder = tmp_path_factory.mktemp("examined")
+    write_pack(folder / "data" / "pack.json.xz", three_concepts())
+    model = folder / "pocket"
+    model.mkdir()
+    tokenizer = train_tokenizer(["apple, twemoji", "a bear above a duck"] * 8, 300, model / "tokenizer.json")
+    modalities = {
+        "text": ModalityConfig(tokenizer.get_vocab_size()),
+        "image": ModalityConfig(32, two_d=True),
+    }
+    config = ModelConfig(
+        name="pocket",
+        dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
+        decoder=DecoderConfig(
+            dim=32,
+            n_layer=1,
+            n_head=2,
+            n_kv_head=1,
+            head_dim=16,
+            ff_dim=48,
+            max_seq_len=192,
+            modalities=modalities,
+        ),
+        refiner=RefinerConfig(dim=8, n_block=1, codebook_size=32, code_dim=4),
+        generation=GenerationConfig(grid=(8, 8)),
+    )
+    torch.manual_seed(0)
+    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
+        weights.save(net(getattr(config, name)), model / f"{name}.safetensors")
+    write_config(config, model / "config.json")
+    (folder / "judge").mkdir()
+    write_labels(folder / "judge", three_concepts())
+    weights.save(Judge(judge_config(three_concepts())), folder / "judge" / "judge.safetensors", torch.float16)
+    return folder
+
+
+# ---- lists
+
+
+def test_the_lists_are_fixed_and_survive_their_file(tmp_path: Path) -> None:
+    pack, path = write_pack(tmp_path / "pack.json.xz", three_concepts()), tmp_path / "heldout.json"
+    lists = write_lists(pack, path)
+    assert lists == make_lists(three_concepts()) == read_lists(path)
+    assert lists.pairs == (("bear", "twemoji"),)
+    assert not set(lists.trained) & set(lists.pairs)
+    couples = {entry.concepts for entry in lists.scenes if entry.kind == "couple"}
+    assert couples == {("bear", "duck"), ("duck", "bear")}
+    assert [len(part) for part in (lists.limited(2).plain, lists.limited(2).scenes)] == [2, 2]
+
+
+def test_the_shipped_lists_hold_out_what_training_holds_out() -> None:
+    lists = read_lists(POCKET / "heldout.json")
+    styles = dict.fromkeys(("fluent", "noto", "twemoji"), "")
+    drawn = [Concept(name, 3, {}, {}, styles) for name, _ in lists.pairs]
+    assert set(lists.pairs) == heldout.pairs(drawn)
+    others = [Concept(name, 3, {}, {}, styles) for name, _ in lists.trained]
+    assert not set(lists.trained) & heldout.pairs(others)
+    assert len(lists.trained) == len(lists.pairs) > 100
+    assert len(lists.scenes) == 120
+    assert all(heldout.together(*e.concepts) for e in lists.scenes if e.kind == "couple")
+
+
+def test_scenes_are_asked_for_in_words() -> None:
+    assert SceneEntry("couple", ("bear", "duck"), "above", "").prompt == "a bear above a duck"
+    assert SceneEntry("count", ("duck",), "3", "blue").prompt == "three ducks on a blue background"
+    assert SceneEntry("background", ("apple",), "", "pink").prompt == "apple on a pink background"
+
+
+def test_a_file_without_lists_is_named(tmp_path: Path) -> None:
+    (tmp_path / "heldout.json").write_text('{"pairs": [["a"]]}')
+    with pytest.raises(JanusError, match=r"heldout\.json: no readable evaluation lists"):
+        read_lists(tmp_path / "heldout.json")
+
+
+# ---- measures
+
+ENTRIES = (
+    SceneEntry("couple", ("bear", "duck"), "left of", ""),
+    SceneEntry("count", ("duck",), "3", "blue"),
+    SceneEntry("position", ("apple",), "bottom right", ""),
+    SceneEntry("background", ("apple",), "", "black"),
+)
+
+
+@pytest.fixture
+def ruler() -> Ruler:
+    """A random judge of the hand-made pack: of three concepts each is in its top five."""
+    torch.manual_seed(0)
+    judge = Judge(judge_config(three_concepts())).eval()
+    return Ruler(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
+
+
+def test_true_scenes_are_all_right(sprites: Sprites, ruler: Ruler) -> None:
+    for size in (64, 128):
+        references = paint(ENTRIES, three_concepts(), sprites)
+        table = score_scenes(paint(ENTRIES, three_concepts(), sprites, size), ENTRIES, references, ruler)
+        assert list(table) == ["couple", "count", "position", "background", "all"]
+        assert table["all"] == {"n": 4, "concepts": 1, "placed": 1, "background": 1, "all": 1}
+
+
+def test_a_wrong_scene_is_seen_to_be_wrong(sprites: Sprites) -> None:
+    references = paint(ENTRIES, three_concepts(), sprites)
+    for other in range(4):
+        for i, entry in enumerate(ENTRIES):
+            if entry.layout:
+                assert placed(references[other], references[i], entry) == (i == other)
+            same = ENTRIES[other].background == entry.background
+            assert on_background(references[other], entry) == same
+    missing = references[1].copy()
+    missing[32:] = missing[0, 0]
+    assert not placed(missing, references[1], ENTRIES[1]), "two of three"
+
+
+def test_crops_are_the_cells_in_order(sprites: Sprites) -> None:
+    pictures = paint(ENTRIES, three_concepts(), sprites, 128)
+    cells = crops(pictures, ENTRIES)
+    assert cells.shape == (2 + 3 + 1 + 1, 64, 64, 3)
+    names = [name for entry in ENTRIES for name in expected(entry)]
+    assert names == ["bear", "duck", "duck", "duck", "duck", "apple", "apple"]
+    assert np.array_equal(cells[0], pictures[0, 32:96, :64])
+    assert crops(pictures[:, ::2, ::2], ENTRIES).shape == cells.shape
+
+
+def test_ranks_count_the_preferred_concepts(ruler: Ruler) -> None:
+    logits = np.array([[3.0, 2.0, 1.0]] * 3)
+    assert ruler.ranks(logits, ["apple", "bear", "duck"]).tolist() == [0, 1, 2]
+    with pytest.raises(JanusError, match="the judge does not know 'fox'"):
+        ruler.ranks(logits[:1], ["fox"])
+
+
+def test_a_score_counts_concept_style_and_both(ruler: Ruler, monkeypatch: pytest.MonkeyPatch) -> None:
+    concept = np.array([[2.0, 1, 0], [0, 1, 2], [0, 2, 1], [1, 0, 2]])
+    style = np.array([[2.0, 1, 0], [2, 1, 0], [0, 1, 2], [2, 1, 0]])
+    monkeypatch.setattr(Ruler, "look", lambda self, pictures: (concept, style))
+    asked = [("apple", "fluent"), ("apple", "noto"), ("bear", "noto"), ("duck", "fluent")]
+    score = ruler.score(np.zeros((4, 8, 8, 3), np.uint8), asked)
+    assert score == {"n": 4, "top1": 0.75, "top5": 1.0, "style": 0.5, "both": 0.5}
+
+
+def test_known_answers() -> None:
+    black, grey = np.zeros((2, 32, 32, 3), np.uint8), np.full((2, 32, 32, 3), 51, np.uint8)
+    assert fidelity.psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)
+    assert fidelity.ssim(grey, grey) == 1
+    assert fidelity.usage(np.array([5, 0, 5, 0])) == {"used": 2, "share": 0.5, "perplexity": 2}
+    assert [at_size(grey, side).shape for side in (16, 64)] == [(2, 16, 16, 3), (2, 64, 64, 3)]
+    assert (at_size(grey, 64) == 51).all()
+
+
+def test_ssim_says_how_to_get_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "skimage.metrics", None)
+    with pytest.raises(JanusError, match=r"pip install 'janus-cli\[train\]'"):
+        fidelity.ssim(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
+
+
+# ---- the model card and the contact sheet
+
+
+def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"# pocket\n\n{START}\nold\n{END}\n\nLicence\n")
+    update_card(card, "| new |")
+    assert card.read_text() == f"# pocket\n\n{START}\n| new |\n{END}\n\nLicence\n"
+    card.write_text("# pocket\n\ntext\n")
+    update_card(card, "| new |")
+    assert card.read_text() == f"# pocket\n\ntext\n\n{START}\n| new |\n{END}\n"
+    card.write_text(f"{END}{START}")
+    with pytest.raises(JanusError, match="has not both"):
+        update_card(card, "| new |")
+
+
+def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
+    table = rows(make_lists(three_concepts()), three_concepts())
+    titles = [title for title, _ in table]
+    assert "held out: never seen in this style" in titles
+    assert titles[-1] == "other languages"
+    assert table[-1][1][0] == (f"de:{table[-1][1][0][1][4:]}", table[-1][1][0][1])
+    count = sum(len(shown) for _, shown in table)
+    picture = sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
+    assert picture.shape[1] == 10 + COLUMNS * 138
+    assert (picture == 0).all(-1).sum() >= count * 128 * 128
+
+
+# ---- the whole
+
+
+def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    report = evaluate(
+        str(zoo_of_two / "pocket"),
+        data=zoo_of_two / "data",
+        limit=2,
+        gallery=tmp_path / "gallery.png",
+        progress=lambda label, done, total: told.append(label),
+    )
+    assert report == json.loads(json.dumps(report))
+    assert [*dict.fromkeys(told)] == [
+        "tokenizer",
+        "trained",
+        "heldout",
+        "plain",
+        "de",
+        "es",
+        "fr",
+        "ja",
+        "ko",
+        "match",
+        "scenes",
+        "refiner",
+        "gallery",
+    ]
+    assert report["generator"]["heldout"]["n"] == 1
+    assert report["generator"]["plain"]["top5"] == 1, "of three concepts"
+    assert 0 <= report["generator"]["match"]["tokens"] <= 1
+    assert report["scenes"]["real"]["placed"] == 1
+    assert report["refiner"]["psnr_x4"] > 0
+    assert Image.open(tmp_path / "gallery.png").width == 10 + COLUMNS * 138
+    table = render_table(report)
+    assert "| held-out pairs | 1 |" in table
+    assert "only 2 questions of each kind" in table
+    assert not (zoo_of_two / "pocket" / "README.md").exists()
+
+
+def test_a_model_without_a_refiner_is_judged_on_what_it_decodes(zoo_of_two: Path, tmp_path: Path) -> None:
+    model = _copy(zoo_of_two, tmp_path, refiner=None)
+    report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
+    assert report["refiner"] is None
+    assert "refiner" not in render_table(report)
+
+
+def test_the_same_seed_gives_the_same_report(zoo_of_two: Path) -> None:
+    reports = [evaluate(str(zoo_of_two / "pocket"), data=zoo_of_two / "data", limit=1, seed=3) for _ in "ab"]
+    for report in reports:
+        del report["seconds"]
+    assert reports[0] == reports[1]
+
+
+def _copy(zoo_of_two: Path, tmp_path: Path, **changes: Any) -> Path:
+    """The tiny model in a folder of its own, beside the judge, with other components."""
+    model = tmp_path / "pocket"
+    model.mkdir()
+    for file in (zoo_of_two / "pocket").iterdir():
+        (model / file.name).symlink_to(file)
+    (tmp_path / "judge").symlink_to(zoo_of_two / "judge")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").unlink()
+    (model / "config.json").write_text(json.dumps({**config, **changes}))
+    return model
+
+
+def test_what_cannot_be_examined_is_said_in_one_line(zoo_of_two: Path, tmp_path: Path) -> None:
+    pocket, data = str(zoo_of_two / "pocket"), zoo_of_two / "data"
+    with pytest.raises(UsageError, match="does not go into the model card"):
+        evaluate(pocket, data=data, limit=1, write_card=True)
+    with pytest.raises(UsageError, match="limit 0"):
+        evaluate(pocket, data=data, limit=0)
+    with pytest.raises(UsageError, match="there is no folder"):
+        evaluate(pocket, data=data, gallery=tmp_path / "missing" / "gallery.png")
+    model = _copy(zoo_of_two, tmp_path)
+    foreign = {"pairs": [["fox", "noto"]], "trained": [["apple", "noto"]], "plain": ["apple"]}
+    foreign |= {"languages": ["apple"], "scenes": [{**vars(ENTRIES[2])}]}
+    (model / "heldout.json").write_text(json.dumps(foreign))
+    with pytest.raises(JanusError, match="asks for fox in style noto"):
+        evaluate(str(model), data=data)
+    (tmp_path / "judge").unlink()
+    (tmp_path / "judge").mkdir()
+    write_labels(tmp_path / "judge", three_concepts())
+    with pytest.raises(ModelError, match=r"lacks .*judge\.safetensors"):
+        evaluate(str(model), data=data)

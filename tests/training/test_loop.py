@@ -1,0 +1,284 @@
+"""The training loop: a cut-off run that is resumed ends where an unbroken one does, bit for bit."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers.packs import four_concepts
+from torch import Tensor
+
+from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
+from janus_cli.dataset.samples import Sample, training_samples
+from janus_cli.dataset.vocabulary import train_tokenizer
+from janus_cli.errors import JanusError
+from janus_cli.nets.decoder import PADDING
+from janus_cli.training.loop import Run, Schedule, fit
+from janus_cli.training.objectives.drawing import END, Corpus, GeneratorObjective
+from janus_cli.training.optim import Optimizers, muon
+
+CODES, STEPS = 40, 6
+WEIGHTS = {"plain": 0.6, "background": 0.2, "scene": 0.2}
+
+
+class CutError(Exception):
+    """The machine went away."""
+
+
+class Training:
+    """A tiny generator in training: dim 32, 2 layers, 3 x 4 codes a picture."""
+
+    def __init__(self, folder: Path, dim: int = 32, negatives: int = 0):
+        self.folder, self.reports = folder, []
+        concepts = four_concepts()
+        samples = training_samples(concepts, "fluent", scenes=8)
+        codes = np.random.default_rng(0).integers(CODES, size=(len(samples), 3, 4)).astype(np.uint16)
+        names = [label for c in concepts for label in c.labels.values()]
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer = train_tokenizer(names, 300, folder / "tokenizer.json")
+        config = DecoderConfig(
+            dim=dim,
+            n_layer=2,
+            n_head=2,
+            n_kv_head=1,
+            head_dim=16,
+            ff_dim=48,
+            max_seq_len=64,
+            modalities={"text": ModalityConfig(300), "image": ModalityConfig(CODES, two_d=True)},
+            mixin=MixinConfig(),
+            relative=RelativeConfig(),
+        )
+        torch.manual_seed(0)
+        self.objective = GeneratorObjective(
+            config,
+            Corpus(samples, codes, WEIGHTS),
+            concepts,
+            tokenizer,
+            batch_size=3,
+            text_slots=6,
+            negatives=negatives,
+        )
+        self.objective.initialise(torch.randn(CODES, 5))
+        self.optimizers: Optimizers = muon(self.objective, self.objective.decoder.layers, 0.02, 3e-3)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "decoder.pt"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The metrics file, without the clock."""
+        lines = (self.folder / "decoder.jsonl").read_text("utf-8").splitlines()
+        return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+    def run(self, resume: bool = False, cut_at: int | None = None) -> "Training":
+        """Train to the last step, or until step `cut_at` asks for its batch."""
+        batch = self.objective.batch
+
+        def cut(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+            if step == cut_at:
+                raise CutError
+            return batch(rng, step)
+
+        self.objective.batch = cut  # type: ignore[method-assign]
+        run = Run(self.folder, save_every=0, log_every=1)
+        say = lambda step, values: self.reports.append((step, values))  # noqa: E731
+        fit("decoder", self.objective, self.optimizers, Schedule(STEPS, warmup=2), run, resume, say)
+        return self
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """Six steps at once."""
+    return Training(tmp_path_factory.mktemp("unbroken")).run()
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two nests of tensors are equal to the bit."""
+    if isinstance(a, Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def test_metrics_are_json_lines(unbroken: Training) -> None:
+    rows = unbroken.rows()
+    assert [row["step"] for row in rows] == list(range(STEPS))
+    assert all(row.keys() == {"step", "loss", "image", "text"} for row in rows)
+    assert all(row["loss"] == pytest.approx(row["image"] + 0.2 * row["text"], abs=1e-4) for row in rows)
+    assert unbroken.reports == [(r["step"], {k: v for k, v in r.items() if k != "step"}) for r in rows]
+    assert abs(rows[0]["image"] - np.log(CODES)) < 0.5
+
+
+@pytest.mark.parametrize("cut_at", [1, 3])
+def test_a_resumed_run_equals_an_unbroken_one(unbroken: Training, tmp_path: Path, cut_at: int) -> None:
+    with pytest.raises(CutError):
+        Training(tmp_path).run(cut_at=cut_at)
+    # the metrics of a step after the last checkpoint, and one that was not finished writing
+    with (tmp_path / "decoder.jsonl").open("a") as log:
+        log.write(json.dumps({"step": cut_at, "seconds": 9.0, "loss": 9.0}) + '\n{"step": ')
+    resumed = Training(tmp_path).run(resume=True)
+    assert resumed.reports[0][0] == cut_at
+    assert same(resumed.objective.state_dict(), unbroken.objective.state_dict())
+    assert resumed.rows() == unbroken.rows()
+    assert same(
+        torch.load(resumed.checkpoint, weights_only=True), torch.load(unbroken.checkpoint, weights_only=True)
+    )
+
+
+def test_a_finished_run_is_resumed_without_a_step(unbroken: Training) -> None:
+    again = Training(unbroken.folder).run(resume=True)
+    assert again.reports == [] and again.rows() == unbroken.rows()
+    assert same(again.objective.state_dict(), unbroken.objective.state_dict())
+
+
+def test_without_resume_a_run_starts_anew(unbroken: Training, tmp_path: Path) -> None:
+    with pytest.raises(CutError):
+        Training(tmp_path).run(cut_at=4)
+    anew = Training(tmp_path).run()
+    assert anew.rows() == unbroken.rows()
+
+
+class Bomb:
+    """Its pickle calls a function."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Path]]:
+        return Path.touch, (self.mark,)
+
+
+def spoil_truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def spoil_noise(path: Path) -> None:
+    path.write_bytes(bytes(range(256)) * 8)
+
+
+def spoil_emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def spoil_keys(path: Path) -> None:
+    torch.save({"weights": torch.zeros(3)}, path)
+
+
+def spoil_type(path: Path) -> None:
+    torch.save([1, 2, 3], path)
+
+
+def spoil_net(path: Path) -> None:
+    """A checkpoint of another width."""
+    Training(path.parent / "other", dim=48).run().checkpoint.replace(path)
+
+
+def spoil_optimizers(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    del state["optimizers"]["0"]["param_groups"][0]["params"][0]
+    torch.save(state, path)
+
+
+def spoil_object(path: Path) -> None:
+    torch.save({"step": Bomb(path.with_name("exploded"))}, path)
+
+
+def spoil_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps(Bomb(path.with_name("exploded")), protocol=2))
+
+
+SPOILERS = [
+    spoil_truncated,
+    spoil_noise,
+    spoil_emptied,
+    spoil_keys,
+    spoil_type,
+    spoil_net,
+    spoil_optimizers,
+    spoil_object,
+    spoil_pickle,
+]
+
+
+@pytest.mark.parametrize("spoil", SPOILERS, ids=lambda f: f.__name__)
+def test_a_foreign_checkpoint_is_one_line_and_runs_nothing(
+    unbroken: Training, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    training = Training(tmp_path)
+    training.checkpoint.write_bytes(unbroken.checkpoint.read_bytes())
+    spoil(training.checkpoint)
+    with pytest.raises(JanusError) as caught:
+        training.run(resume=True)
+    message = str(caught.value)
+    assert message.startswith(f"{training.checkpoint}: not a checkpoint of this training")
+    assert "\n" not in message and len(message) < 400 + len(str(tmp_path))
+    assert not (tmp_path / "exploded").exists()
+
+
+# ---- the objective that was trained above
+
+
+def test_a_batch_is_one_sequence_of_caption_and_codes(tmp_path: Path) -> None:
+    objective = Training(tmp_path).objective
+    objective.drop, objective.corrupt = 0.0, 0.0
+    batch = objective.batch(np.random.default_rng(5), 0)
+    text, image = objective.types["text"], objective.types["image"]
+    for row in range(3):
+        words = batch["text"][row][batch["text"][row] != PADDING]
+        types = [text] + [text] * len(words) + [PADDING] * (6 - len(words)) + [image] * 12
+        assert batch["types"][row].tolist() == types
+        assert batch["ids"][row, [0, 7]].tolist() == [-1, -1]  # <txt> and <img>
+        assert torch.equal(batch["ids"][row, 8:], batch["codes"][row, :-1])
+        assert batch["rows"][row, 8:].tolist() == [i // 4 for i in range(11)]
+        assert batch["cols"][row, 8:].tolist() == [i % 4 for i in range(11)]
+
+
+def test_captions_are_dropped_and_codes_replaced_as_often_as_asked(tmp_path: Path) -> None:
+    objective = Training(tmp_path).objective
+    objective.batch_size, objective.drop, objective.corrupt = 400, 0.3, 0.5
+    batch = objective.batch(np.random.default_rng(1), 0)
+    dropped = (batch["text"] == PADDING).all(1).float().mean()
+    wrong = (batch["ids"][:, 8:] != batch["codes"][:, :-1]).float().mean()
+    assert 0.2 < dropped < 0.4 and 0.2 < wrong < 0.3  # half of 0.5, some replaced by themselves
+    objective.drop = 1.0
+    loss, metrics = objective(objective.batch(np.random.default_rng(1), 0))
+    assert metrics["text"] == 0 and loss == metrics["image"]
+
+
+def test_the_text_loss_is_that_of_words_and_end(tmp_path: Path) -> None:
+    """Against a loss worked out token by token."""
+    objective = Training(tmp_path).objective
+    objective.drop = 0.0
+    batch = objective.batch(np.random.default_rng(2), 0)
+    with torch.no_grad():
+        _, metrics = objective(batch)
+        hidden = objective.decoder(batch["ids"], batch["types"], batch["rows"], batch["cols"])
+        log_probs = objective.decoder.logits(hidden[:, :7], "text").log_softmax(-1)
+    losses = []
+    for row, text in enumerate(batch["text"].tolist()):
+        words = [i for i in text if i != PADDING]
+        losses += [-log_probs[row, i, word] for i, word in enumerate([*words, END])]
+    torch.testing.assert_close(metrics["text"], torch.stack(losses).mean())
+
+
+def test_negatives_leave_the_loss_near_the_full_one(tmp_path: Path) -> None:
+    full, few = Training(tmp_path).objective, Training(tmp_path, negatives=5).objective
+    batch = full.batch(np.random.default_rng(2), 0)
+    with torch.no_grad():
+        exact, estimate = full(batch)[1], few(batch)[1]
+    torch.testing.assert_close(estimate["image"], exact["image"], rtol=0.1, atol=0)
+    assert estimate["image"] != exact["image"]
+
+
+def test_the_corpus_draws_kinds_by_their_weights() -> None:
+    samples = [Sample((0,), "fluent"), Sample((1,), "fluent", "blue"), Sample((2,), "fluent", hue="red")]
+    corpus = Corpus(samples, np.zeros((3, 2, 2), np.uint16), {"plain": 3.0, "background": 1.0, "scene": 5.0})
+    drawn = np.bincount(corpus.draw(np.random.default_rng(0), 2000), minlength=3) / 2000
+    np.testing.assert_allclose(drawn, [0.75, 0.25, 0], atol=0.04)

@@ -147,7 +147,7 @@ def test_wrong_options(janus, good, args):
 
 def test_a_record_without_its_plugin_names_it(janus, good, monkeypatch):
     made = janus("tokenize", "bytes", stdin=b"xyz").out
-    monkeypatch.setattr(plugins, "installed", dict)
+    monkeypatch.setattr("janus_cli.plugins.registry.installed", dict)
     for command in ("info", "decode"):
         done = janus(command, stdin=made)
         assert done.code == 1 and no_traceback(done)

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from janus_cli.config import DecoderConfig
+from janus_cli.training.jobs import gather_materials
 from janus_cli.training.loop import Schedule
 from janus_cli.training.objectives import joint
-from janus_cli.training.objectives.drawing import Corpus
 from janus_cli.training.objectives.joint import JointObjective, Materials
 from janus_cli.training.optim import muon
 from janus_cli.training.recipe import Recipe, read_recipe
@@ -57,19 +57,9 @@ def objective(
     cfg: DecoderConfig, mix: dict[str, int], recipe: Recipe, shop: Workshop, materials: Materials
 ) -> JointObjective:
     """The training of one variant, at its start."""
-    fit = recipe.decoder
-    assert fit is not None
+    assert recipe.decoder is not None
     torch.manual_seed(recipe.seed)
-    made = JointObjective(
-        cfg,
-        materials,
-        mix,
-        text_slots=fit.text_slots,
-        drop=fit.drop,
-        corrupt=fit.corrupt,
-        negatives=fit.negatives,
-        blind=fit.blind,
-    )
+    made = JointObjective(cfg, materials, dataclasses.replace(recipe.decoder, mix=mix, restyle=0.0))
     made.initialise(shop.codec, shop.dvae.quantize.codebook)
     return made
 
@@ -98,9 +88,7 @@ def measure(made: JointObjective, recipe: Recipe) -> dict[str, float]:
     """Mean losses by modality on clean inputs in the recipe's mix, all classes counted."""
     assert recipe.decoder is not None
     made.eval()
-    made.mix = dict(recipe.decoder.mix)
-    made.corrupt = made.blind = made.drop = 0.0
-    made.negatives = 0
+    made.fit = dataclasses.replace(recipe.decoder, restyle=0.0, corrupt=0.0, blind=0.0, drop=0.0, negatives=0)
     rows = []
     for number in range(BATCHES):
         batch = made.batch(np.random.default_rng([recipe.seed, UNSEEN + number, 0]), UNSEEN + number)
@@ -121,16 +109,7 @@ def main() -> None:
     shop = Workshop(recipe, args.data, args.recipe.parent, "cpu", lambda loop, label: loop)
     fit, cfg = recipe.decoder, recipe.model.decoder
     assert fit is not None and cfg is not None
-    corpus = Corpus(shop.samples, shop.codes, recipe.data.weights)
-    materials = Materials(
-        corpus,
-        shop.concepts,
-        shop.sprites,
-        shop.tokenizer,
-        shop.vision,
-        shop.utterances(False, fit.heard, corpus),
-        shop.utterances(True, fit.said, corpus),
-    )
+    materials = gather_materials(shop, fit)
     names = list(joint.WEIGHTS)
     rows = sum(fit.mix.values())
     print(

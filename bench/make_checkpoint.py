@@ -304,7 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write a Janus-Pro checkpoint with random weights.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--layout", choices=remap.LAYOUTS, default="original")
+    parser.add_argument("--layout", choices=("original", "transformers"), default="original")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--shard", type=int, default=0, help="most bytes of a weight file")

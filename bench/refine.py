@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import flip_evaluator
 import numpy as np
@@ -24,29 +25,26 @@ from torch.nn import functional as F
 from janus_cli import zoo
 from janus_cli.dataset import heldout
 from janus_cli.dataset.pack import read_pack
-from janus_cli.dataset.pictures import Sprites, index
-from janus_cli.evaluation.fidelity import paint, psnr, ssim
-from janus_cli.evaluation.judge import Artist, from_tensor
-from janus_cli.media.pictures import pixels_to_image
+from janus_cli.dataset.pictures import Sprites, list_drawings
+from janus_cli.evaluation.fidelity import paint_drawings
+from janus_cli.evaluation.measures import measure_psnr, measure_ssim
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import Refiner
-from janus_cli.pipeline import load
-from janus_cli.records import Record, Segment, to_ids
-from janus_cli.stages.denoise import DenoiseOptions, denoise
-from janus_cli.stages.upsample import UpsampleOptions, upsample
-from janus_cli.training.objectives.image_tokenizer import to_tensor
+from janus_cli.pipeline import Pipeline, load
+from janus_cli.records import Record
 
 STEPS = (1, 2, 3, 4, 8)
 SCALES = (1, 2, 4)
 LARGE = 256  # pixels per side that the perceptual measures look at
-WAY = Callable[[np.ndarray], np.ndarray]  # codes [rows, cols] -> uint8 [H, W, 3]
+WAY = Callable[[Record], np.ndarray]  # image tokens -> uint8 [H, W, 3]
 
 
 def held_out(data: Path, limit: int | None) -> tuple[Sprites, list[int]]:
     """All sprites, and the numbers of the held-out drawings (`limit` of them, spread over the list)."""
     concepts = read_pack(data / "pack.json.xz")
     sprites = Sprites(np.load(data / "sprites.npy", mmap_mode="r"))
-    held = heldout.pairs(concepts)
-    numbers = [i for i, (c, style) in enumerate(index(concepts)) if (concepts[c].name, style) in held]
+    held = heldout.find_pairs(concepts)
+    numbers = [i for i, (c, style) in enumerate(list_drawings(concepts)) if (concepts[c].name, style) in held]
     return sprites, numbers[:: max(1, len(numbers) // limit)][:limit] if limit else numbers
 
 
@@ -66,92 +64,92 @@ def perceptual(output: np.ndarray, target: np.ndarray) -> tuple[float, float]:
 
 
 class Ways:
-    """Every way from codes to a picture, for one enlargement."""
+    """Every way from image tokens to a picture, for one enlargement."""
 
-    def __init__(self, artist: Artist, refiner: Refiner, rival: Refiner | None):
-        self.artist, self.refiner, self.rival = artist, refiner, rival
+    def __init__(self, pipeline: Pipeline, rival: Refiner | None):
+        self.pipeline, self.rival = pipeline, rival
 
     def of(self, scale: int) -> Iterator[tuple[str, WAY]]:
         """Names and functions, the plain ones first."""
-        yield ("as decoded" if scale == 1 else "bicubic"), lambda codes: self._plain(codes, scale)
-        yield "unsharp mask", lambda codes: self._unsharp(codes, scale)
+        yield ("as decoded" if scale == 1 else "bicubic"), lambda tokens: self._plain(tokens, scale)
+        yield "unsharp mask", lambda tokens: self._unsharp(tokens, scale)
         if self.rival:
-            yield "regressor, same size", lambda codes: self._regressed(codes, scale)
+            yield "regressor, same size", lambda tokens: self._regressed(tokens, scale)
         if scale > 1:
-            yield "0 steps, enlarged", lambda codes: self._refined(codes, 0, scale)
+            yield "0 steps, enlarged", lambda tokens: self._refined(tokens, 0, scale)
         then = ", enlarged" if scale > 1 else ""
         for steps in STEPS:
-            yield f"{_steps(steps)}{then}", lambda codes, n=steps: self._refined(codes, n, scale)
+            yield f"{_steps(steps)}{then}", lambda tokens, n=steps: self._refined(tokens, n, scale)
         if scale > 2:
-            yield "2 steps, only enlarged", lambda codes: self._refined(codes, 2, scale, up_steps=0)
+            yield "2 steps, only enlarged", lambda tokens: self._refined(tokens, 2, scale, up_steps=0)
         if scale > 1:
             for steps in STEPS[:2]:
-                yield f"enlarged, {_steps(steps)}", lambda codes, n=steps: self._at_size(codes, n, scale)
+                yield f"enlarged, {_steps(steps)}", lambda tokens, n=steps: self._at_size(tokens, n, scale)
             for steps in STEPS[:2]:
-                yield f"{_steps(steps)} in each pass", lambda codes, n=steps: self._in_passes(codes, n, scale)
-        yield f"2 steps{then}, noise of training", lambda codes: self._refined(codes, 2, scale, noise=1.0)
+                yield (
+                    f"{_steps(steps)} in each pass",
+                    lambda tokens, n=steps: self._in_passes(tokens, n, scale),
+                )
+        yield f"2 steps{then}, noise of training", lambda tokens: self._refined(tokens, 2, scale, noise=1.0)
 
-    def _plain(self, codes: np.ndarray, scale: int) -> np.ndarray:
-        decoded = to_tensor(self.artist.decode(codes[None]))
+    def _decoded(self, record: Record) -> np.ndarray:
+        return cast(np.ndarray, self.pipeline.decode(record))
+
+    def _plain(self, tokens: Record, scale: int) -> np.ndarray:
+        decoded = to_float(self._decoded(tokens)[None])
         if scale > 1:
             decoded = F.interpolate(decoded, scale_factor=scale, mode="bicubic")
-        return from_tensor(decoded)[0]
+        return to_uint8(decoded)[0]
 
-    def _unsharp(self, codes: np.ndarray, scale: int) -> np.ndarray:
+    def _unsharp(self, tokens: Record, scale: int) -> np.ndarray:
         mask = ImageFilter.UnsharpMask(radius=scale, percent=50, threshold=0)
-        return np.asarray(Image.fromarray(self._plain(codes, scale)).filter(mask))
+        return np.asarray(Image.fromarray(self._plain(tokens, scale)).filter(mask))
 
     @torch.inference_mode()
-    def _regressed(self, codes: np.ndarray, scale: int) -> np.ndarray:
+    def _regressed(self, tokens: Record, scale: int) -> np.ndarray:
         assert self.rival is not None
-        x, grid = to_tensor(self.artist.decode(codes[None])), torch.from_numpy(codes.astype(np.int64))[None]
+        x = to_float(self._decoded(tokens)[None])
+        grid = torch.from_numpy(tokens.segments[-1].data.astype(np.int64))[None]
         zero = torch.zeros_like(x[:, :1])
         if scale == 1:
-            return from_tensor(self.rival.denoise(x, x, zero, grid).clamp(-1, 1))[0]
+            return to_uint8(self.rival.denoise(x, x, zero, grid).clamp(-1, 1))[0]
         for _ in range(scale.bit_length() - 1):
             x = self.rival.denoise_up(x, x, torch.zeros_like(x[:, :1]), grid)[1].clamp(-1, 1)
-        return from_tensor(x)[0]
-
-    def _record(self, codes: np.ndarray) -> Record:
-        return Record((Segment("image", to_ids(codes, self.artist.dvae.cfg.codebook_size)),))
+        return to_uint8(x)[0]
 
     def _refined(
-        self, codes: np.ndarray, steps: int, scale: int, noise: float = 0.0, up_steps: int | None = None
+        self, tokens: Record, steps: int, scale: int, noise: float = 0.0, up_steps: int | None = None
     ) -> np.ndarray:
-        options = DenoiseOptions(steps=steps, noise=noise)
-        done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
-        if scale > 1:
-            larger = UpsampleOptions(scale, steps=self.refiner.cfg.up_steps if up_steps is None else up_steps)
-            done = upsample(done, self.artist.dvae, self.refiner, larger)
-        return pixels_to_image(next(iter(done)).segments[-1].data)
+        done = self.pipeline.denoise([tokens], steps, noise)
+        return self._decoded(next(self.pipeline.upsample(done, scale, steps=up_steps)))
 
-    def _at_size(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:
+    def _at_size(self, tokens: Record, steps: int, scale: int) -> np.ndarray:
         """Case 1: enlarged first, then denoised straight at the final size."""
-        options = DenoiseOptions(steps, scale=scale)
-        done = denoise([self._record(codes)], self.artist.dvae, self.refiner, options)
-        return pixels_to_image(next(done).segments[-1].data)
+        return self._decoded(next(self.pipeline.denoise([tokens], steps, scale=scale)))
 
-    def _in_passes(self, codes: np.ndarray, steps: int, scale: int) -> np.ndarray:
+    def _in_passes(self, tokens: Record, steps: int, scale: int) -> np.ndarray:
         """Case 2: each pass denoises and enlarges."""
-        options = UpsampleOptions(scale, steps=steps)
-        done = upsample([self._record(codes)], self.artist.dvae, self.refiner, options)
-        return pixels_to_image(next(done).segments[-1].data)
+        return self._decoded(next(self.pipeline.upsample([tokens], scale, steps=steps)))
 
 
 def _steps(count: int) -> str:
     return f"{count} step{'s' * (count > 1)}"
 
 
-def rows(ways: Ways, codes: np.ndarray, target: np.ndarray, scale: int) -> Iterator[tuple[str, np.ndarray]]:
-    """One line of the table and the pictures for each way; codes [N, rows, cols], target [N, S, S, 3]."""
+def rows(
+    ways: Ways, tokens: list[Record], target: np.ndarray, scale: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """One line of the table and the pictures for each way; N records of tokens, target [N, S, S, 3]."""
     for name, way in ways.of(scale):
-        way(codes[0])
+        way(tokens[0])
         start = time.perf_counter()
-        output = np.stack([way(grid) for grid in codes])
-        each = 1000 * (time.perf_counter() - start) / len(codes)
+        output = np.stack([way(record) for record in tokens])
+        each = 1000 * (time.perf_counter() - start) / len(tokens)
         ssimulacra, flip = perceptual(output, target)
-        cells = f"x{scale} | {name} | {psnr(output, target):.2f} | {ssim(output, target):.4f} | "
-        cells += f"{ssimulacra:.2f} | {flip:.4f} | {each / codes[0].size:.2f} | {each:.1f}"
+        cells = (
+            f"x{scale} | {name} | {measure_psnr(output, target):.2f} | {measure_ssim(output, target):.4f} | "
+        )
+        cells += f"{ssimulacra:.2f} | {flip:.4f} | {each / tokens[0].segments[-1].data.size:.2f} | {each:.1f}"
         yield f"| {cells} |", output
 
 
@@ -172,18 +170,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
-    artist = Artist.load(zoo.find(options.model), "cpu")
+    pipeline = load(options.model)
     rival = load(str(options.regressor)).refiner if options.regressor else None
-    assert artist.refiner is not None, "only asked of a model that has a refiner"
     sprites, numbers = held_out(options.data, options.limit)
-    codes = artist.encode(paint(numbers, sprites, 64))
+    tokens = [pipeline.encode(picture) for picture in paint_drawings(numbers, sprites, 64)]
     print(f"{len(numbers)} held-out drawings, {torch.get_num_threads()} threads\n")
     print("| enlarged | how | PSNR | SSIM | SSIMULACRA2 | FLIP | ms a patch | ms a picture |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     for scale in SCALES:
-        target = paint(numbers, sprites, 64 * scale)
+        target = paint_drawings(numbers, sprites, 64 * scale)
         shown = [("true", target)]
-        for line, output in rows(Ways(artist, artist.refiner, rival), codes, target, scale):
+        for line, output in rows(Ways(pipeline, rival), tokens, target, scale):
             print(line, flush=True)
             shown.append((line.split("|")[2].strip(), output))
     if options.sheet:

@@ -139,7 +139,7 @@ class DecoderConfig:
 
 
 def article_7b() -> DecoderConfig:
-    """The decoder at the article's size: 80 layers, 7 B parameters, 8192 codes, pictures of 32 x 32 tokens.
+    """Configure the decoder at the article's size: 80 layers, 7 B parameters, 8192 codes, 32 x 32 tokens.
 
     The article names no widths; these are ours.
     """
@@ -324,7 +324,7 @@ def _explain(fault: str, data: Any) -> str:
 
 
 def _places(data: Any, steps: list[str]) -> Iterator[tuple[str, Any]]:
-    """What msgspec's path may mean in `data`, keys and value: it writes "..." for any key of a dictionary."""
+    """List the places in `data` that msgspec's path may mean: it writes "..." for any key of a dictionary."""
     if not steps:
         yield "", data
         return
@@ -358,7 +358,7 @@ def _refuse_unknown(made: Any, data: Any, where: str) -> None:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`. Raises ModelError for a file that holds none."""
+    """Read the JSON object in the file `path`. Raises ModelError for a file that holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -371,7 +371,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """The configuration in `path` (a config.json). Raises ModelError with the file and key."""
+    """Read the configuration in `path` (a config.json). Raises ModelError with the file and key."""
     data = read_object(path)
     config = from_dict(ModelConfig, data, str(path))
     if config.format != FORMAT:

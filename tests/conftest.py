@@ -67,7 +67,7 @@ def plug(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
     def forget() -> None:
         importlib.invalidate_caches()
-        plugins.installed.cache_clear()
+        plugins.find_all.cache_clear()
         plugins.registry._load.cache_clear()
         for module in modules:
             sys.modules.pop(module, None)

@@ -11,8 +11,7 @@ from janus_cli.pipeline import PictureOptions, Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.making import Maker, Order
-from janus_cli.shell.media_output import PICTURE_FORMATS
+from janus_cli.shell.making import DRAWING, Maker, Order
 from janus_cli.shell.progress import token_bar
 from janus_cli.shell.watch.watcher import Watcher
 
@@ -58,20 +57,7 @@ def draw(
 
     janus draw "a red apple" --seed 7 -o apple.png
     """
-    order = Order(
-        texts=prompts or [],
-        stdin=stdin,
-        output=output,
-        suffixes=tuple(PICTURE_FORMATS),
-        as_json=as_json,
-        force=force,
-        quiet=quiet,
-        noun="prompt",
-        verb="draw",
-        command="draw",
-        thing="picture",
-        hint="use -o picture.png, or redirect it",
-    )
+    order = Order(DRAWING, prompts or [], stdin, output, as_json, force, quiet)
     order.check()
     if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
         raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")

@@ -47,7 +47,7 @@ def evaluate(
 
     janus eval pocket --gallery gallery.png
     """
-    from janus_cli.evaluation.exam import evaluate, render_table
+    from janus_cli.evaluation import evaluate, render_table
 
     chosen = pick_device(device)
     talk = Talk(quiet)

@@ -25,7 +25,7 @@ app = typer.Typer(cls=HelpfulGroup, rich_markup_mode=None, no_args_is_help=True,
 def list_models(as_json: opt.Json = False) -> None:
     """The models that are here."""
     failures, found = Failures(), []
-    for place in zoo.places():
+    for place in zoo.list_places():
         with failures.item(place.name):  # somebody else's folder, or a damaged one, hides no other
             found.append(describe_model(place))
     if as_json:
@@ -70,7 +70,7 @@ def verify(
     """Check every file and tensor; name what is missing or does not fit."""
     failures = Failures()
     done = 0
-    for place in [zoo.locate(name) for name in models] if models else zoo.places():
+    for place in [zoo.locate(name) for name in models] if models else zoo.list_places():
         with failures.item(place.name):
             for what, check in list_checks(place):
                 done += _make_check(place.name, what, check, failures, as_json)

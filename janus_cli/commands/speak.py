@@ -9,8 +9,7 @@ from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.devices import Device
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.making import Maker, Order
-from janus_cli.shell.media_output import SOUND_FORMATS
+from janus_cli.shell.making import SPEAKING, Maker, Order
 from janus_cli.shell.progress import token_bar
 
 if TYPE_CHECKING:
@@ -51,20 +50,7 @@ def speak(
 
     janus speak "rocket" -o rocket.wav
     """
-    order = Order(
-        texts=texts or [],
-        stdin=stdin,
-        output=output,
-        suffixes=tuple(SOUND_FORMATS),
-        as_json=as_json,
-        force=force,
-        quiet=quiet,
-        noun="text",
-        verb="say",
-        command="speak",
-        thing="sound",
-        hint="use -o sound.wav, or pipe it on",
-    )
+    order = Order(SPEAKING, texts or [], stdin, output, as_json, force, quiet)
     order.check()
     sampling = Sampling(
         number, seed, None, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size

@@ -163,7 +163,7 @@ def audio(
 def _tokenize_sounds(
     names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
-    from janus_cli.media.sounds import fitted, open_sound
+    from janus_cli.media.sounds import fit, open_sound
 
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
@@ -177,7 +177,7 @@ def _tokenize_sounds(
             open_sound(place, label) as sound,
             sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
-            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
                 pieces, id=id_of(label), bandwidth=bandwidth, source=file_name(name), progress=progress
             )

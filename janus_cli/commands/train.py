@@ -57,7 +57,7 @@ def train(
 
     janus train models/pocket/recipe.toml --resume
     """
-    from janus_cli.training.jobs import TrainOptions, train
+    from janus_cli.training import TrainOptions, train
 
     talk = Talk(quiet)
     chosen = pick_device(device)

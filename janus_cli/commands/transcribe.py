@@ -63,12 +63,12 @@ def _tokenize(
     names: Sequence[str], pipeline: "Pipeline", plan: "Plan", failures: Failures
 ) -> Iterator["Record"]:
     """Turn the sounds into audio tokens. What is no sound, or too long, is counted as a failure."""
-    from janus_cli.media.sounds import fitted, open_sound
+    from janus_cli.media.sounds import fit, open_sound
 
     codec = pipeline.sounds.codec.cfg
     for name in names:
         shown, place = source(name, _NO_SOUND)
         with failures.item(shown), open_sound(place, shown) as sound:
             pipeline.nets.check_sound(sound.seconds, plan.options)
-            pieces = fitted(sound, codec.sample_rate, codec.channels).pieces
+            pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(pieces, id=shown)

@@ -171,7 +171,7 @@ def _load(
 ) -> "SuperResolution":
     import torch
 
-    from janus_cli.nets.enlarger import Enlarger
+    from janus_cli.nets.super_resolution import Enlarger
     from janus_cli.stages.super_resolution import SuperResolution
     from janus_cli.weights.checkpoint import read_state
 

@@ -57,12 +57,12 @@ class Concept:
     looks: dict[str, str] = field(default_factory=dict)  # set -> SVG
 
 
-def _key(hexcode: str) -> str:
+def _normalise_code(hexcode: str) -> str:
     return "-".join(part for part in hexcode.lower().split("-") if part != VARIATION)
 
 
-def _icons(folder: Path) -> dict[str, str]:
-    """Name -> SVG of one iconify set."""
+def _read_icons(folder: Path) -> dict[str, str]:
+    """Read one iconify set: name -> SVG."""
     icons = json.loads((folder / "icons.json").read_text("utf-8"))
     whole = {"left": 0, "top": 0, "width": icons.get("width", 16), "height": icons.get("height", 16)}
     drawings: dict[str, str] = {}
@@ -73,17 +73,17 @@ def _icons(folder: Path) -> dict[str, str]:
     return drawings
 
 
-def _names(folder: Path) -> dict[str, str]:
-    """Hexcode key -> name of one iconify set's icon, an alias followed to it."""
+def _read_names(folder: Path) -> dict[str, str]:
+    """Read the names of one iconify set's icons, aliases followed: hexcode key -> name."""
     aliases = json.loads((folder / "icons.json").read_text("utf-8")).get("aliases", {})
     names: dict[str, str] = {}
     for code, name in json.loads((folder / "chars.json").read_text("utf-8")).items():
-        names.setdefault(_key(code), aliases.get(name, {}).get("parent", name))
+        names.setdefault(_normalise_code(code), aliases.get(name, {}).get("parent", name))
     return names
 
 
-def _looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
-    """Set -> drawing under one of `names`; some sets leave out hyphens or count drawings, none has hexcodes.
+def _find_looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
+    """Find drawings under one of `names`: set -> SVG. Some sets leave out hyphens or count drawings.
 
     Aliases are not followed: some are mirrored, and some are another thing (a cricket is a bat).
     """
@@ -94,14 +94,14 @@ def _looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, str]:
 
 
 def read_packages(modules: Path) -> list[Concept]:
-    """The concepts that at least two sets draw, in emojibase's order, from a node_modules folder."""
+    """Read the concepts that at least two sets draw, in emojibase's order, from a node_modules folder."""
     folders = {s: modules / package.rpartition("@")[0] for s, package in STYLES.items()}
-    icons, names = ({s: read(folder) for s, folder in folders.items()} for read in (_icons, _names))
-    looks = {look: _icons(modules / package.rpartition("@")[0]) for look, (package, _) in LOOKS.items()}
+    icons, names = ({s: read(folder) for s, folder in folders.items()} for read in (_read_icons, _read_names))
+    looks = {look: _read_icons(modules / package.rpartition("@")[0]) for look, (package, _) in LOOKS.items()}
     tables = {}
     for language in LANGUAGES:
         rows = json.loads((modules / "emojibase-data" / language / "data.json").read_text("utf-8"))
-        tables[language] = {_key(row["hexcode"]): row for row in rows}
+        tables[language] = {_normalise_code(row["hexcode"]): row for row in rows}
     concepts = []
     for key, row in tables["en"].items():
         named = {s: names[s][key] for s in STYLES if names[s].get(key) in icons[s]}
@@ -113,7 +113,7 @@ def read_packages(modules: Path) -> list[Concept]:
         rows = {language: table[key] for language, table in tables.items() if key in table}
         labels = {language: r["label"] for language, r in rows.items()}
         tags = {language: r.get("tags", []) for language, r in rows.items()}
-        seen = _looks(looks, set(named.values()))
+        seen = _find_looks(looks, set(named.values()))
         concepts.append(Concept(row["label"], row["group"], labels, tags, drawings, seen))
     return concepts
 
@@ -143,7 +143,7 @@ def build_pack(path: Path) -> list[Concept]:
 
 
 def read_pack(path: Path) -> list[Concept]:
-    """The concepts of a pack written by build_pack. Raises JanusError when it is none."""
+    """Read the concepts of a pack written by build_pack. Raises JanusError when it is none."""
     try:
         return [Concept(**row) for row in json.loads(lzma.decompress(path.read_bytes()))]
     except (OSError, lzma.LZMAError, ValueError, TypeError) as error:

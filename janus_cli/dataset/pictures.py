@@ -5,7 +5,7 @@ Sprites are premultiplied RGBA, so that area averaging and pasting are exact.
 """
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,18 +47,18 @@ class Scene:
     background: str = ""  # a key of BACKGROUNDS, or white
 
 
-def index(concepts: list[Concept]) -> list[tuple[int, str]]:
-    """(concept number, style) of every drawing, in the order of the sprite file."""
+def list_drawings(concepts: Sequence[Concept]) -> list[tuple[int, str]]:
+    """List (concept number, style) of every drawing, in the order of the sprite file."""
     return [(i, style) for i, c in enumerate(concepts) for style in STYLES if style in c.drawings]
 
 
-def looks_index(concepts: list[Concept]) -> list[tuple[int, str]]:
-    """(concept number, set) of every drawing that is only looked at; in the sprite file after the others."""
+def list_looks(concepts: Sequence[Concept]) -> list[tuple[int, str]]:
+    """List (concept number, set) of every drawing that is only looked at; they end the sprite file."""
     return [(i, look) for i, c in enumerate(concepts) for look in LOOKS if look in c.looks]
 
 
 def render(svg: str, size: int = SIZE) -> np.ndarray:
-    """One SVG as premultiplied RGBA uint8 [size, size, 4]."""
+    """Render one SVG as premultiplied RGBA uint8 [size, size, 4]."""
     import resvg_py
 
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
@@ -72,8 +72,8 @@ def render(svg: str, size: int = SIZE) -> np.ndarray:
 
 def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
     """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
-    drawings = [concepts[c].drawings[style] for c, style in index(concepts)]
-    drawings += [concepts[c].looks[look] for c, look in looks_index(concepts)]
+    drawings = [concepts[c].drawings[style] for c, style in list_drawings(concepts)]
+    drawings += [concepts[c].looks[look] for c, look in list_looks(concepts)]
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
     for i in track(range(len(drawings)), "rendering"):
         out[i] = render(drawings[i])
@@ -82,14 +82,14 @@ def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, 
 
 
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Area average of [..., S, S, C] uint8 to [..., side, side, C]; side divides S."""
+    """Average areas of [..., S, S, C] uint8 to [..., side, side, C]; side divides S."""
     k = pixels.shape[-2] // side
     blocks = pixels.reshape(*pixels.shape[:-3], side, k, side, k, pixels.shape[-1])
     return np.round(blocks.mean((-4, -2), dtype=np.float32)).astype(np.uint8)
 
 
 def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
-    """A sprite with every coloured pixel turned to one hue; greys, black and white stay."""
+    """Turn every coloured pixel of a sprite to one hue; greys, black and white stay."""
     alpha = sprite[..., 3:].astype(np.float32) / 255
     straight = np.clip(sprite[..., :3] / np.maximum(alpha, 1 / 255), 0, 255).astype(np.uint8)
     hsv = np.array(Image.fromarray(straight).convert("HSV"))
@@ -109,7 +109,7 @@ class Sprites:
         return len(self.full)
 
     def get(self, drawing: int, side: int) -> np.ndarray:
-        """Premultiplied RGBA [side, side, 4]; any side up to SIZE."""
+        """Get a drawing as premultiplied RGBA [side, side, 4]; any side up to SIZE."""
         if side >= SIZE:
             return self.full[drawing]
         key = drawing, side
@@ -137,3 +137,16 @@ def compose(scene: Scene, sprites: Sprites, size: int = 64) -> np.ndarray:
         light = (under * (255 - sprite[..., 3:].astype(np.uint16)) + 127) // 255
         canvas[top : top + side, left : left + side] = np.minimum(light + sprite[..., :3], 255)
     return canvas
+
+
+def draw_scene(rng: np.random.Generator, drawings: np.ndarray) -> Scene:
+    """Make up a scene without a caption: mostly one drawing, sometimes coloured, small, or in company."""
+    background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.15 else ""
+    hue = str(rng.choice(list(HUES))) if rng.random() < 0.08 else ""
+    if rng.random() < 0.85:
+        return Scene((Item(int(rng.choice(drawings)), hue=hue),), background)
+    spots = [(t, left) for t in (0, 32) for left in (0, 32)]
+    count = rng.integers(1, 5)
+    places = [spots[int(i)] for i in rng.permutation(4)[:count]]
+    items = [Item(int(rng.choice(drawings)), top, left, 32, hue) for top, left in places]
+    return Scene(tuple(items), background)

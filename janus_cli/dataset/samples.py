@@ -13,22 +13,12 @@ import numpy as np
 
 from janus_cli.dataset import heldout
 from janus_cli.dataset.pack import BLACK, STYLES, Concept
-from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, index, looks_index
+from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, list_drawings, list_looks
 from janus_cli.errors import JanusError
 
-COLOUR_WORDS = {
-    "red",
-    "orange",
-    "yellow",
-    "green",
-    "blue",
-    "purple",
-    "pink",
-    "black",
-    "white",
-    "brown",
-    "gray",
-}
+_COLOURS = "red orange yellow green blue purple pink black white brown gray"
+COLOUR_WORDS = set(_COLOURS.split())
+SIDES = {"left", "right", "leftwards", "rightwards"}
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
     "2": ((16, 0), (16, 32)),
@@ -65,8 +55,8 @@ class Sample:
         return "hue" if self.hue else "background" if self.background else "plain"
 
 
-def scene_of(sample: Sample, drawings: dict[tuple[int, str], int]) -> Scene:
-    """How to paint a sample; `drawings` maps (concept, style) to the sprite's number."""
+def build_scene(sample: Sample, drawings: dict[tuple[int, str], int]) -> Scene:
+    """Say how to paint a sample; `drawings` maps (concept, style) to the sprite's number."""
     numbers = [drawings[c, sample.style] for c in sample.concepts]
     if not sample.layout:
         return Scene((Item(numbers[0], hue=sample.hue),), sample.background)
@@ -75,51 +65,51 @@ def scene_of(sample: Sample, drawings: dict[tuple[int, str], int]) -> Scene:
     return Scene(tuple(Item(n, *spot, 32) for n, spot in zip(numbers, spots, strict=True)), sample.background)
 
 
-def drawing_numbers(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
-    """(concept, style) -> number of its sprite."""
-    return {pair: i for i, pair in enumerate(index(list(concepts)))}
+def number_drawings(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
+    """Number the drawings: (concept, style) -> number of its sprite."""
+    return {pair: i for i, pair in enumerate(list_drawings(concepts))}
 
 
-def words_of(concept: Concept) -> set[str]:
-    """The words of its name."""
+def split_name(concept: Concept) -> set[str]:
+    """Split the name of a concept into its words."""
     return set(re.findall("[a-z]+", concept.name.lower()))
 
 
-def other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
-    """Concept -> numbers of its sprites by other sets, as far as they may be looked at (heldout.looks).
+def find_other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
+    """Find sprites by other sets that may be looked at: concept -> their numbers.
 
     Without those that would teach what is not so: a set's black drawings of what is named after a colour, and
     drawings that it has under several names.
     """
-    held, first = heldout.pairs(list(concepts)), len(index(list(concepts)))
+    held, first = heldout.find_pairs(concepts), len(list_drawings(concepts))
     drawings = Counter((look, svg) for c in concepts for look, svg in c.looks.items())
     looks: dict[int, list[int]] = {}
-    for number, (concept, look) in enumerate(looks_index(list(concepts)), first):
+    for number, (concept, look) in enumerate(list_looks(concepts), first):
         its = concepts[concept]
-        colourless = look in BLACK and COLOUR_WORDS & words_of(its)
+        colourless = look in BLACK and COLOUR_WORDS & split_name(its)
         unlike = drawings[look, its.looks[look]] == 1
-        if look in heldout.looks(its, held) and unlike and not colourless:
+        if look in heldout.list_allowed_looks(its, held) and unlike and not colourless:
             looks.setdefault(concept, []).append(number)
     return looks
 
 
-def looked_at(
+def choose_look(
     sample: Sample,
     drawings: dict[tuple[int, str], int],
     looks: dict[int, list[int]],
     rng: np.random.Generator,
     share: float = 0.5,
 ) -> tuple[Sample, Scene]:
-    """What eyes are shown, and as what: a `share` of single drawings by another set, without a style."""
+    """Choose what eyes are shown, and as what: a `share` of single drawings by another set, no style."""
     others = looks.get(sample.concepts[0], []) if sample.kind == "plain" else []
     if others and rng.random() < share:
         return replace(sample, style=""), Scene((Item(int(rng.choice(others))),))
-    return sample, scene_of(sample, drawings)
+    return sample, build_scene(sample, drawings)
 
 
-def scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:
-    """Concepts that stand in scenes: one-word names of animals, plants and food, never held out."""
-    held = heldout.pairs(list(concepts))
+def find_scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:
+    """Find the concepts that stand in scenes: one-word names of animals, plants and food, never held out."""
+    held = heldout.find_pairs(concepts)
     return [
         i
         for i, c in enumerate(concepts)
@@ -130,46 +120,72 @@ def scene_nouns(concepts: Sequence[Concept], style: str) -> list[int]:
     ]
 
 
-def random_scene_sample(
+def draw_scene_sample(
     nouns: Sequence[int],
     concepts: Sequence[Concept],
     style: str,
     rng: np.random.Generator,
     held: bool = False,
 ) -> Sample:
-    """A layout with its concepts; relations of held-out couples only when `held`, else never."""
+    """Draw a layout and its concepts; relations of held-out couples only when `held`, else never."""
     background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""
     layout = str(rng.choice(list(RELATIONS if held else LAYOUTS)))
     for _ in range(TRIES):
         first, second = (int(n) for n in rng.choice(nouns, 2, replace=False))
         if layout not in RELATIONS:
             return Sample((first,), style, background, layout=layout)
-        if heldout.together(concepts[first].name, concepts[second].name) == held:
+        if heldout.is_couple(concepts[first].name, concepts[second].name) == held:
             return Sample((first, second), style, background, layout=layout)
     raise JanusError(f"the pack has too few animals, plants and foods for scenes ({len(nouns)})")
 
 
-def training_samples(concepts: Sequence[Concept], style: str, scenes: int, seed: int = 0) -> list[Sample]:
-    """Everything to train on: all pairs that are not held out, and variations in the default style."""
-    held = heldout.pairs(list(concepts))
-    pairs = [(c, s) for c, s in index(list(concepts)) if (concepts[c].name, s) not in held]
+def make_training_samples(
+    concepts: Sequence[Concept], style: str, scenes: int, seed: int = 0
+) -> list[Sample]:
+    """List all that is trained on: all pairs that are not held out, and variations in the default style."""
+    held = heldout.find_pairs(concepts)
+    pairs = [(c, s) for c, s in list_drawings(concepts) if (concepts[c].name, s) not in held]
     samples = [Sample((c,), s) for c, s in pairs]
     plain = [c for c, s in pairs if s == style]
     samples += [Sample((c,), style, background) for c in plain for background in BACKGROUNDS]
     samples += [Sample((c,), style, hue=hue) for c in plain for hue in HUES]
     rng = np.random.default_rng(seed)
-    nouns = scene_nouns(concepts, style)
-    samples += [random_scene_sample(nouns, concepts, style, rng) for _ in range(scenes)]
+    nouns = find_scene_nouns(concepts, style)
+    samples += [draw_scene_sample(nouns, concepts, style, rng) for _ in range(scenes)]
     return samples
 
 
-def restyled(
+def restyle(
     sample: Sample, concepts: Sequence[Concept], held: Collection[tuple[str, str]], rng: np.random.Generator
 ) -> Sample:
-    """`sample` as if drawn in another style: a caption that is nearly right.
+    """Name another style for `sample`, whose caption is then nearly right.
 
     Pairs of concept and style in `held` are never named. Without another style it is `sample` itself.
     """
     name = concepts[sample.concepts[0]].name
     others = [style for style in STYLES if style != sample.style and (name, style) not in held]
     return replace(sample, style=str(rng.choice(others))) if others else sample
+
+
+class Corpus:
+    """Samples with their precomputed codes [N, rows, cols], drawn by kind."""
+
+    def __init__(self, samples: Sequence[Sample], codes: np.ndarray, weights: dict[str, float]):
+        self.samples, self.codes = samples, codes
+        groups: dict[str, list[int]] = {}
+        for i, sample in enumerate(samples):
+            groups.setdefault(sample.kind, []).append(i)
+        self.groups = {kind: np.array(groups[kind]) for kind in weights if kind in groups}
+        share = np.array([weights[kind] for kind in self.groups])
+        self.share = share / share.sum()
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw the numbers of `count` samples."""
+        kinds = rng.choice(len(self.share), count, p=self.share)
+        groups = list(self.groups.values())
+        return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+
+def allows_changes(sample: Sample, concepts: Sequence[Concept]) -> bool:
+    """Whether the sample's caption stays true when its picture is dyed and mirrored."""
+    return sample.kind == "plain" and not split_name(concepts[sample.concepts[0]]) & (COLOUR_WORDS | SIDES)

@@ -16,66 +16,13 @@ from janus_cli.errors import JanusError
 RATE = 16000  # samples per second of everything here
 LANGUAGES = {"en": "en-us", "de": "de", "es": "es", "fr": "fr", "ja": "ja", "ko": "ko"}
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbcwmd")
-VARIANTS = (
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m6",
-    "m7",
-    "m8",
-    "f1",
-    "f2",
-    "f4",
-    "f5",
-    "adam",
-    "Alex",
-    "Alicia",
-    "Andrea",
-    "anika",
-    "announcer",
-    "antonio",
-    "aunty",
-    "belinda",
-    "benjamin",
-    "boris",
-    "caleb",
-    "david",
-    "Denis",
-    "ed",
-    "edward",
-    "Gene",
-    "grandma",
-    "grandpa",
-    "gustave",
-    "Henrique",
-    "Hugo",
-    "ian",
-    "iven",
-    "Jacky",
-    "john",
-    "Lee",
-    "marcelo",
-    "Marco",
-    "Mario",
-    "max",
-    "Michael",
-    "michel",
-    "miguel",
-    "Mike",
-    "norbert",
-    "pablo",
-    "pedro",
-    "quincy",
-    "Reed",
-    "robert",
-    "sandro",
-    "shelby",
-    "steph",
-    "travis",
-    "victor",
-    "zac",
+_TRAINED = (
+    "m1 m2 m3 m4 m6 m7 m8 f1 f2 f4 f5 adam Alex Alicia Andrea anika announcer antonio aunty belinda "
+    "benjamin boris caleb david Denis ed edward Gene grandma grandpa gustave Henrique Hugo ian iven Jacky "
+    "john Lee marcelo Marco Mario max Michael michel miguel Mike norbert pablo pedro quincy Reed robert "
+    "sandro shelby steph travis victor zac"
 )
+VARIANTS = tuple(_TRAINED.split())  # voices of training
 HELD_VARIANTS = ("m5", "f3", "Andy", "Annie", "Diogo", "linda", "paul", "rob")  # voices of the exam alone
 OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak with
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h
@@ -157,11 +104,11 @@ class Speaker:
         return 0
 
     def say(self, utterance: Utterance) -> np.ndarray:
-        """The waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off."""
+        """Say an utterance: the waveform, float32 [T] in [-1, 1] at RATE, silence at the ends cut off."""
         return self.pronounce(utterance)[0]
 
     def pronounce(self, utterance: Utterance) -> tuple[np.ndarray, list[Phone]]:
-        """The waveform as `say` gives it, and the phones in it.
+        """Say an utterance: the waveform as `say` gives it, and the phones in it.
 
         espeak-ng goes on from where it was: the same words twice are not the same samples.
         Raises JanusError for a voice that espeak-ng lacks, or words that it cannot say.
@@ -185,26 +132,28 @@ class Speaker:
             raise JanusError(f"espeak-ng says nothing for {utterance.text!r}")
         waveform = np.concatenate(self._stretches).astype(np.float32) / 32768
         waveform = soxr.resample(waveform, self._rate, RATE, "MQ")
-        start, stop = loud(waveform)
-        phones = [Phone(_plain(name), sample * RATE // self._rate - start) for name, sample in self._phones]
+        start, stop = find_sound(waveform)
+        phones = [
+            Phone(_strip_stress(name), sample * RATE // self._rate - start) for name, sample in self._phones
+        ]
         return waveform[start:stop], phones
 
 
-def _plain(mnemonic: str) -> str:
-    """A phone's mnemonic without its stress."""
+def _strip_stress(mnemonic: str) -> str:
+    """Strip the stress from a phone's mnemonic."""
     return PAUSE if mnemonic.startswith(PAUSE) else mnemonic.lstrip("',%=") or PAUSE
 
 
-def loud(waveform: np.ndarray) -> tuple[int, int]:
-    """Where in `waveform` [T] the silence before it ends and that after it begins; all of it if silent."""
+def find_sound(waveform: np.ndarray) -> tuple[int, int]:
+    """Find where sound begins and ends in `waveform` [T]; all of it if silent."""
     heard = np.flatnonzero(np.abs(waveform) > _EDGE * np.abs(waveform).max(initial=0))
     if not len(heard):
         return 0, len(waveform)
     return max(0, int(heard[0]) - _MARGIN), min(len(waveform), int(heard[-1]) + _MARGIN)
 
 
-def any_voice(text: str, rng: np.random.Generator, language: str = "en", held: bool = False) -> Utterance:
-    """`text` in a random voice: one that is trained on, or one of the exam's if `held`."""
+def choose_voice(text: str, rng: np.random.Generator, language: str = "en", held: bool = False) -> Utterance:
+    """Choose a random voice for `text`: one that is trained on, or one of the exam's if `held`."""
     accent = str(rng.choice(ACCENTS)) if language == "en" else LANGUAGES[language]
     variant = str(rng.choice(HELD_VARIANTS if held else VARIANTS))
     return Utterance(text, accent, variant, int(rng.integers(150, 215)), int(rng.integers(30, 70)))

@@ -11,11 +11,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from janus_cli.dataset.captions import caption, on_background, recoloured, scene_phrase, styled
+from janus_cli.dataset.captions import (
+    add_background,
+    add_style,
+    change_colour,
+    describe_layout,
+    write_caption,
+)
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Track
 from janus_cli.dataset.samples import Sample
-from janus_cli.dataset.speech import PAUSE, Phone, Speaker, Utterance, any_voice
+from janus_cli.dataset.speech import PAUSE, Phone, Speaker, Utterance, choose_voice
 from janus_cli.nets.codec import Codec
 
 LONGEST = 120  # frames; longer ones are left out
@@ -45,23 +51,24 @@ class Utterances:
         return self.phones[self.starts[number] : self.starts[number + 1]]
 
 
-def description(sample: Sample, concepts: Sequence[Concept]) -> str:
-    """What a picture shows, always in the same words: things, number and places, background, style if any."""
+def describe_sample(sample: Sample, concepts: Sequence[Concept]) -> str:
+    """Describe a picture, always in the same words: things, number and places, background, style if any."""
     names = [concepts[c].name for c in sample.concepts]
-    phrase = scene_phrase(sample, names) if sample.layout else names[0]
-    phrase = recoloured(phrase, sample.hue) if sample.hue else phrase
-    phrase = on_background(phrase, sample.background) if sample.background else phrase
-    return styled(phrase, sample.style, 0) if sample.style else phrase
+    phrase = describe_layout(sample, names) if sample.layout else names[0]
+    phrase = change_colour(phrase, sample.hue) if sample.hue else phrase
+    phrase = add_background(phrase, sample.background) if sample.background else phrase
+    return add_style(phrase, sample.style, 0) if sample.style else phrase
 
 
-def wording(sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator) -> str:
-    """A caption as people say it: English, and a fifth of them the full description."""
-    return description(sample, concepts) if rng.random() < 0.2 else caption(sample, concepts, rng, foreign=0)
+def word_sample(sample: Sample, concepts: Sequence[Concept], rng: np.random.Generator) -> str:
+    """Make up a caption as people say it: English, and a fifth of them the full description."""
+    full = rng.random() < 0.2
+    return describe_sample(sample, concepts) if full else write_caption(sample, concepts, rng, foreign=0)
 
 
 @torch.no_grad()
-def encode(waveforms: Sequence[np.ndarray], codec: Codec) -> list[np.ndarray]:
-    """Codes uint16 [Q, F] of each waveform [T]: those that it gets alone, as the codec looks back only."""
+def encode_waveforms(waveforms: Sequence[np.ndarray], codec: Codec) -> list[np.ndarray]:
+    """Encode each waveform [T] to uint16 [Q, F], the codes that it gets alone: the codec only looks back."""
     longest = max(map(len, waveforms))
     padded = np.stack([np.pad(w, (0, longest - len(w))) for w in waveforms])
     device = next(codec.parameters()).device
@@ -70,8 +77,8 @@ def encode(waveforms: Sequence[np.ndarray], codec: Codec) -> list[np.ndarray]:
     return [row[:, : -(-len(w) // hop)] for row, w in zip(codes, waveforms, strict=True)]
 
 
-def framed(phones: Sequence[Phone], frames: int, hop: int, alphabet: list[str]) -> np.ndarray:
-    """uint8 [frames]: what is said in the middle of each, as numbers in `alphabet`, which grows with it."""
+def label_frames(phones: Sequence[Phone], frames: int, hop: int, alphabet: list[str]) -> np.ndarray:
+    """Label each frame, uint8 [frames], with the phone in its middle, a number in the growing `alphabet`."""
     for name in dict.fromkeys([PAUSE, *(phone.name for phone in phones)]):
         if name not in alphabet:
             alphabet.append(name)
@@ -95,37 +102,37 @@ def synthesise(
         order = [i for i in order if len(waveforms[i]) <= LONGEST * hop]
         for first in range(0, len(order), BATCH):
             part = order[first : first + BATCH]
-            codes += encode([waveforms[i] for i in part], codec)
+            codes += encode_waveforms([waveforms[i] for i in part], codec)
             texts += [utterances[start + i].text for i in part]
             kept += [samples[start + i] for i in part]
-            phones += [framed(spoken[i][1], -(-len(waveforms[i]) // hop), hop, alphabet) for i in part]
+            phones += [label_frames(spoken[i][1], -(-len(waveforms[i]) // hop), hop, alphabet) for i in part]
     starts = np.cumsum([0, *(row.shape[1] for row in codes)])
     return Utterances(
         np.concatenate(codes, 1), starts, texts, np.array(kept), np.concatenate(phones), alphabet
     )
 
 
-def heard(
+def say_in_any_voice(
     samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept], rng: np.random.Generator
 ) -> list[Utterance]:
-    """Captions of the chosen samples in any voice."""
-    return [any_voice(wording(samples[i], concepts, rng), rng) for i in chosen]
+    """Let any voices say captions of the chosen samples."""
+    return [choose_voice(word_sample(samples[i], concepts, rng), rng) for i in chosen]
 
 
-def said(
+def say_in_own_voice(
     samples: Sequence[Sample], chosen: Sequence[int], concepts: Sequence[Concept], rng: np.random.Generator
 ) -> list[Utterance]:
-    """Captions of the chosen samples in the model's own voice; half without a style, in the fewest words."""
+    """Let the model's own voice say captions of the chosen samples; half without a style, in few words."""
     return [
-        Utterance(description(replace(samples[i], style=""), concepts))
+        Utterance(describe_sample(replace(samples[i], style=""), concepts))
         if rng.random() < 0.5
-        else Utterance(wording(samples[i], concepts, rng))
+        else Utterance(word_sample(samples[i], concepts, rng))
         for i in chosen
     ]
 
 
-def save(utterances: Utterances, path: Path, key: str) -> None:
-    """Write to `path` (.npz) under `key`, which says what they were made of."""
+def write_utterances(utterances: Utterances, path: Path, key: str) -> None:
+    """Write utterances to `path` (.npz) under `key`, which says what they were made of."""
     words = {"key": key, "texts": utterances.texts, "alphabet": utterances.alphabet}
     note = json.dumps(words, ensure_ascii=False)
     np.savez_compressed(
@@ -138,8 +145,8 @@ def save(utterances: Utterances, path: Path, key: str) -> None:
     )
 
 
-def load(path: Path, key: str) -> Utterances | None:
-    """The utterances in `path`, or None if there are none of that key."""
+def read_utterances(path: Path, key: str) -> Utterances | None:
+    """Read the utterances in `path`; None if there are none of that key."""
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as data:

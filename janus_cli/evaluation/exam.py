@@ -1,7 +1,7 @@
 """`janus eval`: what a model can do, measured on fixed lists that were never trained on.
 
 Four parts are measured: the image tokenizer, the judge's own limits, the generator as the judge sees it,
-and the refiner. The report is plain JSON data; evaluate_tables.py makes it readable.
+and the refiner. The report is plain JSON data; tables.py makes it readable.
 """
 
 import dataclasses
@@ -15,24 +15,23 @@ from typing import Any
 import numpy as np
 
 from janus_cli import zoo
-from janus_cli.dataset.captions import DEFAULT_STYLE, styled
+from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
 from janus_cli.dataset.pack import LANGUAGES, Concept
-from janus_cli.dataset.pictures import Sprites, index
+from janus_cli.dataset.pictures import Sprites, list_drawings
+from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError
-from janus_cli.evaluation import fidelity, scenes
-from janus_cli.evaluation.album import write_album
-from janus_cli.evaluation.codec import codec_report
-from janus_cli.evaluation.directions import Tour, directions
-from janus_cli.evaluation.gallery import write_gallery
-from janus_cli.evaluation.judge import Artist, Ruler, Tell, at_size, share
+from janus_cli.evaluation import fidelity
+from janus_cli.evaluation.candidate import Candidate, Tell, image_codes
+from janus_cli.evaluation.codec import report_codec
+from janus_cli.evaluation.directions import Tour, examine_directions
+from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.lists import FILE, Lists, make_lists, read_lists
-from janus_cli.evaluation.tables import update_card
-from janus_cli.evaluation.tables_any import render_table
-from janus_cli.pipeline import Pipeline
+from janus_cli.evaluation.measures import compute_share, resize
+from janus_cli.evaluation.scenes import paint_scenes, score_scenes
+from janus_cli.evaluation.sheets import write_album, write_gallery
+from janus_cli.evaluation.tables import render_table, update_card
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.workshop import Workshop
-
-__all__ = ["evaluate", "render_table"]
 
 Reporter = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 MATCHED = 64  # trained pictures whose tokens are compared with the true ones
@@ -43,118 +42,117 @@ Pair = tuple[str, str]  # concept name, style
 class Exam:
     """Who is examined, by whom, and on what."""
 
-    artist: Artist
-    ruler: Ruler
+    candidate: Candidate
+    judge: Examiner
     lists: Lists
     concepts: list[Concept]
     sprites: Sprites
-    seed: int
     limit: int | None
     progress: Reporter
 
     def tell(self, label: str) -> Tell:
-        """Progress of one part."""
+        """What shows how far one part is."""
         return partial(self.progress, label)
 
     def draw(self, prompts: Sequence[str], label: str) -> np.ndarray:
-        """The model's final pictures [N, S, S, 3] of all prompts."""
-        return self.artist.draw(prompts, self.seed, self.tell(label))
+        """Let the model draw all prompts: final pictures [N, S, S, 3]."""
+        return self.candidate.draw(self.candidate.read(prompts), self.tell(label))
 
-    def drawings(self, pairs: Sequence[Pair]) -> list[int]:
+    def find_drawings(self, pairs: Sequence[Pair]) -> list[int]:
         """Numbers of the drawings of (concept name, style) pairs."""
-        numbers = {(self.concepts[c].name, style): i for i, (c, style) in enumerate(index(self.concepts))}
-        return [numbers[pair] for pair in pairs]
+        numbers, by_name = number_drawings(self.concepts), {c.name: i for i, c in enumerate(self.concepts)}
+        return [numbers[by_name[name], style] for name, style in pairs]
 
     def paint(self, pairs: Sequence[Pair]) -> np.ndarray:
-        """The true drawings of `pairs`, as large as the model draws: uint8 [N, side, side, 3]."""
-        size = max(64, self.artist.side)
-        return at_size(fidelity.paint(self.drawings(pairs), self.sprites, size), self.artist.side)
+        """Paint the true drawings of `pairs`, as large as the model draws: uint8 [N, side, side, 3]."""
+        size = max(64, self.candidate.side)
+        pictures = fidelity.paint_drawings(self.find_drawings(pairs), self.sprites, size)
+        return resize(pictures, self.candidate.side)
+
+    def paint_scenes(self) -> np.ndarray:
+        """Paint the true scenes, as large as the model draws and at least 64 px: uint8 [N, side, side, 3]."""
+        return paint_scenes(self.lists.scenes, self.concepts, self.sprites, max(64, self.candidate.side))
 
 
-def _codes(exam: Exam) -> dict[str, Any]:
-    held, every = exam.drawings(exam.lists.pairs), range(len(index(exam.concepts)))[: exam.limit]
-    return fidelity.tokenizer_report(exam.artist, exam.sprites, held, every, exam.tell("tokenizer"))
+def _examine_tokenizer(exam: Exam) -> dict[str, Any]:
+    held, every = exam.find_drawings(exam.lists.pairs), range(len(list_drawings(exam.concepts)))[: exam.limit]
+    return fidelity.report_tokenizer(exam.candidate, exam.sprites, held, every, exam.tell("tokenizer"))
 
 
-def _ceiling(exam: Exam) -> dict[str, Any]:
+def _examine_judge(exam: Exam) -> dict[str, Any]:
     """The judge on real drawings, as they are and through the image tokenizer: the most a model can get."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
         real = exam.paint(pairs)
-        seen = exam.artist.reconstruct(real)
-        report[name] = {"real": exam.ruler.score(real, pairs), "reconstructed": exam.ruler.score(seen, pairs)}
+        seen = exam.candidate.reconstruct(real)
+        report[name] = {"real": exam.judge.score(real, pairs), "reconstructed": exam.judge.score(seen, pairs)}
     return report
 
 
-def _generator(exam: Exam) -> dict[str, Any]:
+def _examine_generator(exam: Exam) -> dict[str, Any]:
     """The judge on what the model draws for prompts of one concept."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
-        prompts = [styled(concept, style, 0) for concept, style in pairs]
-        report[name] = exam.ruler.score(exam.draw(prompts, name), pairs)
+        prompts = [add_style(concept, style, 0) for concept, style in pairs]
+        report[name] = exam.judge.score(exam.draw(prompts, name), pairs)
     plain = [(name, DEFAULT_STYLE) for name in exam.lists.plain]
-    report["plain"] = exam.ruler.score(exam.draw(exam.lists.plain, "plain"), plain)
+    report["plain"] = exam.judge.score(exam.draw(exam.lists.plain, "plain"), plain)
     report["languages"] = {}
     by_name = {concept.name: concept for concept in exam.concepts}
+    right = [(name, DEFAULT_STYLE) for name in exam.lists.languages]
     for language in LANGUAGES[1:]:
         prompts = [by_name[name].labels[language] for name in exam.lists.languages]
-        pictures = exam.draw(prompts, language)
-        right = [(name, DEFAULT_STYLE) for name in exam.lists.languages]
-        report["languages"][language] = exam.ruler.score(pictures, right)
+        report["languages"][language] = exam.judge.score(exam.draw(prompts, language), right)
     return report
 
 
-def _match(exam: Exam) -> dict[str, float]:
+def _match_tokens(exam: Exam) -> dict[str, float]:
     """How much of what it was trained on the model repeats: greedy tokens against the drawings' own.
 
     `drawn` leaves out the positions where the true token is the one of empty paper.
     """
-    pairs = exam.lists.trained[:MATCHED]
+    pairs, candidate = exam.lists.trained[:MATCHED], exam.candidate
     drawings = exam.paint(pairs)
-    true = exam.artist.encode(drawings)
-    paper = exam.artist.encode(np.full_like(drawings[:1], 255))[0, 0, 0]
+    true = image_codes(candidate.encode(drawings))
+    paper = image_codes(candidate.encode(np.full_like(drawings[:1], 255)))[0, 0, 0]
     made = []
-    for record in exam.artist.generate([styled(*pair, 0) for pair in pairs], greedy=True):
-        segment = record.find("image")
-        assert segment is not None, "generate gives image tokens"
-        made.append(segment.data)
+    for record in candidate.draw_tokens(candidate.read([add_style(*pair, 0) for pair in pairs]), greedy=True):
+        made.append(record)
         exam.tell("match")(len(made), len(pairs))
-    same = np.stack(made) == true
+    same = image_codes(made) == true
     return {
         "n": len(pairs),
-        "tokens": share(same),
-        "drawn": share(same[true != paper]),
-        "identical": share(same.all((1, 2))),
+        "tokens": compute_share(same),
+        "drawn": compute_share(same[true != paper]),
+        "identical": compute_share(same.all((1, 2))),
     }
 
 
-def _scenes(exam: Exam) -> dict[str, Any]:
+def _examine_scenes(exam: Exam) -> dict[str, Any]:
     """The scenes as the model draws them, and the same measure on true pictures and on their tokens."""
-    entries = exam.lists.scenes
-    references = scenes.paint(entries, exam.concepts, exam.sprites)
-    large = scenes.paint(entries, exam.concepts, exam.sprites, max(64, exam.artist.side))
-    score = partial(scenes.score_scenes, entries=entries, references=references, ruler=exam.ruler)
+    entries, large = exam.lists.scenes, exam.paint_scenes()
+    references = paint_scenes(entries, exam.concepts, exam.sprites)
+    score = partial(score_scenes, entries=entries, references=references, judge=exam.judge)
     return {
         "drawn": score(exam.draw([entry.prompt for entry in entries], "scenes")),
         "real": score(large)["all"],
-        "reconstructed": score(exam.artist.reconstruct(large))["all"],
+        "reconstructed": score(exam.candidate.reconstruct(large))["all"],
     }
 
 
-def _senses(exam: Exam, pipeline: Pipeline, album: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _examine_senses(exam: Exam, album: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The codec on unseen voices, and every direction but text to image."""
-    codec = codec_report(pipeline.codec, exam.concepts, exam.seed, exam.limit, exam.tell("codec"))
-    tour = Tour(pipeline, exam.ruler, exam.lists, exam.concepts, exam.seed, exam.tell("directions"))
-    size = max(64, exam.artist.side)
+    candidate = exam.candidate
+    codec = report_codec(candidate.codec, exam.concepts, candidate.seed, exam.limit, exam.tell("codec"))
+    tour = Tour(candidate, exam.judge, exam.lists, exam.tell("directions"))
     held = list(exam.paint(exam.lists.pairs))
     if album is not None:
         write_album(album, tour, held)
-    true_scenes = list(scenes.paint(exam.lists.scenes, exam.concepts, exam.sprites, size))
-    return codec, directions(tour, held, true_scenes)
+    return codec, examine_directions(tour, held, list(exam.paint_scenes()))
 
 
-def _lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
-    """The model's own lists, or those that the data pack gives.
+def _choose_lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
+    """Choose the model's own lists, or those that the data pack gives.
 
     Raises JanusError when one is empty, or speaks of drawings that are not in the data pack.
     """
@@ -187,7 +185,7 @@ def evaluate(
     album: Path | None = None,
     progress: Reporter | None = None,
 ) -> dict[str, Any]:
-    """Examine a model (a name or a folder) and report, as JSON data; see evaluate_tables.py for its parts.
+    """Examine a model (a name or a folder) and report, as JSON data; see tables.py for its parts.
 
     `data` is the folder of the training data, fetched when missing. `limit` takes that many questions of
     each kind. `everything` adds the codec and all other directions of an any-to-any model. `gallery` and
@@ -203,27 +201,27 @@ def evaluate(
             raise UsageError(f"{file}: there is no folder {file.parent}")
     start, found = time.monotonic(), zoo.find(model)
     tell: Reporter = progress or (lambda label, done, total: None)
-    artist, ruler = Artist.load(found, device), Ruler.load(found, device)
+    candidate, judge = Candidate.load(found, device, seed), Examiner.load(found, device)
     shop = Workshop(Recipe(found.config), data, found.path, device, lambda items, label: items)
-    lists = _lists(found, shop.concepts).limited(limit)
-    exam = Exam(artist, ruler, lists, shop.concepts, shop.sprites, seed, limit, tell)
+    lists = _choose_lists(found, shop.concepts).limit(limit)
+    exam = Exam(candidate, judge, lists, shop.concepts, shop.sprites, limit, tell)
     report: dict[str, Any] = {
         "model": found.name,
         "seed": seed,
         "limit": limit,
-        "tokenizer": _codes(exam),
-        "judge": _ceiling(exam),
-        "generator": {**_generator(exam), "match": _match(exam)},
-        "scenes": _scenes(exam),
+        "tokenizer": _examine_tokenizer(exam),
+        "judge": _examine_judge(exam),
+        "generator": {**_examine_generator(exam), "match": _match_tokens(exam)},
+        "scenes": _examine_scenes(exam),
         "refiner": None,
         "codec": None,
         "directions": None,
     }
-    if artist.refiner is not None:
-        held = exam.drawings(lists.pairs)
-        report["refiner"] = fidelity.refiner_report(artist, exam.sprites, held, exam.tell("refiner"))
+    if candidate.has_refiner:
+        held = exam.find_drawings(lists.pairs)
+        report["refiner"] = fidelity.report_refiner(candidate, exam.sprites, held, exam.tell("refiner"))
     if everything:
-        report["codec"], report["directions"] = _senses(exam, Pipeline(found, device), album)
+        report["codec"], report["directions"] = _examine_senses(exam, album)
     if gallery is not None:
         write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts)
     report["seconds"] = round(time.monotonic() - start, 1)

@@ -15,8 +15,8 @@ LOUD = 12000  # peak of what it is given, of 32767
 SILENCE = RATE // 5  # samples before and after
 
 
-def _package() -> Any:
-    """pocketsphinx. Raises JanusError where it is not installed."""
+def _import_pocketsphinx() -> Any:
+    """Import pocketsphinx. Raises JanusError where it is not installed."""
     try:
         import pocketsphinx
     except ImportError:
@@ -25,20 +25,20 @@ def _package() -> Any:
 
 
 @cache
-def _known() -> frozenset[str]:
-    """The words of its pronunciation dictionary."""
-    path = Path(_package().get_model_path()) / "en-us" / "cmudict-en-us.dict"
+def _read_dictionary() -> frozenset[str]:
+    """Read the words of its pronunciation dictionary."""
+    path = Path(_import_pocketsphinx().get_model_path()) / "en-us" / "cmudict-en-us.dict"
     return frozenset(line.split(maxsplit=1)[0] for line in path.read_text("utf-8").splitlines() if line)
 
 
-def plain(phrase: str) -> str:
-    """A phrase as the recogniser spells it."""
+def spell(phrase: str) -> str:
+    """Spell a phrase as the recogniser does."""
     return phrase.lower().replace("-", " ")
 
 
-def sayable(phrases: Sequence[str]) -> list[str]:
-    """Those of the phrases whose words it knows."""
-    return [p for p in phrases if all(word in _known() for word in plain(p).split())]
+def keep_sayable(phrases: Sequence[str]) -> list[str]:
+    """Keep the phrases whose words the recogniser knows."""
+    return [p for p in phrases if all(word in _read_dictionary() for word in spell(p).split())]
 
 
 class Listener:
@@ -46,12 +46,12 @@ class Listener:
 
     def __init__(self, phrases: Sequence[str]) -> None:
         """The phrases must be sayable."""
-        choices = " | ".join(map(plain, phrases))
+        choices = " | ".join(map(spell, phrases))
         with tempfile.NamedTemporaryFile("w", suffix=".jsgf", encoding="utf-8") as file:
             file.write(f"#JSGF V1.0;\ngrammar names;\npublic <name> = {choices};\n")
             file.flush()
             # wide beams: with the usual ones a third of true speech ends half-way through a phrase
-            self._decoder = _package().Decoder(
+            self._decoder = _import_pocketsphinx().Decoder(
                 samprate=RATE,
                 jsgf=file.name,
                 loglevel="FATAL",
@@ -66,7 +66,7 @@ class Listener:
             )
 
     def hear(self, waveform: np.ndarray) -> str:
-        """The phrase in float32 [T] at 16 kHz, as `plain` spells it; "" where there is none."""
+        """The phrase in float32 [T] at 16 kHz, as `spell` spells it; "" where there is none."""
         quiet = np.pad(waveform, SILENCE)
         samples = (quiet * (LOUD / max(1e-6, float(np.abs(quiet).max())))).astype(np.int16)
         self._decoder.start_utt()
@@ -77,5 +77,5 @@ class Listener:
 
     def accuracy(self, phrases: Sequence[str], waveforms: Sequence[np.ndarray]) -> float:
         """Share of the waveforms in which it hears the phrase that was meant."""
-        right = [self.hear(w) == plain(p) for p, w in zip(phrases, waveforms, strict=True)]
+        right = [self.hear(w) == spell(p) for p, w in zip(phrases, waveforms, strict=True)]
         return sum(right) / max(1, len(right))

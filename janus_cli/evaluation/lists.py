@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import DEFAULT_STYLE, on_background, scene_phrase
+from janus_cli.dataset.captions import DEFAULT_STYLE, add_background, describe_layout
 from janus_cli.dataset.pack import LANGUAGES, Concept, read_pack
-from janus_cli.dataset.pictures import BACKGROUNDS, index
-from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, scene_nouns
+from janus_cli.dataset.pictures import BACKGROUNDS, list_drawings
+from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, find_scene_nouns
 from janus_cli.errors import JanusError
 
 FILE = "heldout.json"
@@ -42,8 +42,8 @@ class SceneEntry:
         """What to ask for."""
         phrase = self.concepts[0]
         if self.layout:
-            phrase = scene_phrase(Sample((), DEFAULT_STYLE, layout=self.layout), self.concepts)
-        return on_background(phrase, self.background) if self.background else phrase
+            phrase = describe_layout(Sample((), DEFAULT_STYLE, layout=self.layout), self.concepts)
+        return add_background(phrase, self.background) if self.background else phrase
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Lists:
     languages: tuple[str, ...]  # English names; the pack has the others
     scenes: tuple[SceneEntry, ...]
 
-    def limited(self, limit: int | None) -> "Lists":
+    def limit(self, limit: int | None) -> "Lists":
         """The first `limit` of each list; of the scenes, a mixture of all kinds."""
         if limit is None:
             return self
@@ -66,9 +66,9 @@ class Lists:
 
 
 def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0) -> Lists:
-    """The lists of a data pack; the same pack and seed always give the same ones."""
-    held = heldout.pairs(list(concepts))
-    pairs = [(concepts[c].name, style) for c, style in index(list(concepts))]
+    """Make the lists of a data pack; the same pack and seed always give the same ones."""
+    held = heldout.find_pairs(concepts)
+    pairs = [(concepts[c].name, style) for c, style in list_drawings(concepts)]
     ours = [pair for pair in pairs if pair in held]
     theirs = [pair for pair in pairs if pair not in held]
     rng = np.random.default_rng(seed)
@@ -77,14 +77,14 @@ def make_lists(concepts: Sequence[Concept], scenes: int = SCENES, seed: int = 0)
     plain = [named[i] for i in rng.permutation(len(named))[:NAMES]]
     everywhere = {c.name for c in concepts if all(language in c.labels for language in LANGUAGES)}
     spoken = [named[i] for i in rng.permutation(len(named)) if named[i] in everywhere][:FOREIGN]
-    entries = tuple(_scenes(concepts, scenes, rng))
+    entries = tuple(_make_scenes(concepts, scenes, rng))
     mixed = tuple(ours[i] for i in rng.permutation(len(ours)))
     return Lists(mixed, tuple(trained), tuple(plain), tuple(spoken), entries)
 
 
-def _scenes(concepts: Sequence[Concept], total: int, rng: np.random.Generator) -> Iterator[SceneEntry]:
-    nouns = [concepts[i].name for i in scene_nouns(concepts, DEFAULT_STYLE)]
-    couples = [(a, b) for a in nouns for b in nouns if a != b and heldout.together(a, b)]
+def _make_scenes(concepts: Sequence[Concept], total: int, rng: np.random.Generator) -> Iterator[SceneEntry]:
+    nouns = [concepts[i].name for i in find_scene_nouns(concepts, DEFAULT_STYLE)]
+    couples = [(a, b) for a in nouns for b in nouns if a != b and heldout.is_couple(a, b)]
     for kind, share in SHARES.items():
         for i in range(round(total * share)):
             background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.3 else ""
@@ -112,7 +112,7 @@ def write_lists(pack: Path, path: Path) -> Lists:
 
 
 def read_lists(path: Path) -> Lists:
-    """The lists in `path`. Raises JanusError when it holds none."""
+    """Read the lists in `path`. Raises JanusError when it holds none."""
     try:
         data = json.loads(path.read_text("utf-8"))
         pairs, trained = (tuple((str(a), str(b)) for a, b in data[name]) for name in ("pairs", "trained"))

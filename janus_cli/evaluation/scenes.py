@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from janus_cli.dataset.captions import DEFAULT_STYLE
+from janus_cli.dataset.labels import SIZE
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, WHITE, Sprites, compose
-from janus_cli.dataset.samples import LAYOUTS, Sample, drawing_numbers, scene_of
-from janus_cli.evaluation.judge import Ruler, at_size, share
+from janus_cli.dataset.samples import LAYOUTS, Sample, build_scene, number_drawings
+from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.lists import SceneEntry
-from janus_cli.training.objectives.judge import SIZE
+from janus_cli.evaluation.measures import compute_share, resize
 
 BLOCK = 16  # 64ths of the picture: all layouts are made of such blocks
 EMPTY = 12  # largest mean distance from the background, of 255, in a block that holds nothing
@@ -22,62 +23,62 @@ PRESENT = 0.3  # of the asked-for drawing's own distance from the background: be
 SAME_COLOUR = 40  # largest distance of a background, of 255 in any channel, from the one asked for
 
 
-def cells(entry: SceneEntry) -> list[tuple[int, int, int]]:
-    """(top, left, side) in 64ths of the picture of each drawing."""
+def list_cells(entry: SceneEntry) -> list[tuple[int, int, int]]:
+    """List (top, left, side) of each drawing, in 64ths of the picture."""
     return [(top, left, 32) for top, left in LAYOUTS[entry.layout]] if entry.layout else [(0, 0, 64)]
 
 
-def expected(entry: SceneEntry) -> list[str]:
-    """The concept that each cell should hold."""
-    count = len(cells(entry))
+def list_concepts(entry: SceneEntry) -> list[str]:
+    """List the concept that each cell should hold."""
+    count = len(list_cells(entry))
     return list(entry.concepts) if len(entry.concepts) == count else list(entry.concepts) * count
 
 
-def paint(
+def paint_scenes(
     entries: Sequence[SceneEntry], concepts: Sequence[Concept], sprites: Sprites, size: int = SIZE
 ) -> np.ndarray:
-    """The scenes as the training data would show them, uint8 [N, size, size, 3]."""
-    numbers, by_name = drawing_numbers(concepts), {c.name: i for i, c in enumerate(concepts)}
+    """Paint the scenes as the training data would show them, uint8 [N, size, size, 3]."""
+    numbers, by_name = number_drawings(concepts), {c.name: i for i, c in enumerate(concepts)}
     pictures = []
     for entry in entries:
         chosen = tuple(by_name[name] for name in entry.concepts)
         sample = Sample(chosen, DEFAULT_STYLE, entry.background, layout=entry.layout)
-        pictures.append(compose(scene_of(sample, numbers), sprites, size))
+        pictures.append(compose(build_scene(sample, numbers), sprites, size))
     return np.stack(pictures)
 
 
-def crops(pictures: np.ndarray, entries: Sequence[SceneEntry]) -> np.ndarray:
-    """Every cell of every picture [N, S, S, 3], one after another, uint8 [cells, 64, 64, 3]."""
+def crop_cells(pictures: np.ndarray, entries: Sequence[SceneEntry]) -> np.ndarray:
+    """Cut out every cell of every picture [N, S, S, 3], one after another, uint8 [cells, 64, 64, 3]."""
     unit = pictures.shape[1] // 64
     out = []
     for picture, entry in zip(pictures, entries, strict=True):
-        for top, left, side in cells(entry):
+        for top, left, side in list_cells(entry):
             cell = picture[top * unit : (top + side) * unit, left * unit : (left + side) * unit]
-            out.append(at_size(cell[None], SIZE)[0])
+            out.append(resize(cell[None], SIZE)[0])
     return np.stack(out)
 
 
-def background_of(picture: np.ndarray) -> np.ndarray:
-    """The colour [3] of a picture's corners [64, 64, 3]: the median, so that one busy corner is no matter."""
+def find_background(picture: np.ndarray) -> np.ndarray:
+    """Find the colour [3] of a picture's corners [64, 64, 3]: the median, in spite of one busy corner."""
     corners = [picture[top : top + 3, left : left + 3] for top in (0, 61) for left in (0, 61)]
     return np.median(np.concatenate(corners).reshape(-1, 3), 0)
 
 
-def _distance(picture: np.ndarray, colour: np.ndarray) -> np.ndarray:
+def _measure_distance(picture: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """Mean distance from `colour` in each block of a picture [64, 64, 3]: [4, 4]."""
     far = np.abs(picture.astype(np.float32) - colour).mean(-1)
     return far.reshape(64 // BLOCK, BLOCK, 64 // BLOCK, BLOCK).mean((1, 3))
 
 
-def placed(picture: np.ndarray, reference: np.ndarray, entry: SceneEntry) -> bool:
+def is_placed(picture: np.ndarray, reference: np.ndarray, entry: SceneEntry) -> bool:
     """Whether every cell of `picture` [64, 64, 3] holds something, and all the rest is background.
 
-    `reference`, as paint gives it, says how much of a cell a drawing fills.
+    `reference`, as paint_scenes gives it, says how much of a cell a drawing fills.
     """
-    ours = _distance(picture, background_of(picture))
-    wanted = _distance(reference, np.array(BACKGROUNDS.get(entry.background, WHITE)))
+    ours = _measure_distance(picture, find_background(picture))
+    wanted = _measure_distance(reference, np.array(BACKGROUNDS.get(entry.background, WHITE)))
     free = np.ones(ours.shape, bool)
-    for top, left, side in cells(entry):
+    for top, left, side in list_cells(entry):
         block = (slice(top // BLOCK, (top + side) // BLOCK), slice(left // BLOCK, (left + side) // BLOCK))
         free[block] = False
         if ours[block].mean() < PRESENT * wanted[block].mean():
@@ -85,30 +86,30 @@ def placed(picture: np.ndarray, reference: np.ndarray, entry: SceneEntry) -> boo
     return bool((ours[free] < EMPTY).all())
 
 
-def on_background(picture: np.ndarray, entry: SceneEntry) -> bool:
+def has_background(picture: np.ndarray, entry: SceneEntry) -> bool:
     """Whether the corners of `picture` [64, 64, 3] have the colour that was asked for."""
     palette = {"": WHITE, **BACKGROUNDS}
-    far = {name: np.abs(background_of(picture) - np.array(rgb)).max() for name, rgb in palette.items()}
+    far = {name: np.abs(find_background(picture) - np.array(rgb)).max() for name, rgb in palette.items()}
     return min(far, key=lambda name: far[name]) == entry.background and far[entry.background] <= SAME_COLOUR
 
 
 def score_scenes(
-    pictures: np.ndarray, entries: Sequence[SceneEntry], references: np.ndarray, ruler: Ruler
+    pictures: np.ndarray, entries: Sequence[SceneEntry], references: np.ndarray, judge: Examiner
 ) -> dict[str, dict[str, float]]:
-    """Scores by kind of scene and over all, for pictures uint8 [N, S, S, 3], references [N, 64, 64, 3].
+    """Score by kind of scene and over all, for pictures uint8 [N, S, S, 3], references [N, 64, 64, 3].
 
     concepts: share of the cells whose concept is in the judge's top 5; placed: pictures with exactly
     the things asked for, where they were asked for; background: pictures of the right colour; all:
     pictures of which everything is right.
     """
-    pictures = pictures if pictures.shape[1] % SIZE == 0 else at_size(pictures, SIZE)
-    small = at_size(pictures, SIZE)
-    names = [name for entry in entries for name in expected(entry)]
-    right = ruler.ranks(ruler.look(crops(pictures, entries))[0], names) < 5
-    ends = np.cumsum([len(cells(entry)) for entry in entries])[:-1]
+    pictures = pictures if pictures.shape[1] % SIZE == 0 else resize(pictures, SIZE)
+    small = resize(pictures, SIZE)
+    names = [name for entry in entries for name in list_concepts(entry)]
+    right = judge.rank(judge.classify(crop_cells(pictures, entries))[0], names) < 5
+    ends = np.cumsum([len(list_cells(entry)) for entry in entries])[:-1]
     by_picture = np.split(right, ends)
-    stands = np.array([placed(*row) for row in zip(small, references, entries, strict=True)])
-    coloured = np.array([on_background(*row) for row in zip(small, entries, strict=True)])
+    stands = np.array([is_placed(*row) for row in zip(small, references, entries, strict=True)])
+    coloured = np.array([has_background(*row) for row in zip(small, entries, strict=True)])
     whole = stands & coloured & np.array([part.all() for part in by_picture])
     table = {}
     kinds = np.array([entry.kind for entry in entries])
@@ -116,9 +117,9 @@ def score_scenes(
         chosen = np.flatnonzero((kinds == kind) | (kind == "all"))
         table[kind] = {
             "n": len(chosen),
-            "concepts": share(np.concatenate([by_picture[i] for i in chosen])),
-            "placed": share(stands[chosen]),
-            "background": share(coloured[chosen]),
-            "all": share(whole[chosen]),
+            "concepts": compute_share(np.concatenate([by_picture[i] for i in chosen])),
+            "placed": compute_share(stands[chosen]),
+            "background": compute_share(coloured[chosen]),
+            "all": compute_share(whole[chosen]),
         }
     return table

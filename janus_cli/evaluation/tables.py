@@ -16,72 +16,94 @@ KINDS = {
     "background": "one on a colour",
     "all": "all scenes",
 }
+SEEN = [("concept named", "concept"), ("style named", "style"), ("both", "both")]
+SEEN_SCENES = [
+    ("all concepts named", "concepts"),
+    ("number or place", "placed"),
+    ("background", "background"),
+    ("all of it", "all"),
+]
+HEARD = [("words right", "words"), ("whole names", "exact")]
+SPOKEN = [
+    ("words that the model hears itself say", "own"),
+    ("*limit: true speech*", "own_limit"),
+    ("pocketsphinx picks the name, of {n}", "other"),
+    ("*limit: true speech through the codec*", "other_coded"),
+    ("*limit: true speech*", "other_limit"),
+]
+DRAWN = [("judge, top-1", "top1"), ("judge, top-5", "top5")]
+SAID = [("concept that the model hears in it", "concept"), ("words of concept and style", "words")]
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
+def format_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Format a Markdown table."""
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def percent(value: float) -> str:
-    """A share as a percentage."""
+def format_percent(value: float) -> str:
+    """Format a share as a percentage."""
     return f"{100 * value:.1f} %"
 
 
-def _answers(name: str, score: dict[str, Any]) -> list[object]:
-    return [name, score["n"], *(percent(score[key]) for key in ("top1", "top5", "style", "both"))]
+def tabulate_scores(head: Sequence[str], scores: dict[str, dict[str, Any]], keys: Sequence[str]) -> str:
+    """Format a table with a row for each entry of `scores`: its name, how many pictures, shares of `keys`."""
+    rows = ([name, s["n"], *(format_percent(s[key]) for key in keys)] for name, s in scores.items())
+    return format_table(head, rows)
 
 
-def generator_table(report: dict[str, Any]) -> str:
+def tabulate_generator(report: dict[str, Any]) -> str:
+    """Format what the judge saw of drawings of one concept."""
     drawn, limits = report["generator"], report["judge"]
-    rows = [_answers("trained pairs", drawn["trained"]), _answers("held-out pairs", drawn["heldout"])]
-    rows += [_answers("English names, no style", drawn["plain"])]
-    rows += [
-        _answers(f"{LANGUAGE_NAMES[k]} names, no style", score) for k, score in drawn["languages"].items()
-    ]
+    scores = {"trained pairs": drawn["trained"], "held-out pairs": drawn["heldout"]}
+    scores |= {"English names, no style": drawn["plain"]}
+    scores |= {f"{LANGUAGE_NAMES[k]} names, no style": score for k, score in drawn["languages"].items()}
     for key, name in (("trained", "trained pairs"), ("heldout", "held-out pairs")):
-        rows.append(_answers(f"*limit: {name}, the drawings themselves*", limits[key]["real"]))
-        rows.append(_answers(f"*limit: {name}, through the image tokenizer*", limits[key]["reconstructed"]))
+        scores[f"*limit: {name}, the drawings themselves*"] = limits[key]["real"]
+        scores[f"*limit: {name}, through the image tokenizer*"] = limits[key]["reconstructed"]
+    head = ["what the judge saw", "pictures", "top-1", "top-5", "style", "top-5 and style"]
+    body = tabulate_scores(head, scores, ("top1", "top5", "style", "both"))
     match = drawn["match"]
-    body = table(["what the judge saw", "pictures", "top-1", "top-5", "style", "top-5 and style"], rows)
+    same, inked, whole = (format_percent(match[key]) for key in ("tokens", "drawn", "identical"))
     return (
-        f"{body}\n\nDecoded greedily, {percent(match['tokens'])} of the tokens of {match['n']} trained "
-        f"pictures are the drawings' own ({percent(match['drawn'])} of those that are not empty paper); "
-        f"{percent(match['identical'])} of the pictures are the same in every token."
+        f"{body}\n\nDecoded greedily, {same} of the tokens of {match['n']} trained pictures are the "
+        f"drawings' own ({inked} of those that are not empty paper); {whole} of the pictures are the same in "
+        "every token."
     )
 
 
-def scenes_table(report: dict[str, Any]) -> str:
-    scenes = report["scenes"]
-    rows = [(name, scenes["drawn"][key]) for key, name in KINDS.items() if key in scenes["drawn"]]
-    rows += [("*limit: the true pictures*", scenes["real"])]
-    rows += [("*limit: through the image tokenizer*", scenes["reconstructed"])]
-    keys = ("concepts", "placed", "background", "all")
+def tabulate_scenes(report: dict[str, Any]) -> str:
+    """Format what the judge saw of scenes."""
+    part = report["scenes"]
+    scores = {name: part["drawn"][key] for key, name in KINDS.items() if key in part["drawn"]}
+    scores |= {"*limit: the true pictures*": part["real"]}
+    scores |= {"*limit: through the image tokenizer*": part["reconstructed"]}
     head = ["scenes", "pictures", "concepts (top-5)", "count and place", "background", "all right"]
-    return table(head, ([name, score["n"], *(percent(score[key]) for key in keys)] for name, score in rows))
+    return tabulate_scores(head, scores, ("concepts", "placed", "background", "all"))
 
 
-def tokenizer_table(report: dict[str, Any]) -> str:
+def tabulate_tokenizer(report: dict[str, Any]) -> str:
+    """Format how true the image tokenizer is, and its codes."""
     part = report["tokenizer"]
     rows = [
         [f"{size} x {size} px", f"{part[size]['psnr']:.2f} dB", part[size]["ssim"]] for size in ("64", "128")
     ]
     codes = part["codes"]
     used = [
-        f"{codes[key]['used']} of {codes['size']} codes ({percent(codes[key]['share'])}, perplexity "
+        f"{codes[key]['used']} of {codes['size']} codes ({format_percent(codes[key]['share'])}, perplexity "
         f"{codes[key]['perplexity']:.0f}) occur in {name}"
         for key, name in (
             ("heldout", "the held-out drawings"),
             ("all", f"{codes['pictures']} pictures of all drawings"),
         )
     ]
-    body = table([f"image tokenizer, {part['n']} held-out drawings", "PSNR", "SSIM"], rows)
+    body = format_table([f"image tokenizer, {part['n']} held-out drawings", "PSNR", "SSIM"], rows)
     return f"{body}\n\n{'; '.join(used)}."
 
 
-def refiner_table(report: dict[str, Any]) -> str:
+def tabulate_refiner(report: dict[str, Any]) -> str:
+    """Format how true the refiner is."""
     part = report["refiner"]
     rows = [
         ["64 px, as the tokenizer decodes it", f"{part['psnr_decoded']:.2f} dB", ""],
@@ -89,7 +111,75 @@ def refiner_table(report: dict[str, Any]) -> str:
         ["256 px, decoded and enlarged bicubically", f"{part['psnr_bicubic']:.2f} dB", part["ssim_bicubic"]],
         ["256 px, denoised and upsampled", f"{part['psnr_x4']:.2f} dB", part["ssim_x4"]],
     ]
-    return table([f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"], rows)
+    return format_table(
+        [f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"], rows
+    )
+
+
+def tabulate_codec(part: dict[str, Any]) -> str:
+    """Format quality and use of the codebooks."""
+    rows = [
+        [
+            level["n_q"],
+            f"{level['bits'] / 1000:.1f} kbit/s",
+            f"{level['mel']:.2f} dB",
+            f"{level['stoi']:.3f}",
+            f"{level['pesq']:.2f}",
+            format_percent(level["used"]),
+            f"{level['perplexity']:.0f}",
+        ]
+        for level in part["levels"]
+    ]
+    head = ["codebooks", "rate", "mel distance", "STOI", "PESQ-WB", "last one's codes used", "perplexity"]
+    note = (
+        f"{part['n']} sentences ({part['seconds']:.0f} s, half of them English, the others in five "
+        "languages) in voices that were never trained on."
+    )
+    return f"{format_table(head, rows)}\n\n{note}"
+
+
+def tabulate_directions(part: dict[str, Any]) -> str:
+    """Format the directions, one row a direction and measure."""
+    names = f"{part['hear']['names']['n']} names, unseen voices"
+    blocks = [
+        ("image to text", f"{part['see']['n']} held-out pairs", part["see"], SEEN),
+        ("", f"{part['see_scenes']['n']} held-out scenes", part["see_scenes"], SEEN_SCENES),
+        ("audio to text", names, part["hear"]["names"], HEARD),
+        (
+            "",
+            f"{part['hear']['scenes']['n']} held-out scenes, unseen voices",
+            part["hear"]["scenes"],
+            HEARD[:1],
+        ),
+        ("", "", part["hear"], [("words right, both lists", "words")]),
+        ("text to audio", f"{part['speak']['n']} names", part["speak"], SPOKEN),
+        ("audio to image", names, part["hear_draw"]["audio"], DRAWN),
+        ("*text to image*", "the same names", part["hear_draw"]["text"], DRAWN),
+        ("image to audio", f"{part['see_speak']['n']} held-out pairs", part["see_speak"], SAID),
+    ]
+    rows = [
+        [
+            direction if first else "",
+            material if first else "",
+            name.format(**scores),
+            format_percent(scores[key]),
+        ]
+        for direction, material, scores, measures in blocks
+        for first, (name, key) in zip([True] + [False] * len(measures), measures, strict=False)
+    ]
+    return format_table(["direction", "on", "measure", "score"], rows)
+
+
+def render_table(report: dict[str, Any]) -> str:
+    """Format the report of `evaluate` as Markdown tables."""
+    parts = [tabulate_generator(report), tabulate_scenes(report), tabulate_tokenizer(report)]
+    parts += [tabulate_refiner(report)] if report["refiner"] else []
+    parts += [tabulate_codec(report["codec"])] if report["codec"] else []
+    parts += [tabulate_directions(report["directions"])] if report["directions"] else []
+    note = f"`janus eval {report['model']} --seed {report['seed']}{' --all' if report['directions'] else ''}`"
+    if report["limit"] is not None:
+        note += f" (only {report['limit']} questions of each kind)"
+    return "\n\n".join([*parts, note])
 
 
 def update_card(card: Path, table: str) -> None:

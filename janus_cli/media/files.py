@@ -18,7 +18,7 @@ _STANDARD = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 
 
 def read_bytes(source: Path | BinaryIO, name: str) -> bytes:
-    """All of a file or pipe. Raises MediaError: missing, a folder, unreadable, empty, over MAX_BYTES."""
+    """Read all of a file or pipe. Raises MediaError: missing, a folder, unreadable, empty, over MAX_BYTES."""
     data = bytearray()
     try:
         with source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file:
@@ -34,7 +34,7 @@ def read_bytes(source: Path | BinaryIO, name: str) -> bytes:
 
 
 def free_path(path: Path, force: bool = False) -> Path:
-    """`path`, or where it is taken the first free one of name-1.png, name-2.png, ...; with `force` `path`.
+    """Choose `path`, or if it is taken the first free one of name-1.png, name-2.png, ...; `force`: `path`.
 
     A device or FIFO is never taken: it is there to be written to.
     """
@@ -118,7 +118,7 @@ def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object], force: bool = False) -> Path:
-    """The same of what `write` puts into the open file, which may take its time; what it raises passes."""
+    """Do the same with what `write` puts into the open file, however long it takes; what it raises passes."""
     if is_special(path):
         with write_errors(path), path.open("ab") as file:
             write(file)

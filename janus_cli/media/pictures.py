@@ -31,7 +31,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "read_image_metadata",
-    "resized",
+    "resize",
 ]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
@@ -54,18 +54,18 @@ LAST_FRAME_MS = 2000
 
 
 def read_image(source: Path | BinaryIO, name: str) -> np.ndarray:
-    """A picture as uint8 [H, W, 3]: upright by its EXIF orientation, transparency over white, any mode.
+    """Read a picture as uint8 [H, W, 3], of any mode: upright by its EXIF, transparency over white.
 
     Of an animation, the first frame. Raises MediaError for what is no picture, damaged or too large.
     """
-    with _opened(read_bytes(source, name), name) as image:
-        return _to_rgb(_upright(image))
+    with _open_image(read_bytes(source, name), name) as image:
+        return _to_rgb(_turn_upright(image))
 
 
 def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, str]:
-    """The texts in a picture: PNG text chunks, or what `image_bytes` put into a JPEG's or WebP's EXIF."""
+    """Read the texts in a picture: PNG text chunks, or what `image_bytes` put into JPEG's or WebP's EXIF."""
     name = name or str(source)
-    with _opened(read_bytes(source, name), name) as image:
+    with _open_image(read_bytes(source, name), name) as image:
         texts = getattr(image, "text", None)
         if texts is not None:
             return {str(key): str(value) for key, value in texts.items()}
@@ -77,8 +77,8 @@ def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, st
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
-    """The decoded picture; any trouble inside the block becomes a MediaError that names the file."""
+def _open_image(data: bytes, name: str) -> Iterator["Image.Image"]:
+    """Open and decode a picture; any trouble inside the block becomes a MediaError that names the file."""
     import warnings
 
     from PIL import Image, UnidentifiedImageError
@@ -105,8 +105,8 @@ def _opened(data: bytes, name: str) -> Iterator["Image.Image"]:
         raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
-    """The picture turned as its EXIF orientation says; as it is where the EXIF is broken."""
+def _turn_upright(image: "Image.Image") -> "Image.Image":
+    """Turn the picture as its EXIF orientation says; leave it as it is where the EXIF is broken."""
     from PIL.Image import Transpose
 
     turns = {
@@ -125,14 +125,14 @@ def _upright(image: "Image.Image") -> "Image.Image":
 
 
 def _to_rgb(image: "Image.Image") -> np.ndarray:
-    """Any mode as uint8 [H, W, 3], transparency over white."""
+    """Convert a picture of any mode to uint8 [H, W, 3], transparency over white."""
     from PIL import Image
 
     if image.mode == "F":  # float samples: on [0, 1] or on [0, 255], by what is there
         values = np.nan_to_num(np.asarray(image, np.float32))
-        return _gray(values * 255 if values.max(initial=0) <= 1 else values)
+        return _to_gray(values * 255 if values.max(initial=0) <= 1 else values)
     if image.mode.startswith("I"):  # 16 bits, by way of Pillow's "I;16", "I;16B" or "I"
-        return _gray(np.asarray(image).astype(np.float32) / 257)
+        return _to_gray(np.asarray(image).astype(np.float32) / 257)
     if not image.has_transparency_data:
         return np.array(image.convert("RGB"))
     layer = image.convert("RGBA")
@@ -141,8 +141,8 @@ def _to_rgb(image: "Image.Image") -> np.ndarray:
     return np.array(white)
 
 
-def _gray(values: np.ndarray) -> np.ndarray:
-    """[H, W] on [0, 255] as uint8 [H, W, 3]."""
+def _to_gray(values: np.ndarray) -> np.ndarray:
+    """Convert numbers [H, W] on [0, 255] to uint8 [H, W, 3]."""
     return np.repeat(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
@@ -150,7 +150,7 @@ def _gray(values: np.ndarray) -> np.ndarray:
 
 
 def image_bytes(pixels: np.ndarray, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
-    """uint8 [H, W, 3] as a file of `format` (png, jpeg, webp). The same input gives the same bytes.
+    """Write uint8 [H, W, 3] as a file of `format` (png, jpeg, webp). The same input gives the same bytes.
 
     metadata: PNG text chunks; in JPEG and WebP one JSON object in the EXIF UserComment. Raises MediaError.
     """
@@ -179,7 +179,7 @@ def image_bytes(pixels: np.ndarray, format: str, metadata: Mapping[str, str] | N
 
 
 def animation_bytes(frames: Sequence[np.ndarray], format: str) -> bytes:
-    """Pictures uint8 [H, W, 3] of one size as one endless animation (webp, gif or apng), the last one held.
+    """Write pictures uint8 [H, W, 3] of one size as an endless animation (webp, gif, apng), the last held.
 
     GIF has 256 colours a frame, WebP is lossy, APNG is exact. Raises MediaError.
     """
@@ -207,13 +207,13 @@ def animation_bytes(frames: Sequence[np.ndarray], format: str) -> bytes:
 
 
 def pixels_to_image(pixels: np.ndarray) -> np.ndarray:
-    """Patches [rows, cols, P, P, 3] -> picture [rows * P, cols * P, 3]."""
+    """Join patches [rows, cols, P, P, 3] into a picture [rows * P, cols * P, 3]."""
     rows, cols, size = pixels.shape[:3]
     return np.ascontiguousarray(pixels.swapaxes(1, 2)).reshape(rows * size, cols * size, 3)
 
 
 def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
-    """Picture [H, W, 3] -> patches [H / patch, W / patch, patch, patch, 3]. Raises MediaError for a rest."""
+    """Cut [H, W, 3] into patches [H / patch, W / patch, patch, patch, 3]. Raises MediaError for a rest."""
     height, width = image.shape[:2]
     if height % patch or width % patch or not height * width:
         raise MediaError(f"a picture of {width} x {height} pixels is no multiple of the patch, {patch}")
@@ -221,8 +221,8 @@ def image_to_pixels(image: np.ndarray, patch: int) -> np.ndarray:
     return np.ascontiguousarray(split.swapaxes(1, 2))
 
 
-def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """uint8 [H, W, 3] or [H, W, 4] at another size, antialiased; a copy where it has that size."""
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize uint8 [H, W, 3] or [H, W, 4], antialiased; copy it where it has that size."""
     from PIL import Image
 
     if picture.shape[:2] == (height, width):
@@ -231,7 +231,7 @@ def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:
-    """`image` [H, W, 3] without what padded it up to a grid; `size` is the true [height, width] or None.
+    """Cut off what padded `image` [H, W, 3] up to a grid; `size` is the true [height, width] or None.
 
     Raises RecordError when `size` is no size within the image.
     """

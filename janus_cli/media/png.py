@@ -18,14 +18,14 @@ _LEVEL = 6  # zlib's, as media has it
 
 @dataclass(frozen=True)
 class Rows:
-    """A picture that is made while its bands are taken; once."""
+    """A picture that is made while its bands are taken, which can be done once."""
 
     height: int
     width: int
     bands: Iterable[np.ndarray] = field(repr=False)  # uint8 [any number, width, 3], from the top
 
     def whole(self) -> np.ndarray:
-        """All of it, uint8 [height, width, 3]."""
+        """Take all bands: uint8 [height, width, 3]."""
         image = np.empty((self.height, self.width, 3), np.uint8)
         y = 0
         for band in self.bands:
@@ -37,29 +37,29 @@ class Rows:
 def write_png(file: BinaryIO, rows: Rows, metadata: Mapping[str, str] | None = None) -> None:
     """Write `rows` into an open file or pipe as PNG, with text chunks. The same rows give the same bytes."""
     file.write(b"\x89PNG\r\n\x1a\n")
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, 8, 2, 0, 0, 0))  # 8 bits, RGB
+    _put(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, 8, 2, 0, 0, 0))  # 8 bits, RGB
     for key, text in (metadata or {}).items():
         name = key.encode("latin-1") + b"\0"
         if text.isascii():
-            _chunk(file, b"tEXt", name + text.encode("ascii"))
+            _put(file, b"tEXt", name + text.encode("ascii"))
         else:
-            _chunk(file, b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8"))
+            _put(file, b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8"))
     packer = zlib.compressobj(_LEVEL)
-    for lines in _filtered(rows):
-        _chunk(file, b"IDAT", packer.compress(lines))
-    _chunk(file, b"IDAT", packer.flush())
-    _chunk(file, b"IEND", b"")
+    for lines in _filter_rows(rows):
+        _put(file, b"IDAT", packer.compress(lines))
+    _put(file, b"IDAT", packer.flush())
+    _put(file, b"IEND", b"")
 
 
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+def _put(file: BinaryIO, kind: bytes, data: bytes) -> None:
     if data or kind != b"IDAT":
         file.write(struct.pack(">I", len(data)) + kind)
         file.write(data)
         file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
 
 
-def _filtered(rows: Rows) -> Iterator[bytes]:
-    """The rows, each with the filter that leaves the least: sub, up or Paeth (PNG, section 9)."""
+def _filter_rows(rows: Rows) -> Iterator[bytes]:
+    """Filter each row with the one of sub, up and Paeth that leaves the least (PNG, section 9)."""
     above = np.zeros((1, rows.width * 3), np.int16)
     for band in rows.bands:
         lines = band.reshape(len(band), -1)
@@ -67,12 +67,12 @@ def _filtered(rows: Rows) -> Iterator[bytes]:
             x = lines[start : start + _AT_ONCE].astype(np.int16)
             up = np.concatenate([above, x[:-1]])
             above = x[-1:]
-            yield _smallest(x, up)
+            yield _filter_lines(x, up)
 
 
-def _smallest(x: np.ndarray, up: np.ndarray) -> bytes:
-    """Lines [h, width * 3], given those above them, filtered: each with its filter's number in front."""
-    left, corner = _shifted(x), _shifted(up)
+def _filter_lines(x: np.ndarray, up: np.ndarray) -> bytes:
+    """Filter lines [h, width * 3], given those above them: each gets its filter's number in front."""
+    left, corner = _shift(x), _shift(up)
     by_left, by_up = np.abs(up - corner), np.abs(left - corner)
     by_corner = np.abs(left + up - 2 * corner)
     paeth = np.where(
@@ -84,6 +84,6 @@ def _smallest(x: np.ndarray, up: np.ndarray) -> bytes:
     return np.concatenate([kinds[:, None], rests[best, np.arange(len(x))]], axis=1).tobytes()
 
 
-def _shifted(lines: np.ndarray) -> np.ndarray:
-    """Each pixel's left neighbour, 0 before the first."""
+def _shift(lines: np.ndarray) -> np.ndarray:
+    """Shift lines by a pixel: each gets its left neighbour, 0 before the first."""
     return np.pad(lines[:, :-3], ((0, 0), (3, 0)))

@@ -106,7 +106,7 @@ class _Kept:
         self.seek, self.tell = file.seek, file.tell
 
     def write(self, data: bytes) -> int:
-        """Number of bytes written, none after an error."""
+        """Write `data` and return how many bytes were written, none after an error."""
         try:
             return self._file.write(data) if self.error is None else 0
         except OSError as error:
@@ -115,14 +115,14 @@ class _Kept:
 
 
 def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment: bytes = b"") -> bytes:
-    """All of a 16-bit RIFF WAVE file that stands before its samples; UNKNOWN lengths for None.
+    """Write what stands before the samples in a 16-bit RIFF WAVE file; UNKNOWN lengths for None.
 
     Raises MediaError for a sound that is too long for the format's 32 bits.
     """
     form = struct.pack("<HHIIHH", 1, channels, sample_rate, sample_rate * channels * 2, channels * 2, 16)
-    head = b"WAVE" + _chunk(b"fmt ", form)
+    head = b"WAVE" + _pack_chunk(b"fmt ", form)
     if comment:
-        head += _chunk(b"LIST", b"INFO" + _chunk(b"ICMT", comment + b"\0"))
+        head += _pack_chunk(b"LIST", b"INFO" + _pack_chunk(b"ICMT", comment + b"\0"))
     size = UNKNOWN if num_samples is None else num_samples * channels * 2
     whole = UNKNOWN if num_samples is None else len(head) + 8 + size
     if whole > UNKNOWN:
@@ -131,7 +131,7 @@ def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment
 
 
 def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The sound as a whole file of `format`. Raises MediaError."""
+    """Write the sound as a whole file of `format`. Raises MediaError."""
     file = io.BytesIO()
     with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
         for piece in sound.pieces:
@@ -139,5 +139,5 @@ def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = 
     return file.getvalue()
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def _pack_chunk(name: bytes, data: bytes) -> bytes:
     return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)

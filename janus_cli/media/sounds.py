@@ -28,7 +28,7 @@ _FIVE_ONE = np.array(
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound that is made, or read, while its pieces are taken; once."""
+    """A sound that is made, or read, while its pieces are taken, which can be done once."""
 
     sample_rate: int  # Hz
     channels: int
@@ -41,13 +41,13 @@ class Sound:
         return self.num_samples / self.sample_rate
 
     def whole(self) -> np.ndarray:
-        """All of it, float32 [channels, num_samples]."""
+        """Take all pieces: float32 [channels, num_samples]."""
         return np.concatenate([np.zeros((self.channels, 0), np.float32), *self.pieces], axis=1)
 
 
 @contextlib.contextmanager
 def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
-    """The sound in a file, or in an open one that may be a pipe (it is then copied to a temporary file).
+    """Open the sound in a file, or in an open one; a pipe is copied to a temporary file first.
 
     Its length is what the file says, else what there is: one that says nothing, as a streamed FLAC, is read
     twice. Raises MediaError, on opening or while pieces are taken: missing, empty, no sound, truncated,
@@ -56,24 +56,24 @@ def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_seekable(source, name))
         _refuse_cut_ogg(file, name)
-        opened = stack.enter_context(_opened(file, name))
+        opened = stack.enter_context(_open(file, name))
         _refuse_cut(opened.extra_info, name)
         length = opened.frames
         if not 0 < length < _UNKNOWN:
             length = sum(piece.shape[1] for piece in _read(opened, name))
             file.seek(0)
-            opened = stack.enter_context(_opened(file, name))
+            opened = stack.enter_context(_open(file, name))
         yield Sound(opened.samplerate, opened.channels, length, _read(opened, name))
 
 
-def _opened(file: BinaryIO, name: str) -> Any:
-    """A soundfile.SoundFile. Raises MediaError."""
+def _open(file: BinaryIO, name: str) -> Any:
+    """Open `file` as a soundfile.SoundFile. Raises MediaError."""
     import soundfile
 
     try:
         opened = soundfile.SoundFile(file)
     except (RuntimeError, TypeError, ValueError) as error:
-        raise _no_sound(file, name, str(error)) from None
+        raise _explain_fault(file, name, str(error)) from None
     if opened.frames >= _UNKNOWN:
         opened.seekable = lambda: False  # after each read soundfile would seek, which fails in such a file
     return opened
@@ -81,7 +81,7 @@ def _opened(file: BinaryIO, name: str) -> Any:
 
 @contextlib.contextmanager
 def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
-    """The bytes of `source` as a file that libsndfile can move about in. Raises MediaError."""
+    """Open `source` as a file that libsndfile can move about in. Raises MediaError."""
     import shutil
     import tempfile
 
@@ -101,8 +101,8 @@ def _seekable(source: Path | BinaryIO, name: str) -> Iterator[BinaryIO]:
         raise MediaError(f"{name}: {error.strerror}") from None
 
 
-def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
-    """What to say of a file that libsndfile does not open."""
+def _explain_fault(file: BinaryIO, name: str, reason: str) -> MediaError:
+    """Say what a file is that libsndfile does not open."""
     file.seek(0)
     start = file.read(HEAD)
     kind = sniff(start)
@@ -116,7 +116,7 @@ def _no_sound(file: BinaryIO, name: str, reason: str) -> MediaError:
 
 
 def plain(reason: str) -> str:
-    """libsndfile's reason in a few words, without the object's address."""
+    """Shorten libsndfile's reason to a few words, without the object's address."""
     return re.sub(r"^Error( opening .*?)? ?:", "", " ".join(reason.split())).strip(" .") or "no reason given"
 
 
@@ -151,7 +151,7 @@ def _refuse_cut_ogg(file: BinaryIO, name: str) -> None:
 
 
 def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
-    """The pieces of an open SoundFile. Raises MediaError for damage and for a FLAC file's missing end."""
+    """Read an open SoundFile in pieces. Raises MediaError for damage and for a FLAC file's missing end."""
     count = 0
     while True:
         try:
@@ -169,19 +169,19 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
         raise MediaError(f"{name}: truncated: {count:,} of {opened.frames:,} samples")
 
 
-def fitted(sound: Sound, sample_rate: int, channels: int) -> Sound:
-    """`sound` mixed and resampled as it is taken. To one channel the mean; one channel is copied.
+def fit(sound: Sound, sample_rate: int, channels: int) -> Sound:
+    """Mix and resample `sound` while it is taken. To one channel goes the mean; one channel is copied.
 
     5.1 becomes stereo by ITU-R BS.775's weights, scaled so that nothing is louder than full scale.
     """
-    pieces: Iterable[np.ndarray] = (_mixed(piece, channels) for piece in sound.pieces)
+    pieces: Iterable[np.ndarray] = (_mix(piece, channels) for piece in sound.pieces)
     if sound.sample_rate != sample_rate:
-        pieces = _resampled(pieces, sound.sample_rate, sample_rate, channels)
+        pieces = _resample(pieces, sound.sample_rate, sample_rate, channels)
     length = (2 * sound.num_samples * sample_rate + sound.sample_rate) // (2 * sound.sample_rate)
     return Sound(sample_rate, channels, length, pieces)
 
 
-def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
+def _mix(piece: np.ndarray, channels: int) -> np.ndarray:
     if len(piece) == channels:
         return piece
     if channels == 2 and len(piece) == len(_FIVE_ONE):
@@ -190,8 +190,8 @@ def _mixed(piece: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(mono, channels, axis=0)
 
 
-def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
-    """The pieces at another rate; what comes out does not depend on how they are cut. Raises MediaError."""
+def _resample(pieces: Iterable[np.ndarray], before: int, after: int, channels: int) -> Iterator[np.ndarray]:
+    """Resample pieces; what comes out does not depend on how they are cut. Raises MediaError."""
     import soxr
 
     try:
@@ -204,7 +204,7 @@ def _resampled(pieces: Iterable[np.ndarray], before: int, after: int, channels: 
 
 
 def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
-    """What a sound file says of itself: a Sound without pieces, its format, the texts that a Writer put in.
+    """Read what a sound file says of itself: a Sound without pieces, its format, the texts of its Writer.
 
     Raises MediaError for what is no sound.
     """

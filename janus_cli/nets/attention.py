@@ -57,19 +57,19 @@ class KVCache:
         self.length = 0
 
     def take(self, rows: Tensor) -> None:
-        """Make the batch these rows of it, int64 [N]; a row may be there several times."""
+        """Keep only these rows of the batch, int64 [N]; a row may be there several times."""
         self.keys, self.values = self.keys.index_select(1, rows), self.values.index_select(1, rows)
         self.places = self.places.index_select(1, rows)
 
     def reorder(self, rows: Tensor, start: int) -> None:
-        """The same for as many rows, int64 [B], which have the slots before `start` in common."""
+        """Do the same for as many rows, int64 [B], where all have the slots before `start` in common."""
         own = slice(start, self.length)
         for each in (self.keys, self.values):
             each[:, :, :, own] = each[:, :, :, own].index_select(1, rows)
         self.places[:, :, own] = self.places[:, :, own].index_select(1, rows)
 
     def next_positions(self) -> Tensor:
-        """Position index of the next token of each row, [B, 1]."""
+        """Count the position of each row's next token, [B, 1]."""
         return (self.places[0, :, : self.length] >= 0).sum(dim=1, keepdim=True)
 
     def add_places(self, new: Places) -> Places:
@@ -89,7 +89,7 @@ class KVCache:
 
 
 def log_bucket(n_bucket: int, max_distance: int) -> Tensor:
-    """Bucket of each distance 0..max_distance, int64 [max_distance + 1].
+    """Tabulate the bucket of each distance 0..max_distance, int64 [max_distance + 1].
 
     T5's rule (1910.10683): the first half of the buckets are exact, the others logarithmic.
     """
@@ -129,7 +129,7 @@ class RelativeBias(nn.Module):
         self.any_grid = any(two_d)
 
     def index(self, query: Places, key: Places) -> Tensor:
-        """Row of the table for every query and key, int64 [B, T, S]."""
+        """Look up the row of the table for every query and key, int64 [B, T, S]."""
         q_type, k_type = query.types.clamp(min=0)[:, :, None], key.types.clamp(min=0)[:, None]
         distance = query.positions[:, :, None] - key.positions[:, None]
         pair = (q_type * self.n_modality + k_type) * self.n_bucket
@@ -175,7 +175,7 @@ class Attention(nn.Module):
         self.head_scale = HeadScale(n, cfg.n_head) if mixin and mixin.head_scale else None
 
     def _project(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotated queries [B, H, T, hd], rotated keys and values [B, Hkv, T, hd]."""
+        """Project x to rotated queries [B, H, T, hd], rotated keys and values [B, Hkv, T, hd]."""
         q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
         if self.q_lora is not None and self.k_lora is not None:
             q = q + self.q_lora(x, context.own_ranks)
@@ -186,7 +186,7 @@ class Attention(nn.Module):
         return rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin), v
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Heads [B, H, T, hd]."""
+        """Attend: what every head reads, [B, H, T, hd]."""
         mask, group = context.mask, self.n_head // self.n_kv_head
         if self.cross_residual is None or context.differs is None:
             if mask.dtype != torch.bool:

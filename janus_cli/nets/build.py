@@ -1,12 +1,9 @@
-"""Which class a component of a model is: the one table of them."""
+"""The one table of a model's components and the nets that they are."""
 
-from importlib import import_module
+import importlib
 from typing import Any
 
-from torch import nn
-
-# component -> module of this room and class; a module is imported when its net is built
-CLASSES = {
+NETS = {  # component -> module in this room, class
     "dvae": ("dvae", "DVAE"),
     "codec": ("codec", "Codec"),
     "vision": ("siglip", "VisionTower"),
@@ -16,8 +13,7 @@ CLASSES = {
 }
 
 
-def build(component: str, config: Any) -> nn.Module:
-    """Build the net of `component` (a key of CLASSES) with the initial weights of its `config`."""
-    module, name = CLASSES[component]
-    net: nn.Module = getattr(import_module(f"janus_cli.nets.{module}"), name)(config)
-    return net
+def build(component: str, config: Any) -> Any:
+    """Make the net of `component` from its part of a ModelConfig, with new weights; imports no other net."""
+    module, name = NETS[component]
+    return getattr(importlib.import_module(f"janus_cli.nets.{module}"), name)(config)

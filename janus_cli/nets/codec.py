@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
 from janus_cli.nets.quantize import Quantizer
-from janus_cli.nets.standins import standing_in
+from janus_cli.nets.standins import stand_in
 
 
 def import_encodec(name: str = "encodec.modules") -> Any:
-    """The module `name`. Importing encodec imports torchaudio, which only its file functions use."""
-    with standing_in({"torchaudio": ()}):
+    """Import a module of encodec. That imports torchaudio, which only its file functions use."""
+    with stand_in({"torchaudio": ()}):
         return importlib.import_module(name)
 
 
@@ -48,7 +48,7 @@ class Codec(nn.Module):
         return torch.cat([quantizer.codebook for quantizer in self.quantizers])  # type: ignore[misc]
 
     def quantize(self, latents: Tensor, n_q: int | None = None) -> Tensor:
-        """Codes [B, Q, F] of latents [B, D, F]: each codebook takes what the ones before left over.
+        """Quantize latents [B, D, F] to codes [B, Q, F]: each codebook takes what the ones before left over.
 
         n_q: use only so many codebooks, from the first on.
         """
@@ -59,12 +59,12 @@ class Codec(nn.Module):
         return torch.stack(codes, dim=1)
 
     def dequantize(self, codes: Tensor) -> Tensor:
-        """Latents [B, D, F] of codes [B, Q, F]; Q may be fewer than all codebooks, from the first on."""
+        """Look up latents [B, D, F] of codes [B, Q, F]; Q may be only the first few codebooks."""
         vectors = [q.lookup(c) for q, c in zip(self.quantizers, codes.unbind(1), strict=False)]  # type: ignore[operator]
         return torch.stack(vectors).sum(0).transpose(1, 2)
 
     def normalise(self, waveform: Tensor) -> tuple[Tensor, float | None]:
-        """The waveform [1, C, T] at its own loudness 1, and what that was: the root mean square of the mix.
+        """Scale a waveform [1, C, T] to loudness 1; return it, and what it was: the mix's root mean square.
 
         Unchanged, without a number, where the codec does not normalise.
         """
@@ -74,10 +74,10 @@ class Codec(nn.Module):
         return waveform / scale, float(scale)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Codes [B, Q, ceil(T / hop_length)] of the whole; `streaming` knows segments and loudness."""
+        """Encode at once to codes [B, Q, ceil(T / hop_length)]; `streaming` knows segments and loudness."""
         return self.quantize(self.encoder(waveform))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Waveform [B, C, F * hop_length] of codes [B, Q, F], the whole at once."""
+        """Decode codes [B, Q, F] all at once to a waveform [B, C, F * hop_length]."""
         out: Tensor = self.decoder(self.dequantize(codes))
         return out

@@ -22,7 +22,7 @@ PADDING = -1  # type of a padding position
 
 
 def positions_of(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
-    """Position of each token, [B, T]: how many real ones stand before it, those in `cache` included."""
+    """Count each token's position, [B, T]: how many real ones stand before it, those in `cache` included."""
     valid = types >= 0
     positions = valid.cumsum(dim=1) - valid.long()
     if cache is not None and cache.length:
@@ -84,16 +84,16 @@ class Decoder(nn.Module):
         return self.norm.weight.device
 
     def new_cache(self, batch: int, max_len: int) -> KVCache:
-        """An empty cache on the weights' device and in their dtype."""
+        """Make an empty cache on the weights' device and in their dtype."""
         weight = self.norm.weight
         return KVCache(self.cfg, batch, max_len, self.device, weight.dtype)
 
     def adapter(self, modality: str) -> ModalityAdapter:
-        """The part of the decoder that is the own of a modality with ids."""
+        """Return the adapter of a modality with ids."""
         return cast(ModalityAdapter, self.modalities[modality])
 
     def head(self, modality: str, level: int = 0) -> tuple[Tensor, Tensor]:
-        """Weight [V, D] and bias [V] of the output layer of the modality's codebook `level`."""
+        """Return weight [V, D] and bias [V] of the output layer of the modality's codebook `level`."""
         adapter = self.adapter(modality)
         weight = adapter.embed.weight if adapter.head is None else adapter.head.weight
         if adapter.n_q == 1:
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         return weight[adapter.rows(level)], adapter.head_bias[adapter.rows(level)]
 
     def logits(self, hidden: Tensor, modality: str, before: Sequence[Tensor] = ()) -> Tensor:
-        """Scores of the next token if it is of `modality`: hidden [.., D] -> [.., V].
+        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V].
 
         Where a token has several codes: of the codebook after those whose codes, [..] each, are `before`.
         """
@@ -109,7 +109,7 @@ class Decoder(nn.Module):
         return F.linear(hidden, *self.head(modality, len(before)))
 
     def embed(self, ids: Tensor, types: Tensor, features: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Input embeddings of tokens and delimiters, [B, T] -> [B, T, D]; zero at padding.
+        """Embed tokens and delimiters, [B, T] -> [B, T, D]; zero at padding.
 
         `features` has [N, feature_dim] for each continuous modality that occurs; without, it has none here.
         """
@@ -133,13 +133,13 @@ class Decoder(nn.Module):
     def _places(
         self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None
     ) -> Places:
-        """Positions from the types; grid coordinates only where a token lies on a grid."""
+        """Work out positions from the types; grid coordinates only where a token lies on a grid."""
         positions = positions_of(types, cache, self.cfg.max_seq_len)
         on_grid = self.two_d[types.clamp(min=0)] & (types >= 0) & (ids != DELIMITER)
         return Places(types, positions, torch.where(on_grid, rows, -1), torch.where(on_grid, cols, -1))
 
     def _context(self, x: Tensor, query: Places, key: Places) -> Context:
-        """Mask, bias and rotations of this pass; keys include the cached ones."""
+        """Prepare mask, bias and rotations of this pass; keys include the cached ones."""
         length, total = query.types.shape[1], key.types.shape[1]
         order = torch.arange(total, device=x.device)
         mine = order[total - length :, None]
@@ -178,7 +178,7 @@ class Decoder(nn.Module):
         return self.run(self.embed(ids, types, features), self._places(ids, types, rows, cols, cache), cache)
 
     def run(self, x: Tensor, query: Places, cache: KVCache | None = None) -> Tensor:
-        """Hidden states after the final norm of embedded tokens [B, T, D] that stand at `query`, [B, T, D].
+        """Run embedded tokens [B, T, D] that stand at `query` to the hidden states behind the final norm.
 
         With a cache the tokens continue what it holds. Raises ValueError when the cache has no room.
         """

@@ -69,22 +69,22 @@ class DVAE(nn.Module):
         self.unproject.bias.copy_(mean)  # type: ignore[union-attr]
 
     def latents(self, pixels: Tensor) -> Tensor:
-        """Vectors [B, h, w, D] before quantisation."""
+        """Project pixels [B, 3, H, W] to vectors [B, h, w, D] before quantisation."""
         return self.project(F.pixel_unshuffle(pixels, self.cfg.patch)).movedim(1, -1)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] in [-1, 1] -> codes [B, h, w] int64. H and W are multiples of the patch."""
+        """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64; the patch divides H and W."""
         return self.quantize.encode(self.latents(pixels))
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Code vectors [B, D, h, w] of codes [B, h, w]."""
+        """Look up the vectors [B, D, h, w] of codes [B, h, w]."""
         return self.quantize.lookup(codes).movedim(-1, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, h, w] -> pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
+        """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         vectors = self.lookup(codes)
         return F.pixel_shuffle(self.unproject(vectors), self.cfg.patch) + self.context(vectors)
 
     def picture(self, codes: Tensor) -> np.ndarray:
-        """The picture uint8 [H, W, 3] of codes [1, h, w]."""
-        return to_uint8(self.decode(codes))
+        """Decode codes [1, h, w] to a picture uint8 [H, W, 3]."""
+        return to_uint8(self.decode(codes)[0])

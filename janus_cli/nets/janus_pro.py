@@ -77,22 +77,22 @@ class JanusPro(nn.Module):
         return self.language_model.norm.weight.device
 
     def new_cache(self, batch: int, max_len: int) -> KVCache:
-        """An empty cache on the weights' device and in their dtype."""
+        """Make an empty cache on the weights' device and in their dtype."""
         return self.language_model.new_cache(batch, max_len)
 
     def embed(self, ids: Tensor, types: Tensor) -> Tensor:
-        """Input embeddings of text and image tokens, [B, T] -> [B, T, D]; of padding, anything finite."""
+        """Embed text and image tokens, [B, T] -> [B, T, D]; padding as anything finite."""
         text = self.language_model.embed_tokens(torch.where(types == TEXT, ids, 0))
         image = self.gen_aligner(self.gen_embed(torch.where(types == IMAGE, ids, 0)))
         return torch.where((types == IMAGE)[..., None], image, text)
 
     def see(self, pixels: Tensor) -> Tensor:
-        """What stands for pictures in a prompt: normalised pixels [B, 3, S, S] -> [B, N, D]."""
+        """Embed pictures for a prompt: normalised pixels [B, 3, S, S] -> [B, N, D]."""
         out: Tensor = self.aligner(self.vision_model(pixels))
         return out
 
     def run(self, x: Tensor, types: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Hidden states [B, T, D] of embedded tokens [B, T, D]; types [B, T] is negative at padding."""
+        """Run embedded tokens [B, T, D] to hidden states [B, T, D]; types [B, T] is negative at padding."""
         nowhere = torch.full_like(types, -1)
         places = Places(types, positions_of(types, cache, self.cfg.max_seq_len), nowhere, nowhere)
         return self.language_model.run(x, places, cache)
@@ -104,7 +104,7 @@ class JanusPro(nn.Module):
         return self.run(self.embed(ids, types), types, cache)
 
     def logits(self, hidden: Tensor, modality: str) -> Tensor:
-        """Scores of the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
+        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
         head = self.gen_head if modality == "image" else self.language_model.lm_head
         out: Tensor = head(hidden)
         return out

@@ -36,7 +36,7 @@ class SwiGLU(nn.Module):
 
 
 def rope_table(head_dim: int, length: int, base: float) -> Tensor:
-    """Cosines and sines of every position, [length, 2, head_dim], fp32.
+    """Tabulate cosines and sines of every position, [length, 2, head_dim], fp32.
 
     Both halves of the last axis are equal: the pairing is (i, i + head_dim / 2), as in Llama's
     published checkpoints.
@@ -48,7 +48,7 @@ def rope_table(head_dim: int, length: int, base: float) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al., 2104.09864).
+    """Rotate by position: rotary position embedding (Su et al., 2104.09864).
 
     x [B, H, T, hd]; cos and sin [B, 1, T, hd] -> [B, H, T, hd].
     """

@@ -40,22 +40,22 @@ class ModalityAdapter(nn.Module):
         return total
 
     def vector(self, level: int, codes: Tensor) -> Tensor:
-        """Embeddings [.., D] of one codebook's codes [..]."""
+        """Embed one codebook's codes: [..] -> [.., D]."""
         out: Tensor = self.embed(codes + (level * self.vocab_size + self.ends if level else 0))
         return out
 
     def codes(self, ids: Tensor) -> list[Tensor]:
-        """The codes of every codebook [..] in ids [..]."""
+        """Split ids [..] into the codes of every codebook, each [..]."""
         if self.n_q == 1:
             return [ids]
         return [ids // self.vocab_size**level % self.vocab_size for level in range(self.n_q)]
 
     def ids(self, codes: Sequence[Tensor]) -> Tensor:
-        """Inverse of `codes`."""
+        """Join codes into ids; the inverse of `codes`."""
         return sum((c * self.vocab_size**level for level, c in enumerate(codes[1:], 1)), codes[0])
 
     def deepen(self, hidden: Tensor, before: Sequence[Tensor]) -> Tensor:
-        """What the head of codebook len(before) reads: hidden [.., D] after the codes before it, [..]."""
+        """Prepare what the head of codebook len(before) reads: hidden [.., D] after codes [..] before it."""
         if not before:
             return hidden
         seen = sum(self.vector(level, code) for level, code in enumerate(before))
@@ -63,7 +63,7 @@ class ModalityAdapter(nn.Module):
         return out
 
     def rows(self, level: int) -> slice:
-        """Rows of the table that the head of codebook `level` chooses from; the first has the END last."""
+        """Return the table rows that the head of codebook `level` chooses from; the first ends with the END."""
         start = level * self.vocab_size + self.ends if level else 0
         return slice(start, start + self.vocab_size + (0 if level else self.ends))
 

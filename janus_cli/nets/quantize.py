@@ -20,7 +20,7 @@ class Quantizer(nn.Module):
         self.register_buffer("codebook", torch.randn(codebook_size, codebook_dim))
 
     def encode(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent [..., D] -> [...] int64."""
+        """Find the nearest code of each latent: [..., D] -> [...] int64."""
         # argmin |z - c|^2 = argmax z.c - |c|^2 / 2
         offset = -0.5 * self.codebook.square().sum(1)
         flat = latents.reshape(-1, latents.shape[-1])
@@ -28,7 +28,7 @@ class Quantizer(nn.Module):
         return torch.cat(codes).view(latents.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Code vectors [..., D] of codes [...]."""
+        """Look up the vectors [..., D] of codes [...]."""
         return F.embedding(codes, self.codebook)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ HEAD_SCALE = 0.1  # the heads' wide convolutions start at zero; without it Adam'
 
 
 def pixel_norm(x: Tensor, groups: int) -> Tensor:
-    """GroupNorm of [B, H, W, D] whose statistics are taken at each position, over a group of channels.
+    """Normalise [B, H, W, D] as GroupNorm, but with statistics of each position, over a group of channels.
 
     An ordinary GroupNorm averages over the whole picture: a patch would then change when a far one
     arrives, and a streamed picture could never equal the offline one. There is no gain and bias: a linear
@@ -100,7 +100,7 @@ class Refiner(nn.Module):
             self.codes.table.weight.copy_(table)
 
     def trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor, first: int = 0) -> Tensor:
-        """Features [B, H / 2, W / 2, D] of x and y [B, 3, H, W], t [B, 1, H, W], codes [B, rows, cols].
+        """Run the trunk: x and y [B, 3, H, W], t [B, 1, H, W], codes [B, rows, cols] -> [B, H / 2, W / 2, D].
 
         The enlargement (1, 2 or 4) is W / (cols * patch). x may be a strip of what the codes stand for: from
         its row of pixels `first` on, which is even.
@@ -116,7 +116,7 @@ class Refiner(nn.Module):
         return pixel_norm(h, self.cfg.groups)
 
     def denoise(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> Tensor:
-        """The sharp picture [B, 3, H, W] that x [B, 3, H, W] is on its way to.
+        """Predict the sharp picture [B, 3, H, W] that the noisy x [B, 3, H, W] comes from.
 
         x = (1 - t)(y + noise * eps) + t * sharp on [-1, 1]; y: the dVAE's reconstruction, or what was
         enlarged from it; t [B, 1, H, W]: each pixel's time; codes [B, rows, cols], `mask_code` where none
@@ -125,14 +125,14 @@ class Refiner(nn.Module):
         return self._sharp(self.trunk(x, y, t, codes), y)
 
     def upsample(self, x: Tensor, codes: Tensor, first: int = 0) -> Tensor:
-        """x [B, 3, H, W] on [-1, 1] -> [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`.
+        """Enlarge x [B, 3, H, W] on [-1, 1] to [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`.
 
         `first`: the row of pixels with which x begins, where the codes stand for more.
         """
         return self._twice(self.trunk(x, x, torch.ones_like(x[:, :1]), codes, first), x)
 
     def denoise_up(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """`denoise` [B, 3, H, W] and its result enlarged [B, 3, 2 H, 2 W], from one pass of the trunk."""
+        """Denoise to [B, 3, H, W] and enlarge that to [B, 3, 2 H, 2 W], in one pass of the trunk."""
         h = self.trunk(x, y, t, codes)
         sharp = self._sharp(h, y)
         return sharp, self._twice(h, sharp)
@@ -148,5 +148,5 @@ class Refiner(nn.Module):
 
 
 def pixel_map(patches: Tensor, size: int) -> Tensor:
-    """One value per patch [B, rows, cols] -> one per pixel [B, 1, rows * size, cols * size]."""
+    """Repeat a value per patch [B, rows, cols] for every pixel: [B, 1, rows * size, cols * size]."""
     return patches[:, None].repeat_interleave(size, 2).repeat_interleave(size, 3)

@@ -20,15 +20,15 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, cfg: VisionConfig) -> None:
         super().__init__()
-        self.proj = conv_stem(cfg) if cfg.stem else nn.Conv2d(3, cfg.dim, cfg.patch, stride=cfg.patch)
+        self.proj = make_stem(cfg) if cfg.stem else nn.Conv2d(3, cfg.dim, cfg.patch, stride=cfg.patch)
 
     def forward(self, pixels: Tensor) -> Tensor:
         out: Tensor = self.proj(pixels)
         return out.flatten(2).transpose(1, 2)
 
 
-def conv_stem(cfg: VisionConfig) -> nn.Sequential:
-    """Convolutions that halve the picture until a patch is one place (2106.14881).
+def make_stem(cfg: VisionConfig) -> nn.Sequential:
+    """Make convolutions that halve the picture until a patch is one place (2106.14881).
 
     [B, 3, H, W] -> [B, D, h, w]. A ViT with one learns from few pictures what a plain one does not.
     """
@@ -119,12 +119,12 @@ class VisionTower(nn.Module):
         out: Tensor = self.norm(x)
         if kept is not None:
             return out
-        out = pooled(out, self.cfg.pool) if self.cfg.pool > 1 else out
+        out = pool(out, self.cfg.pool) if self.cfg.pool > 1 else out
         return torch.cat([out, out.mean(1, keepdim=True)], 1) if self.cfg.summary else out
 
 
-def pooled(features: Tensor, side: int) -> Tensor:
-    """Means of `side` x `side` features. [B, N, D], a square picture in raster scan -> [B, N / side^2, D]."""
+def pool(features: Tensor, side: int) -> Tensor:
+    """Average squares of `side` x `side` features of a square picture: [B, N, D] -> [B, N / side^2, D]."""
     rows = math.isqrt(features.shape[1])
     maps = features.transpose(1, 2).unflatten(2, (rows, rows))
     return F.avg_pool2d(maps, side).flatten(2).transpose(1, 2)

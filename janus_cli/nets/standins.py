@@ -12,8 +12,8 @@ from types import ModuleType
 
 
 @contextmanager
-def standing_in(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
-    """A block in which `modules` can be imported, and names from them, though they may be missing or broken.
+def stand_in(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Let `modules`, and names from them, be imported in the block though they may be missing or broken.
 
     Where one of them is, all are empty in the block, with those names set to None, and gone after it.
     """
@@ -22,7 +22,7 @@ def standing_in(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
         for name in modules:
             importlib.import_module(name)
     except (ImportError, OSError, RuntimeError):  # the last one from a build for another torch
-        standins = {name: _empty(name, words) for name, words in modules.items()}
+        standins = {name: _make_empty(name, words) for name, words in modules.items()}
     sys.modules.update(standins)
     try:
         yield
@@ -31,7 +31,7 @@ def standing_in(modules: Mapping[str, Sequence[str]]) -> Iterator[None]:
             sys.modules.pop(name, None)
 
 
-def _empty(name: str, words: Sequence[str]) -> ModuleType:
+def _make_empty(name: str, words: Sequence[str]) -> ModuleType:
     module = ModuleType(name)
     module.__spec__ = ModuleSpec(name, None)
     for word in words:

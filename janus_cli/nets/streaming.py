@@ -32,7 +32,7 @@ class Span:
 
 
 def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
-    """The span of an encoder, a decoder, or a part of one between its LSTM and its end.
+    """Work out the span of an encoder, a decoder, or a part of one between its LSTM and its end.
 
     Its receptive field is read off the convolutions: each reaches (kernel - 1) * dilation of its inputs
     back, and forward too where it is not causal.
@@ -55,11 +55,11 @@ def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
     return Span(down, up, steps, 0 if causal else steps, block)
 
 
-def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
-    """`net` on the signal that `pieces` [B, C, any length] make up, as pieces [B, C', ...] of its output."""
+def run_windows(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
+    """Run `net` over the signal that `pieces` [B, C, any length] make up; gives pieces [B, C', ..]."""
     held: Tensor | None = None  # the inputs from step `begin` on
     begin = done = 0
-    for piece in _parts(pieces, span.block * span.unit):
+    for piece in _split(pieces, span.block * span.unit):
         held = piece if held is None else torch.cat([held, piece], dim=2)
         while held.shape[2] >= (done + span.block + span.right - begin) * span.unit:
             end = done + span.block
@@ -73,13 +73,13 @@ def windowed(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[T
         yield net(held)[..., (done - begin) * span.gain :]
 
 
-def _parts(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """The same signal in pieces of at most `size`, so that a long one is not copied time and again."""
+def _split(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Cut pieces to at most `size`, so that a long one is not copied time and again."""
     return (part for piece in pieces for part in piece.split(size, dim=2))
 
 
-def carried(recurrent: nn.Module, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-    """An LSTM of the `encodec` package over pieces [B, C, T], its state carried from one to the next."""
+def run_recurrent(recurrent: nn.Module, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Run an LSTM of the `encodec` package over pieces [B, C, T], its state carried from one to the next."""
     state = None
     for piece in pieces:
         steps = piece.permute(2, 0, 1)
@@ -88,7 +88,7 @@ def carried(recurrent: nn.Module, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block: int) -> Iterator[Tensor]:
-    """`net`, an encoder or a decoder of the `encodec` package, on the signal that `pieces` make up."""
+    """Run an encoder or a decoder of the `encodec` package over the signal that `pieces` make up."""
     stages: list[nn.Module] = []
     convs: list[nn.Module] = []
     for layer in net.model:  # type: ignore[union-attr]
@@ -100,15 +100,15 @@ def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block:
     out = iter(pieces)
     for stage in [*stages, nn.Sequential(*convs)]:
         out = (
-            carried(stage, out)
+            run_recurrent(stage, out)
             if hasattr(stage, "lstm")
-            else windowed(stage, out, span_of(stage, hop, causal, block))
+            else run_windows(stage, out, span_of(stage, hop, causal, block))
         )
     return out
 
 
-def _block(codec: Codec) -> int:
-    """Frames to compute at a time."""
+def _choose_block(codec: Codec) -> int:
+    """Choose how many frames to compute at a time."""
     return max(1, ACTIVATIONS // (max(codec.cfg.n_filter, LANES) * codec.cfg.hop_length))
 
 
@@ -118,24 +118,24 @@ def encode_stream(
     pieces: Iterable[Tensor],
     n_q: int | None = None,
 ) -> Iterator[tuple[Tensor, float | None]]:
-    """Codes [B, Q, F] of the sound that `pieces` [B, C, any length] make up, a run of frames at a time.
+    """Encode the sound that `pieces` [B, C, any length] make up to codes [B, Q, F], some frames at a time.
 
     Beside them the segment's scale, where the codec normalises; then each item is one whole segment.
     """
     if codec.cfg.segment:
-        for segment in _segments(pieces, codec.cfg.segment, codec.cfg.segment_stride):
+        for segment in _cut_segments(pieces, codec.cfg.segment, codec.cfg.segment_stride):
             scaled, scale = codec.normalise(segment)
             yield codec.quantize(codec.encoder(scaled), n_q), scale
         return
-    latents = run(codec.encoder, pieces, codec.cfg.hop_length, codec.cfg.causal, _block(codec))
+    latents = run(codec.encoder, pieces, codec.cfg.hop_length, codec.cfg.causal, _choose_block(codec))
     for found in latents:
         yield codec.quantize(found, n_q), None
 
 
-def _segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Tensor]:
-    """The sound's segments of `length` samples, one each `stride`; the last are as long as what is left."""
+def _cut_segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Tensor]:
+    """Cut segments of `length` samples, one each `stride`; the last are as long as what is left."""
     held: Tensor | None = None
-    for piece in _parts(pieces, length):
+    for piece in _split(pieces, length):
         held = piece if held is None else torch.cat([held, piece], dim=2)
         while held.shape[2] >= length:
             yield held[..., :length]
@@ -145,8 +145,8 @@ def _segments(pieces: Iterable[Tensor], length: int, stride: int) -> Iterator[Te
         held = held[..., stride:]
 
 
-def segment_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
-    """How many frames each segment of a sound of `num_samples` has; a codec without segments makes one."""
+def count_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
+    """Count the frames of each segment of a sound of `num_samples`; a codec without segments makes one."""
     if not num_samples:
         return []
     length, stride = (cfg.segment, cfg.segment_stride) if cfg.segment else (num_samples, num_samples)
@@ -158,22 +158,22 @@ def segment_frames(cfg: CodecConfig, num_samples: int) -> list[int]:
 def decode_stream(
     codec: Codec, codes: Tensor, frames: Sequence[int], scales: Sequence[float] | None = None
 ) -> Iterator[Tensor]:
-    """The sound [B, C, F * hop] of codes [B, Q, F], piece by piece.
+    """Decode codes [B, Q, F] to the sound [B, C, F * hop], piece by piece.
 
-    frames: how many of F belong to each segment, as `segment_frames` says; scales: each segment's.
+    frames: how many of F belong to each segment, as `count_frames` says; scales: each segment's.
     """
     if codec.cfg.segment:
         parts = (codec.decoder(codec.dequantize(part)) for part in codes.split(list(frames), dim=2))
         scaled = parts if scales is None else (part * s for part, s in zip(parts, scales, strict=True))
-        yield from _overlapped(scaled, codec.cfg.segment_stride)
+        yield from _overlap(scaled, codec.cfg.segment_stride)
         return
-    block = _block(codec)
+    block = _choose_block(codec)
     latents = (codec.dequantize(part) for part in codes.split(block, dim=2))
     yield from run(codec.decoder, latents, codec.cfg.hop_length, codec.cfg.causal, block)
 
 
-def _overlapped(parts: Iterable[Tensor], stride: int) -> Iterator[Tensor]:
-    """Segments laid over one another every `stride` samples, faded into each other by triangular weights."""
+def _overlap(parts: Iterable[Tensor], stride: int) -> Iterator[Tensor]:
+    """Lay segments over one another every `stride` samples, faded into each other by triangular weights."""
     total = weights = ramp = torch.empty(0)  # weighted sum and sum of weights, from the segment's start on
     for part in parts:
         if not len(ramp):  # the first segment's length shapes the weights of all

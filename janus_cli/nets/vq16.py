@@ -14,8 +14,8 @@ from janus_cli.config import VQ_GROUPS, VQConfig
 CHUNK = 4096  # latents compared with the whole codebook at a time
 
 
-def norm(width: int) -> nn.GroupNorm:
-    """GroupNorm, everywhere of the same number of groups."""
+def make_norm(width: int) -> nn.GroupNorm:
+    """Make a GroupNorm, everywhere of the same number of groups."""
     return nn.GroupNorm(VQ_GROUPS, width, eps=1e-6)
 
 
@@ -24,8 +24,8 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.norm1, self.conv1 = norm(width), nn.Conv2d(width, out, 3, padding=1)
-        self.norm2, self.conv2 = norm(out), nn.Conv2d(out, out, 3, padding=1)
+        self.norm1, self.conv1 = make_norm(width), nn.Conv2d(width, out, 3, padding=1)
+        self.norm2, self.conv2 = make_norm(out), nn.Conv2d(out, out, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(width, out, 1) if width != out else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class GridAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = norm(width)
+        self.norm = make_norm(width)
         self.q, self.k, self.v, self.proj_out = (nn.Conv2d(width, width, 1) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,8 +100,8 @@ class Level(nn.Module):
         return x if self.upsample is None else self.upsample(x)
 
 
-def middle(width: int) -> nn.ModuleList:
-    """The blocks between encoder or decoder levels and the latents."""
+def make_middle(width: int) -> nn.ModuleList:
+    """Make the blocks between encoder or decoder levels and the latents."""
     return nn.ModuleList([ResidualBlock(width, width), GridAttention(width), ResidualBlock(width, width)])
 
 
@@ -117,8 +117,8 @@ class Encoder(nn.Module):
         for i in range(last + 1):
             step = Halve(widths[i + 1]) if i < last else None
             self.conv_blocks.append(Level(widths[i], widths[i + 1], cfg.n_block, i == last, downsample=step))
-        self.mid = middle(widths[-1])
-        self.norm_out = norm(widths[-1])
+        self.mid = make_middle(widths[-1])
+        self.norm_out = make_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], cfg.latent_dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,13 +137,13 @@ class Decoder(nn.Module):
         widths = [cfg.dim * m for m in reversed(cfg.multipliers)]
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(cfg.latent_dim, widths[0], 3, padding=1)
-        self.mid = middle(widths[0])
+        self.mid = make_middle(widths[0])
         self.conv_blocks = nn.ModuleList()
         for i, width in enumerate(widths):
             step = Double(width) if i < last else None
             before = widths[max(i - 1, 0)]
             self.conv_blocks.append(Level(before, width, cfg.n_block + 1, i == 0, upsample=step))
-        self.norm_out = norm(widths[-1])
+        self.norm_out = make_norm(widths[-1])
         self.conv_out = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -162,14 +162,14 @@ class Codebook(nn.Module):
         self.embedding = nn.Embedding(cfg.codebook_size, cfg.codebook_dim)
 
     def encode(self, latents: Tensor) -> Tensor:
-        """The code of the nearest direction for each latent [.., D] -> [..] int64."""
+        """Find the code of the nearest direction for each latent: [.., D] -> [..] int64."""
         book = F.normalize(self.embedding.weight.float(), dim=-1)
         flat = F.normalize(latents.reshape(-1, latents.shape[-1]).float(), dim=-1)
         codes = [(part @ book.T).argmax(dim=1) for part in flat.split(CHUNK)]
         return torch.cat(codes).view(latents.shape[:-1])
 
     def lookup(self, codes: Tensor) -> Tensor:
-        """Unit vectors [.., D] of codes [..]."""
+        """Look up the unit vectors [.., D] of codes [..]."""
         return F.normalize(self.embedding(codes), dim=-1)
 
 
@@ -185,16 +185,16 @@ class VQ16(nn.Module):
         self.post_quant_conv = nn.Conv2d(cfg.codebook_dim, cfg.latent_dim, 1)
 
     def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] in [-1, 1] -> codes [B, h, w] int64."""
+        """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64."""
         latents = self.quant_conv(self.encoder(pixels.to(self.quant_conv.weight.dtype)))
         return self.quantize.encode(latents.movedim(1, -1))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes [B, h, w] -> pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
+        """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         pixels: Tensor = self.decoder(self.post_quant_conv(self.quantize.lookup(codes).movedim(-1, 1)))
         return pixels
 
     def picture(self, codes: Tensor) -> np.ndarray:
-        """The picture uint8 [H, W, 3] of codes [1, h, w]: fractions are cut off, as published."""
+        """Decode codes [1, h, w] to a picture uint8 [H, W, 3]: fractions are cut off, as published."""
         scaled = self.decode(codes)[0].float().add(1).mul(127.5).clamp(0, 255)
         return scaled.to(torch.uint8).movedim(0, -1).cpu().numpy()

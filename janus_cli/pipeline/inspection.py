@@ -14,7 +14,7 @@ from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
 from janus_cli.pipeline.tokenizers import Sounds, load_component
 from janus_cli.weights.published import PublishedNet
-from janus_cli.zoo import hub, janus_pro, layout
+from janus_cli.zoo import hub, janus_pro, weight_files
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
 
@@ -83,7 +83,7 @@ def locate_importable(model: str) -> zoo.Place:
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place
-    if whole := layout.index_of(path):
+    if whole := weight_files.index_of(path):
         raise ModelError(f"{path}: one shard of {whole.name}: name the folder, to import all of them")
     return zoo.Place(place.name, path)
 
@@ -112,13 +112,13 @@ def _describe_published(place: zoo.Place) -> dict[str, Any]:
         facts = _facts(place, kind, _read_parts(place.path))
     except ModelError as error:
         facts = _facts(place, kind, {}) | {"problem": str(error)}
-    known = hub.digests(place.path)
+    known = hub.read_digests(place.path)
     facts["files"] = [
         {"file": file.name, "bytes": file.stat().st_size}
         | ({"digest": known[file.name].hex} if file.name in known else {})
         for file in _list_files(place.path)
     ]
-    facts["missing"] = hub.missing(place.path)
+    facts["missing"] = hub.find_missing(place.path)
     return facts
 
 
@@ -161,8 +161,8 @@ def _read_parts(path: Path) -> dict[str, dict[str, Any]]:
 
 def _read_tensors(path: Path) -> dict[str, tuple[str, int]]:
     """Read each tensor's dtype, as safetensors calls it, and number of elements. Raises ModelError."""
-    if not layout.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
-        headers = layout.read_tensors(path, zoo.read_header)
+    if not weight_files.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
+        headers = weight_files.read_tensors(path, zoo.read_header)
         return {name: (tensor.dtype, tensor.size) for name, (_, tensor) in headers.items()}
     from janus_cli.weights.checkpoint import Checkpoint, dtype_word
 
@@ -198,7 +198,7 @@ def _check_component(model: zoo.Model, component: str) -> str:
 
 def _check_files(place: zoo.Place) -> str:
     """Check that no file of a published checkpoint is missing."""
-    if lacking := hub.missing(place.path):
+    if lacking := hub.find_missing(place.path):
         raise ModelError(f"{place.path} lacks {', '.join(lacking)}: janus models pull {place.name}")
     files = _list_files(place.path)
     return f"ok, {len(files)} files, {sum(f.stat().st_size for f in files) / 1e6:,.1f} MB"
@@ -229,7 +229,7 @@ def _check_prompts(place: zoo.Place) -> str:
 
 def _check_digests(place: zoo.Place) -> str:
     """Check that every file holds what the hub says, where the hub says anything."""
-    known = hub.digests(place.path)
+    known = hub.read_digests(place.path)
     files = [file for file in _list_files(place.path) if file.name in known]
     if wrong := [fault for file in files if (fault := _find_fault(file, known[file.name]))]:
         raise ModelError("; ".join(wrong))

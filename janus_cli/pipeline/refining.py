@@ -83,9 +83,9 @@ class Refining:
         Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
         with the whole. Without it the last part is waited for, and whole records are given.
         """
-        from janus_cli.records.progressive import through
+        from janus_cli.records.progressive import run_stage
 
-        return through(self.denoiser(steps, noise, seed, stream, scale), records)
+        return run_stage(self.denoiser(steps, noise, seed, stream, scale), records)
 
     def upsample(
         self,
@@ -99,9 +99,9 @@ class Refining:
         None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
         passes that denoise what was enlarged; 0 = none do.
         """
-        from janus_cli.records.progressive import through
+        from janus_cli.records.progressive import run_stage
 
-        return through(self.upsampler(scale, stream, steps), records)
+        return run_stage(self.upsampler(scale, stream, steps), records)
 
     def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
         """Lay each record's square of image tokens out as `page`; leave it as it is for None."""

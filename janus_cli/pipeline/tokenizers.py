@@ -153,7 +153,7 @@ class Sounds:
     ) -> "Record":
         """Encode a sound as a record with one audio segment; bandwidth: in kbit/s, None for all codebooks.
 
-        The sound comes as float32 pieces [channels, samples] at the codec's rate (`media.sounds.fitted` makes
+        The sound comes as float32 pieces [channels, samples] at the codec's rate (`media.sounds.fit` makes
         them so); `progress` is called with numbers of samples done.
         """
         from janus_cli.stages.audio import count_books, encode_audio

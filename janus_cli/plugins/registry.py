@@ -80,8 +80,8 @@ class Modality:
 
 
 @functools.cache
-def installed() -> "dict[str, tuple[EntryPoint, ...]]":
-    """The entry points by modality, of every installed package, unloaded. Names that are built in count."""
+def find_all() -> "dict[str, tuple[EntryPoint, ...]]":
+    """Find the entry points of every installed package, by modality, unloaded; built-in names count too."""
     from importlib.metadata import entry_points
 
     found: dict[str, list[EntryPoint]] = {}
@@ -90,35 +90,35 @@ def installed() -> "dict[str, tuple[EntryPoint, ...]]":
     return {name: tuple(found[name]) for name in sorted(found)}
 
 
-def names() -> list[str]:
-    """The modalities that plugins bring, in alphabetical order: those with a name that they may have."""
-    return [name for name in installed() if not _wrong_name(name)]
+def list_names() -> list[str]:
+    """List the modalities that plugins bring, in alphabetical order, where they may have their names."""
+    return [name for name in find_all() if not _explain_name(name)]
 
 
-def package(point: "EntryPoint") -> str:
-    """The package that an entry point belongs to, for messages."""
+def package_of(point: "EntryPoint") -> str:
+    """Name the package that an entry point belongs to, for messages."""
     return point.dist.name if point.dist else point.value
 
 
-def misnamed() -> list[str]:
-    """A line for each plugin that cannot be used because of its name."""
+def list_misnamed() -> list[str]:
+    """Write a line for each plugin that cannot be used because of its name."""
     lines = [
-        f"{package(point)}: its plugin {name!r} is not used: {_wrong_name(name)}"
-        for name, points in installed().items()
+        f"{package_of(point)}: its plugin {name!r} is not used: {_explain_name(name)}"
+        for name, points in find_all().items()
         for point in points
-        if _wrong_name(name)
+        if _explain_name(name)
     ]
     return [
         *lines,
         *(
-            _clash(name, points)
-            for name, points in installed().items()
-            if len(points) > 1 and not _wrong_name(name)
+            _explain_clash(name, points)
+            for name, points in find_all().items()
+            if len(points) > 1 and not _explain_name(name)
         ),
     ]
 
 
-def _wrong_name(name: str) -> str:
+def _explain_name(name: str) -> str:
     if name in BUILT_IN:
         return "a modality of that name is built in"
     if name in RESERVED:
@@ -126,46 +126,46 @@ def _wrong_name(name: str) -> str:
     return "" if NAME.fullmatch(name) else "a modality has a name of a-z, 0-9 and _"
 
 
-def _clash(name: str, points: "tuple[EntryPoint, ...]") -> str:
+def _explain_clash(name: str, points: "tuple[EntryPoint, ...]") -> str:
     return (
-        f"{len(points)} packages bring the modality {name!r} ({', '.join(map(package, points))}): "
+        f"{len(points)} packages bring the modality {name!r} ({', '.join(map(package_of, points))}): "
         "uninstall all but one"
     )
 
 
 def find(name: str) -> Modality:
-    """The plugin of that modality. Raises PluginError: there is none, there are several, or it is broken."""
-    points = installed().get(name, ())
-    if not points or name not in names():
-        known = ", ".join((*BUILT_IN, *names()))
+    """Find the plugin of a modality. Raises PluginError: there is none, there are several, it is broken."""
+    points = find_all().get(name, ())
+    if not points or name not in list_names():
+        known = ", ".join((*BUILT_IN, *list_names()))
         raise PluginError(
             f"unknown modality {_quote(name)} (known: {known}): install the plugin that brings "
             f"it, a package with that entry point in {GROUP}"
         )
     if len(points) > 1:
-        raise PluginError(_clash(name, points))
+        raise PluginError(_explain_clash(name, points))
     return _load(points[0])
 
 
 @functools.cache
 def _load(point: "EntryPoint") -> Modality:
-    """What an entry point names. Raises PluginError for whatever goes wrong in foreign code."""
-    who = f"plugin {point.name} ({package(point)})"
+    """Import what an entry point names. Raises PluginError for whatever goes wrong in foreign code."""
+    who = f"plugin {point.name} ({package_of(point)})"
     try:
         plugin = point.load()
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{who} cannot be imported: {_one_line(error)}") from error
+        raise PluginError(f"{who} cannot be imported: {_to_line(error)}") from error
     try:
-        wrong = _what_is_wrong(plugin, point.name)
+        wrong = _explain_fault(plugin, point.name)
     except Exception as error:  # a statement of another type than it should have
-        wrong = _one_line(error)
+        wrong = _to_line(error)
     if wrong:
         raise PluginError(f"{who} is broken: {wrong}")
     return plugin
 
 
-def _what_is_wrong(plugin: object, name: str) -> str:
-    """What in a plugin's statements cannot be, or ""."""
+def _explain_fault(plugin: object, name: str) -> str:
+    """Say what in a plugin's statements cannot be; "" if all can."""
     if not isinstance(plugin, Modality):
         return f"its entry point names a {type(plugin).__name__}, no janus_cli.plugins.Modality"
     if plugin.name != name:
@@ -185,26 +185,26 @@ def _what_is_wrong(plugin: object, name: str) -> str:
 
 
 @contextlib.contextmanager
-def running(name: str, what: str) -> Iterator[None]:
+def guard(name: str, what: str) -> Iterator[None]:
     """Turn an exception of foreign code in the block into a PluginError of one line; a JanusError passes."""
     try:
         yield
     except (JanusError, MemoryError):
         raise
     except Exception as error:
-        raise PluginError(f"{what}: plugin {name} failed: {_one_line(error)}") from error
+        raise PluginError(f"{what}: plugin {name} failed: {_to_line(error)}") from error
 
 
-def written() -> list[str]:
-    """Suffixes that the plugins here write. Imports them all; one that is broken has none."""
+def list_suffixes() -> list[str]:
+    """List the suffixes that plugins write. Imports them all; one that is broken has none."""
     found: list[str] = []
-    for name in names():
+    for name in list_names():
         with contextlib.suppress(PluginError):
             found.extend(suffix for suffix in find(name).writers if suffix not in found)
     return found
 
 
-def _one_line(error: BaseException) -> str:
+def _to_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return _cut(f"{type(error).__name__}: {text}" if text else type(error).__name__, 200)
 

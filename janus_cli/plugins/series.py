@@ -26,7 +26,7 @@ _BEYOND = 3.4028235677973366e38  # numbers from here on are infinite as float32
 
 
 def encode(data: bytes, name: str, options: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """A CSV's or npy's bytes as patches, float32 [ceil(T / stride), stride * C], and what they are.
+    """Turn a CSV's or npy's bytes into patches float32 [ceil(T / stride), stride * C], and their info.
 
     The last patch is filled up with copies of the last sample; `num_samples` is T. options: stride, columns
     ("2,4" or names, None for all), rate in Hz or None. Raises MediaError naming line and column, UsageError
@@ -39,7 +39,7 @@ def encode(data: bytes, name: str, options: Mapping[str, Any]) -> tuple[np.ndarr
         raise UsageError(f"rate {rate}: give the samples per second, more than 0")
     trace, names = read_npy(data, name) if data.startswith(_NPY) else read_csv(data, name)
     if options["columns"] is not None:
-        chosen = _columns(options["columns"], names, trace.shape[1], name)
+        chosen = _choose_columns(options["columns"], names, trace.shape[1], name)
         trace, names = trace[:, chosen], [names[i] for i in chosen] if names else []
     info = {
         "stride": stride,
@@ -52,15 +52,15 @@ def encode(data: bytes, name: str, options: Mapping[str, Any]) -> tuple[np.ndarr
 
 
 def to_patches(trace: np.ndarray, stride: int) -> np.ndarray:
-    """A trace [T, C] as patches [ceil(T / stride), stride * C]; T must not be 0."""
+    """Cut a trace [T, C] into patches [ceil(T / stride), stride * C]; T must not be 0."""
     missing = -len(trace) % stride
     padded = np.pad(trace, ((0, missing), (0, 0)), mode="edge")
     return padded.reshape(-1, stride * trace.shape[1])
 
 
 def to_trace(patches: np.ndarray, info: Info) -> np.ndarray:
-    """The trace [T, C] in patches. Raises MediaError where `info` does not fit them."""
-    stride, channels, count = (_whole(info.get(word)) for word in ("stride", "channels", "num_samples"))
+    """Join patches into the trace [T, C]. Raises MediaError where `info` does not fit them."""
+    stride, channels, count = (_to_count(info.get(word)) for word in ("stride", "channels", "num_samples"))
     if patches.shape[1] != stride * channels or not 0 <= len(patches) * stride - count < stride:
         raise MediaError(
             f"series segment: {list(patches.shape)} patches do not hold {count} samples of "
@@ -69,8 +69,8 @@ def to_trace(patches: np.ndarray, info: Info) -> np.ndarray:
     return patches.reshape(-1, channels)[:count]
 
 
-def _whole(value: Any) -> int:
-    """A number of things, 0 for what is none."""
+def _to_count(value: Any) -> int:
+    """Return `value` if it is a whole number above 0, else 0."""
     return value if type(value) is int and value > 0 else 0
 
 
@@ -78,7 +78,7 @@ def _whole(value: Any) -> int:
 
 
 def read_npy(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
-    """The trace [T, C] in an npy's bytes, of a float or integer array [T] or [T, C]; no names.
+    """Read the trace [T, C] in an npy's bytes, of a float or integer array [T] or [T, C]; it has no names.
 
     Reads the numbers where they lie: numpy's own reader takes the memory that a header asks for.
     """
@@ -117,7 +117,7 @@ def read_npy(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
 
 
 def read_csv(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
-    """The trace [T, C] in a CSV's bytes, and the columns' names if its first line has such.
+    """Read the trace [T, C] in a CSV's bytes, and the columns' names if its first line has such.
 
     Commas separate; where the first line has none, semicolons or tabs. Every line has a number for every
     column. Raises MediaError naming the line and column.
@@ -125,7 +125,7 @@ def read_csv(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
     text = io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline="")
     values, names, width, blank = array("d"), list[str](), 0, 0
     try:
-        rows = csv.reader(_lines(text, name), delimiter=_delimiter(data), strict=True)
+        rows = csv.reader(_read_lines(text, name), delimiter=_find_delimiter(data), strict=True)
         for cells in rows:
             line = rows.line_num
             if not cells:
@@ -141,7 +141,7 @@ def read_csv(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
                     continue
             if len(cells) != width:
                 raise MediaError(f"{name}: line {line} has {len(cells)} values, the first line {width}")
-            values.extend(_numbers(cells, name, line))
+            values.extend(_parse_numbers(cells, name, line))
     except UnicodeDecodeError:
         raise MediaError(f"{name}: neither UTF-8 text, as a CSV is, nor an npy file") from None
     except csv.Error as error:
@@ -151,8 +151,8 @@ def read_csv(data: bytes, name: str) -> tuple[np.ndarray, list[str]]:
     return np.array(values, np.float64).astype(np.float32).reshape(-1, width), names
 
 
-def _lines(file: io.TextIOWrapper, name: str) -> Iterator[str]:
-    """Lines, one at a time, of at most MAX_LINE characters."""
+def _read_lines(file: io.TextIOWrapper, name: str) -> Iterator[str]:
+    """Read lines, one at a time, of at most MAX_LINE characters."""
     for number in range(1, 1 << 62):
         line = file.readline(MAX_LINE + 1)
         if len(line) > MAX_LINE:
@@ -162,7 +162,7 @@ def _lines(file: io.TextIOWrapper, name: str) -> Iterator[str]:
         yield line
 
 
-def _delimiter(data: bytes) -> str:
+def _find_delimiter(data: bytes) -> str:
     start = data[:MAX_LINE].split(b"\n", 1)[0]
     return next((d for d in ",;\t" if d.encode() in start), ",")
 
@@ -181,8 +181,8 @@ def _is_number(cell: str) -> bool:
     return "_" not in cell
 
 
-def _numbers(cells: Sequence[str], name: str, line: int) -> list[float]:
-    """The numbers of a line. Raises MediaError for the first that is none, or infinite as float32."""
+def _parse_numbers(cells: Sequence[str], name: str, line: int) -> list[float]:
+    """Parse the numbers of a line. Raises MediaError for the first that is none, or infinite as float32."""
     try:
         found = list(map(float, cells))
         good = all(abs(value) < _BEYOND for value in found) and not any("_" in cell for cell in cells)
@@ -205,8 +205,8 @@ def _check_channels(count: int, name: str) -> None:
         )
 
 
-def _columns(wanted: str, names: Sequence[str], width: int, name: str) -> list[int]:
-    """The columns of "time,2" from 0: a name, else a number counted from 1. Raises UsageError."""
+def _choose_columns(wanted: str, names: Sequence[str], width: int, name: str) -> list[int]:
+    """Choose the columns of "time,2", from 0: a name, else a number counted from 1. Raises UsageError."""
     chosen = []
     for word in (word.strip() for word in wanted.split(",")):
         if word in names:
@@ -223,28 +223,28 @@ def _columns(wanted: str, names: Sequence[str], width: int, name: str) -> list[i
 
 
 def to_npy(patches: np.ndarray, info: Info) -> bytes:
-    """The trace as an npy file, float32 [T, C]."""
+    """Write the trace as an npy file, float32 [T, C]."""
     file = io.BytesIO()
     np.save(file, to_trace(patches, info), allow_pickle=False)
     return file.getvalue()
 
 
 def to_csv(patches: np.ndarray, info: Info) -> bytes:
-    """The trace as CSV, with a line of names where it has them; read again, it is the same float32 values."""
+    """Write the trace as CSV, with a line of names where it has them; read again, it has the same values."""
     trace = to_trace(patches, info)
     out = io.StringIO()
     names = info.get("columns")
     if isinstance(names, list) and len(names) == trace.shape[1] and _is_header(list(map(str, names))):
         csv.writer(out, lineterminator="\n").writerow(names)
-    texts = _shortest(trace.ravel())
+    texts = _format_values(trace.ravel())
     width = trace.shape[1]
     for start in range(0, len(texts), width):
         out.write(",".join(texts[start : start + width]) + "\n")
     return out.getvalue().encode("utf-8")
 
 
-def _shortest(values: np.ndarray) -> list[str]:
-    """The shortest decimal texts that give float32 values [N] again."""
+def _format_values(values: np.ndarray) -> list[str]:
+    """Format float32 values [N] as the shortest decimal texts that give them again."""
     texts = list(map(str, values))
     # read as double and rounded to float32, a text is rounded twice: now and then that is one too many
     again = np.array(list(map(float, texts))).astype(np.float32)

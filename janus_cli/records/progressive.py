@@ -20,7 +20,7 @@ def is_whole(record: Record) -> bool:
 
 
 def result_of(record: Record) -> str:
-    """What is equal for the parts of one result and no other: its id and all that made it."""
+    """Name the result that a part belongs to: a text that all of its parts share, and no others."""
     return json.dumps([record.id, record.made_by], sort_keys=True)
 
 
@@ -55,8 +55,8 @@ class PartOrder:
         if not part.last:
             self._begun[key] = index + 1, end, record.id
 
-    def unfinished(self) -> dict[str, RecordError]:
-        """The results, as `result_of` has them, whose last part has not come, with an error for each."""
+    def find_unfinished(self) -> dict[str, RecordError]:
+        """Find the results (by `result_of`) whose last part has not come, with an error for each."""
         return {
             result: RecordError(
                 f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, "
@@ -67,12 +67,12 @@ class PartOrder:
 
     def end(self) -> None:
         """Raise RecordError where a last part has not come."""
-        for error in self.unfinished().values():
+        for error in self.find_unfinished().values():
             raise error
 
 
-def in_order(records: Iterable[Record]) -> Iterator[Record]:
-    """The same records, checked. Raises RecordError as `PartOrder` does."""
+def check_order(records: Iterable[Record]) -> Iterator[Record]:
+    """Pass records on and check that their parts fit together. Raises RecordError as `PartOrder` does."""
     parts = PartOrder()
     for record in records:
         parts.check(record)
@@ -80,28 +80,28 @@ def in_order(records: Iterable[Record]) -> Iterator[Record]:
     parts.end()
 
 
-def through(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
-    """What `stage` makes of records and parts, which are checked as `in_order` does."""
-    return (made for record in in_order(records) for made in stage(record))
+def run_stage(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
+    """Run `stage` over records and parts, which are checked as `check_order` does."""
+    return (made for record in check_order(records) for made in stage(record))
 
 
 def as_part(record: Record, part: Part | None) -> Record:
-    """`record` as that part of a result; None for a whole that has no parts."""
+    """Make `record` that part of a result; with None, a result that has no parts."""
     return Record(record.segments, record.id, record.made_by, part)
 
 
 def as_row(record: Record, row: int) -> Record:
-    """`record`, which holds one row of a picture, as the part of that number."""
+    """Make `record`, which holds one row of a picture, the part with the number of its row."""
     return as_part(record, Part(row, False, (row, row + 1)))
 
 
 def as_last(record: Record, height: int) -> Record:
-    """`record`, which holds a picture of `height` rows, as the part behind those of its rows."""
+    """Make `record`, which holds a picture of `height` rows, the last part: it follows those of the rows."""
     return as_part(record, Part(height, True, (0, height)))
 
 
 def with_rows(record: Record, modality: str, data: np.ndarray) -> Record:
-    """`record` with other data in its last segment of `modality`."""
+    """Replace the data in the last segment of `modality`."""
     last = record.find(modality)
     segments = [Segment(modality, data, s.info) if s is last else s for s in record.segments]
     return Record(tuple(segments), record.id, record.made_by, record.part)

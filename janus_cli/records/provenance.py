@@ -1,4 +1,4 @@
-"""What a picture's or sound's file says of how it was made."""
+"""The texts in a picture's or sound's file that say how it was made."""
 
 import hashlib
 import json
@@ -10,24 +10,22 @@ if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
 
-def parameters(record: "Record") -> dict[str, str]:
-    """What made a picture or sound, as the texts in its file: prompt, model, seed, options, tokens.
+def collect_parameters(record: "Record") -> dict[str, str]:
+    """Collect what made a picture or sound, as texts for its file: prompt, model, seed, options, tokens.
 
     `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
     """
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
+    made = record.step("generate")
     segment = record.find("image") or record.find("audio")
     known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
-    for word in ("model", "seed", "index"):
-        if steps and word in steps[-1]:
-            known[word] = steps[-1][word]
+    known |= {word: made[word] for word in ("model", "seed", "index") if word in made}
     if segment is not None:
-        known["tokens"] = token_hash(segment)
+        known["tokens"] = hash_tokens(segment)
     texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
     return {"prompt": record.prompt, **texts} if record.prompt else texts
 
 
-def token_hash(segment: "Segment") -> str:
-    """sha256 of a segment's ids as they lie on the wire (C order, little-endian), as hex digits."""
+def hash_tokens(segment: "Segment") -> str:
+    """Hash a segment's ids as they lie on the wire (C order, little-endian): sha256 as hex digits."""
     data = segment.data
     return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()

@@ -45,7 +45,7 @@ class Segment:
     info: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_shape(self.modality, wire.dtype_name(self.data.dtype), self.data.shape)
+        check_shape(self.modality, wire.name_dtype(self.data.dtype), self.data.shape)
         if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
             raise RecordError(f"{self.modality} segment: holds values that are no finite numbers")
         # the library's own numpy writer mis-saves strided arrays; C order is also the wire's order
@@ -78,7 +78,7 @@ class Record:
     part: Part | None = None
 
     def find(self, modality: str) -> Segment | None:
-        """The last segment of `modality`, or None."""
+        """Return the last segment of `modality`, or None."""
         return next((s for s in reversed(self.segments) if s.modality == modality), None)
 
     @property
@@ -90,24 +90,24 @@ class Record:
         return " ".join(text for text in texts if isinstance(text, str))
 
     def step(self, stage: str) -> dict[str, Any]:
-        """Give what the last `stage` did, as made_by says; empty where there was none."""
+        """Return the last step in `made_by` that `stage` made; {} where it made none."""
         return next((step for step in reversed(self.made_by) if step.get("stage") == stage), {})
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
-        """The whole record after `stage`: made_by grows by a step; `segments`, if given, replaces the old."""
+        """Return the record after `stage`: with one step more, and with new `segments` where they are given."""
         kept = self.segments if segments is None else tuple(segments)
         return Record(kept, self.id, (*self.made_by, {"stage": stage, **options}))
 
 
 def ids_dtype(codebook_size: int) -> type[np.uint16] | type[np.uint32]:
-    """The dtype that ids of a codebook of `codebook_size` entries have on the wire."""
+    """Choose the dtype that ids of a codebook of `codebook_size` entries have on the wire."""
     if not 0 < codebook_size <= 1 << 32:
         raise RecordError(f"a codebook of {codebook_size} entries does not fit 32-bit ids")
     return np.uint16 if codebook_size <= 1 << 16 else np.uint32
 
 
 def to_ids(values: Any, codebook_size: int) -> np.ndarray:
-    """Integers of any shape as ids of a codebook. Raises RecordError for one outside [0, codebook_size)."""
+    """Convert integers of any shape to ids. Raises RecordError for one outside [0, codebook_size)."""
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise RecordError(f"ids must be integers, not {array.dtype}")
@@ -144,7 +144,7 @@ def check_shape(modality: str, dtype: str, shape: Sequence[int]) -> None:
 
 
 def dumps(record: Record, seq: int | None = None) -> bytes:
-    """`record` as one canonical safetensors blob; `seq` is its number in a numbered stream.
+    """Write `record` as one canonical safetensors blob; `seq` is its number in a numbered stream.
 
     The same record gives the same bytes. Raises RecordError for metadata that JSON cannot hold and for
     records over wire.MAX_HEADER or wire.MAX_BODY.
@@ -204,7 +204,7 @@ class StreamWriter:
 
 
 def _check_meta(header: wire.Header) -> list[str]:
-    """The record's tensor names in segment order. Raises RecordError for metadata that is not format 1."""
+    """List the tensors' names in segment order. Raises RecordError for metadata that is not format 1."""
     meta = header.meta
     if type(version := meta.get("format")) is not int or version != FORMAT:
         raise RecordError(f"token format {quote(version)}, but this janus reads format {FORMAT}")
@@ -228,8 +228,8 @@ def _check_meta(header: wire.Header) -> list[str]:
     return names
 
 
-def _part(value: dict[str, Any] | None) -> Part | None:
-    """The Part that the metadata describe."""
+def _parse_part(value: dict[str, Any] | None) -> Part | None:
+    """Make the Part that the metadata describes."""
     if value is None:
         return None
     if set(value) != {"index", "last", "rows"} or type(value["rows"]) is not list or len(value["rows"]) != 2:
@@ -238,7 +238,7 @@ def _part(value: dict[str, Any] | None) -> Part | None:
 
 
 def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
-    """The next record and its number, or an end record's count, or None where the file ends."""
+    """Read the next record and its number, or an end record's count, or None where the file ends."""
     if (header := wire.read_header(file)) is None:
         return None
     names, meta = _check_meta(header), header.meta
@@ -252,12 +252,14 @@ def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
         Segment(name.partition(".")[2], arrays[name], info)
         for name, info in zip(names, meta.get("segments", []), strict=True)
     )
-    record = Record(segments, meta.get("id", ""), tuple(meta.get("made_by", [])), _part(meta.get("part")))
+    record = Record(
+        segments, meta.get("id", ""), tuple(meta.get("made_by", [])), _parse_part(meta.get("part"))
+    )
     return record, meta.get("seq")
 
 
 def loads(data: bytes, name: str = "token record") -> Record:
-    """The one record in `data`. Raises RecordError, with `name` in front, for anything else."""
+    """Read the one record in `data`. Raises RecordError, with `name` in front, for anything else."""
     file = io.BytesIO(data)
     try:
         found = _read_one(file)
@@ -272,7 +274,7 @@ def loads(data: bytes, name: str = "token record") -> Record:
 
 
 def read_stream(file: BinaryIO, name: str = "stdin") -> Iterator[Record]:
-    """The records in `file`, one at a time as they arrive; `file` may be a pipe.
+    """Read the records in `file`, one at a time as they arrive; `file` may be a pipe.
 
     Several streams may follow one another. A numbered stream must be whole: records 0, 1, ... and an end
     record with their count. Parts come as they are; joining them is the caller's work. Raises RecordError,
@@ -297,7 +299,7 @@ def read_stream(file: BinaryIO, name: str = "stdin") -> Iterator[Record]:
 
 
 def _check_order(found: tuple[Record, int | None] | int | None, due: int) -> int:
-    """The number due after `found`. Raises RecordError when a numbered stream is not whole."""
+    """Return the number due after `found`. Raises RecordError when a numbered stream is not whole."""
     number = found[1] if isinstance(found, tuple) else None
     if isinstance(found, int):
         if found != due:

@@ -38,12 +38,12 @@ class Header:
     body_bytes: int
 
 
-def dtype_name(dtype: np.dtype[Any]) -> str:
+def name_dtype(dtype: np.dtype[Any]) -> str:
     """Name a numpy dtype in the wire's words ("U16"), in numpy's own where the wire has none."""
     return next((name for name, known in _DTYPES.items() if known == dtype), str(dtype))
 
 
-def canonical(value: Any) -> str:
+def dump_json(value: Any) -> str:
     """Write `value` as JSON, always the same text. Raises RecordError where JSON cannot (NaN, surrogates)."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -60,8 +60,8 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """
     # Wide items first (the sort is stable): safetensors allows no holes, so the order must align them.
     order = sorted(arrays, key=lambda name: -arrays[name].itemsize)
-    tensors, end = entries({name: (dtype_name(arrays[name].dtype), arrays[name].shape) for name in order})
-    head = frame(canonical({**tensors, "__metadata__": {"janus": canonical(meta)}}))
+    tensors, end = entries({name: (name_dtype(arrays[name].dtype), arrays[name].shape) for name in order})
+    head = frame(dump_json({**tensors, "__metadata__": {"janus": dump_json(meta)}}))
     if len(head) - LENGTH.size > MAX_HEADER:
         raise RecordError(
             f"a header of {len(head) - LENGTH.size:,} bytes; at most {MAX_HEADER:,} are allowed"
@@ -89,14 +89,14 @@ def read_header(file: BinaryIO) -> Header | None:
         raise RecordError("not a token record (its header does not start with '{')")
     if len(raw) < size:
         raise RecordError(f"truncated inside the header: {8 + len(raw):,} of {8 + size:,} bytes")
-    data = _json(bytes(raw), "header")
+    data = _parse_json(bytes(raw), "header")
     metadata = data.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not isinstance(metadata.get("janus", ""), str):
         raise RecordError("a header whose __metadata__ is no table of texts")
     if "janus" not in metadata:
         raise RecordError(f"an ordinary safetensors file ({len(data)} tensors), not a token record")
     tensors, end = read_entries(data, _DTYPES, MAX_BODY)
-    return Header(_json(metadata["janus"].encode("utf-8"), "metadata"), tensors, 8 + size, end)
+    return Header(_parse_json(metadata["janus"].encode("utf-8"), "metadata"), tensors, 8 + size, end)
 
 
 def read_body(file: BinaryIO, header: Header) -> dict[str, np.ndarray]:
@@ -107,10 +107,10 @@ def read_body(file: BinaryIO, header: Header) -> dict[str, np.ndarray]:
             f"truncated: {header.header_bytes + len(body):,} of "
             f"{header.header_bytes + header.body_bytes:,} bytes of the record"
         )
-    return {name: _array(body, tensor) for name, tensor in header.tensors.items()}
+    return {name: _view_array(body, tensor) for name, tensor in header.tensors.items()}
 
 
-def _array(body: bytearray, tensor: Tensor) -> np.ndarray:
+def _view_array(body: bytearray, tensor: Tensor) -> np.ndarray:
     """Make one tensor's array, without a copy where it lies aligned and this machine is little-endian."""
     dtype, count = _DTYPES[tensor.dtype], tensor.size
     flat = np.frombuffer(body, dtype, count, tensor.start) if count else np.empty(0, dtype)
@@ -128,7 +128,7 @@ def _read(file: BinaryIO, size: int) -> bytearray:
     return data
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a JSON object of its pairs. Raises ValueError for a key that stands twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -136,15 +136,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _json(text: bytes, what: str) -> dict[str, Any]:
+def _parse_json(text: bytes, what: str) -> dict[str, Any]:
     """Parse a JSON object that can be written again. Raises RecordError."""
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_twins)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"a {what} that is no JSON ({error})") from None
     if not isinstance(value, dict):
         raise RecordError(f"a {what} that is no JSON object")
-    canonical(value)  # refuses what json.loads lets through: NaN, 1e999, lone surrogates
+    dump_json(value)  # refuses what json.loads lets through: NaN, 1e999, lone surrogates
     return value
 
 

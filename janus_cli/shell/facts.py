@@ -85,13 +85,13 @@ def describe_sound(path: Path) -> dict[str, Any]:
 
 def _read_parameters(path: Path, texts: dict[str, str]) -> dict[str, Any]:
     """Read what the texts in a picture or sound say of how it was made. RecordError for damaged ones."""
-    from janus_cli.records.wire import canonical
+    from janus_cli.records.wire import dump_json
 
     made: Any = {}
     if "janus" in texts:
         try:
             made = json.loads(texts["janus"])
-            canonical(made)  # refuses what json.loads lets through: NaN, 1e999, lone surrogates
+            dump_json(made)  # refuses what json.loads lets through: NaN, 1e999, lone surrogates
         except (ValueError, RecursionError, RecordError):
             made = None
         steps = made.get("made_by", []) if isinstance(made, dict) else None

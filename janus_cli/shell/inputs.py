@@ -131,7 +131,7 @@ def read_named_records(
                     yield place, record
                     count += 1
                     wholes += is_whole(record)
-            for result, error in seen.unfinished().items():
+            for result, error in seen.find_unfinished().items():
                 if result in failures.results:
                     continue  # it has been counted
                 if not wholes:

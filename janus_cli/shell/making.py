@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from janus_cli.errors import UsageError
 from janus_cli.shell.console import Talk, put_json, shorten, stdout_bytes
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.media_output import as_output
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import prepare_texts
@@ -20,32 +20,47 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
-    """Texts to make something of, and where it goes. `noun`, `verb`, `thing` and `hint` are for messages."""
+class Craft:
+    """What a command makes of texts, in the words of its messages, and the suffixes of its files."""
 
+    command: str
+    verb: str  # what is done with a text
+    noun: str  # what a text is called
+    thing: str  # what is made of it
+    hint: str  # how it leaves where standard output is a terminal
+    suffixes: tuple[str, ...]
+
+
+DRAWING = Craft(
+    "draw", "draw", "prompt", "picture", "use -o picture.png, or redirect it", tuple(PICTURE_FORMATS)
+)
+SPEAKING = Craft("speak", "say", "text", "sound", "use -o sound.wav, or pipe it on", tuple(SOUND_FORMATS))
+
+
+@dataclass(frozen=True)
+class Order:
+    """Texts to make something of, and where it goes."""
+
+    craft: Craft
     texts: Sequence[str]
     stdin: bool  # whether more texts come on standard input, one a line
     output: str
-    suffixes: tuple[str, ...]
     as_json: bool
     force: bool
     quiet: bool
-    noun: str  # of a text: prompt, text
-    verb: str  # what is done with it: draw, say
-    command: str
-    thing: str  # what is made of it: picture, sound
-    hint: str  # how it leaves where standard output is a terminal
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""
         if any(not text.strip() for text in self.texts):
-            raise UsageError(f"an empty {self.noun}: say what to {self.verb}")
+            raise UsageError(f"an empty {self.craft.noun}: say what to {self.craft.verb}")
         if not self.texts and not self.stdin:
-            raise UsageError(f'no {self.noun}: janus {self.command} "a red apple", or --stdin for one a line')
+            raise UsageError(
+                f'no {self.craft.noun}: janus {self.craft.command} "a red apple", or --stdin for one a line'
+            )
         if self.as_json and self.output == "-":
             raise UsageError("--json and -o - both want standard output: name a file")
         if self.output == "-":
-            stdout_bytes(f"a {self.thing} is", self.hint)
+            stdout_bytes(f"a {self.craft.thing} is", self.craft.hint)
 
     @property
     def is_typed(self) -> bool:
@@ -59,7 +74,7 @@ class Maker:
     def __init__(self, order: Order) -> None:
         """Raises UsageError for a wrong output name."""
         self.order, self.talk, self.failures = order, Talk(order.quiet), Failures()
-        self._outputs = Outputs(order.output, order.force, order.suffixes)
+        self._outputs = Outputs(order.output, order.force, order.craft.suffixes)
 
     def prepare(self, pipeline: "Pipeline", plan: "Plan") -> "Iterator[Prompt | None]":
         """Prepare the texts, each once."""
@@ -92,10 +107,10 @@ class Maker:
                     self.talk(f"{name}: {fault}")
         if done:
             seed = record.step("generate").get("seed")
-            things = f"{done} {self.order.thing}{'s' * (done > 1)}"
+            things = f"{done} {self.order.craft.thing}{'s' * (done > 1)}"
             self.talk(f"{things}, seed {seed}, {rate} on {pipeline.device}")
         elif not self.failures.count:
-            raise UsageError(f"no {self.order.noun}: standard input held nothing but empty lines")
+            raise UsageError(f"no {self.order.craft.noun}: standard input held nothing but empty lines")
         self.failures.finish(done)
 
     def _report(self, record: "Record", name: str, pipeline: "Pipeline", rate: Rate) -> None:
@@ -104,9 +119,9 @@ class Maker:
             if name != "-":
                 self.talk(f"wrote {name}")
             return
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        known: dict[str, Any] = json.loads(parameters(record)["janus"])
+        known: dict[str, Any] = json.loads(collect_parameters(record)["janus"])
         facts: dict[str, Any] = {
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }

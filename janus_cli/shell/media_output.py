@@ -63,9 +63,9 @@ class PictureOutput:
     def encode(self, record: "Record", suffix: str) -> bytes:
         """Make the bytes of a file with that suffix, which says how the picture was made."""
         from janus_cli.media.pictures import image_bytes
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        return image_bytes(self.pixels, PICTURE_FORMATS[suffix], parameters(record))
+        return image_bytes(self.pixels, PICTURE_FORMATS[suffix], collect_parameters(record))
 
     def write(self, record: "Record", path: Path, force: bool) -> Path:
         return atomic_write(path, self.encode(record, path.suffix.lower()), force)
@@ -87,9 +87,9 @@ class RowsOutput:
         if path.suffix.lower() != ".png":
             return PictureOutput(self.rows.whole()).write(record, path, force)
         from janus_cli.media.png import write_png
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        metadata = parameters(record)
+        metadata = collect_parameters(record)
         return write_with(path, lambda file: write_png(file, self.rows, metadata), force)
 
     def put(self, record: "Record", stdout: "StandardOutput") -> None:
@@ -155,9 +155,9 @@ class SoundOutput:
 
     def _write(self, record: "Record", format: str, file: BinaryIO) -> None:
         from janus_cli.media.sound_writer import Writer
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
-        metadata = parameters(record)
+        metadata = collect_parameters(record)
         with (
             self._watch() as sound,
             Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer,
@@ -270,11 +270,11 @@ class StandardOutput:
     def _begin(self, record: "Record", sound: "Sound", file: BinaryIO) -> "Writer":
         """Write the header, with the length left open."""
         from janus_cli.media.sound_writer import Writer
-        from janus_cli.records.provenance import parameters
+        from janus_cli.records.provenance import collect_parameters
 
         if file.seekable() and not _appends(file):
             self._start = file.tell()
-        self._metadata = parameters(record)
+        self._metadata = collect_parameters(record)
         return Writer(file, "wav", sound.sample_rate, sound.channels, None, self._metadata)
 
     def _correct_header(self, file: BinaryIO) -> None:

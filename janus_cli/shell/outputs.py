@@ -29,7 +29,7 @@ def list_suffixes(template: str | None) -> tuple[str, ...]:
     Only then are plugins imported: they are what is left to know the suffix.
     """
     known = template is None or template == "-" or Path(template).suffix.lower() in ("", *SUFFIXES)
-    return SUFFIXES if known else (*SUFFIXES, *plugins.written())
+    return SUFFIXES if known else (*SUFFIXES, *plugins.list_suffixes())
 
 
 class Outputs:
@@ -102,8 +102,7 @@ def _check_suffix(output: Output, path: Path) -> None:
 
 def fill(template: str, record: "Record", count: int) -> str:
     """Fill in the fields of `template`; {index} is the picture's among its prompt's, else `count`."""
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    made = steps[-1] if steps else {}
+    made = record.step("generate")
     id = slug(record.id) or str(count)
     values = {
         "prompt": slug(record.prompt) or id,

@@ -28,27 +28,27 @@ class PluginGroup(HelpfulGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """List our own commands, then the plugins'."""
-        return [*super().list_commands(ctx), *plugins.names()]
+        return [*super().list_commands(ctx), *plugins.list_names()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Get our own command, or a stand-in for a plugin's: enough to list it."""
         own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in plugins.names():
+        if own is not None or cmd_name not in plugins.list_names():
             return own
-        makers = ", ".join(plugins.package(point) for point in plugins.installed()[cmd_name])
+        makers = ", ".join(plugins.package_of(point) for point in plugins.find_all()[cmd_name])
         return TyperCommand(cmd_name, short_help=f"Modality of the plugin {makers}.")
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that `args` call. Raises PluginError where its plugin is broken."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name in plugins.names() and name not in self.commands:
+        if name in plugins.list_names() and name not in self.commands:
             command = make_command(plugins.find(name))
         return name, command, rest
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write which plugins cannot be used, and why."""
         super().format_epilog(ctx, formatter)
-        for line in plugins.misnamed():
+        for line in plugins.list_misnamed():
             formatter.write_text(line)
 
 

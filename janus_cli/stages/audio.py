@@ -13,7 +13,7 @@ from janus_cli.config import CodecConfig
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
-from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
+from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
 Progress = Callable[[int], None]  # called with each number of samples done
@@ -102,7 +102,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     if length is None and not cfg.segment:
         length = frames * cfg.hop_length
     most = frames * cfg.hop_length
-    if type(length) is not int or not 0 <= length <= most or sum(segment_frames(cfg, length)) != frames:
+    if type(length) is not int or not 0 <= length <= most or sum(count_frames(cfg, length)) != frames:
         raise RecordError(
             f"audio segment: num_samples {length!r} does not fit {frames} frames of {cfg.hop_length} samples"
         )
@@ -111,7 +111,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
     scales = segment.info.get("scales")
     if (
         not isinstance(scales, list)
-        or len(scales) != len(segment_frames(cfg, length))
+        or len(scales) != len(count_frames(cfg, length))
         or not all(type(s) in (int, float) and math.isfinite(s) for s in scales)
     ):
         raise RecordError("audio segment: scales must hold one number for each of the codec's segments")
@@ -138,7 +138,7 @@ def _decode_pieces(segment: Segment, codec: Codec, length: int) -> Iterator[np.n
     codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
     scales = segment.info["scales"] if codec.cfg.normalize else None
     left = length
-    for piece in decode_stream(codec, codes, segment_frames(codec.cfg, length), scales):
+    for piece in decode_stream(codec, codes, count_frames(codec.cfg, length), scales):
         ready = piece[0, :, :left].float().cpu().numpy()
         left -= ready.shape[1]
         if ready.shape[1]:

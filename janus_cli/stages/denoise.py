@@ -14,7 +14,7 @@ from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.records.progressive import through
+from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
 from janus_cli.stages.rows.passes import check_pair, make_passes
 from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
@@ -99,7 +99,7 @@ def denoise(
     parts if `stream`; else only their last part is read. Raises ModelError when the two nets do not belong
     together, RecordError for a record without image tokens or with ids beyond the codebook.
     """
-    return through(Denoise(dvae, refiner, options, stream), records)
+    return run_stage(Denoise(dvae, refiner, options, stream), records)
 
 
 def _get_image(record: Record) -> Segment:
@@ -110,6 +110,5 @@ def _get_image(record: Record) -> Segment:
 
 def item_index(record: Record) -> int:
     """Which of a prompt's pictures this is: `generate` says so; 0 for any other record."""
-    steps = [step for step in record.made_by if step.get("stage") == "generate"]
-    index = steps[-1].get("index", 0) if steps else 0
+    index = record.step("generate").get("index", 0)
     return index if type(index) is int and index >= 0 else 0

@@ -31,7 +31,7 @@ def encode_image(
     height, width = image.shape[:2]
     padded = np.pad(image, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="edge")
     device = next(dvae.parameters()).device
-    codes = dvae.encode(to_float(padded, device))[0].cpu().numpy()
+    codes = dvae.encode(to_float(padded, device)[None])[0].cpu().numpy()
     info = {"tokenizer": name, "fingerprint": fingerprint, "patch": patch, "size": [height, width]}
     segment = Segment("image", to_ids(codes, dvae.cfg.codebook_size), info)
     note: dict[str, str] = {"modality": "image"} | ({"source": source} if source else {})

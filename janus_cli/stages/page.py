@@ -1,7 +1,7 @@
 """Pages of other sizes than a model learned: its drawing, finer where asked, amid its background.
 
 A decoder that learned one grid repeats what it knows side by side on any other, so it always draws that
-one. A larger square is the finished drawing, resized and tokenised again; a longer page goes on in the
+one. A larger square is the finished drawing, resize and tokenised again; a longer page goes on in the
 drawing's background. Knows records and pictures; how tokens become a picture, and a picture tokens, is
 handed in.
 """
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media.pictures import resized
+from janus_cli.media.pictures import resize
 from janus_cli.records import Record, Segment
 
 Look = Callable[[Segment], np.ndarray]  # image tokens -> the plain picture, uint8 [H, W, 3]
@@ -55,7 +55,7 @@ def lay_out(
     """Each record with the tokens of its last picture, a square, laid out as `page`.
 
     The square is as large as the page's short side. Where its tokens are too few for that, `finish` makes
-    the picture and `encode` tokenises it, resized. It stands in the middle; all around is the token of its
+    the picture and `encode` tokenises it, resize. It stands in the middle; all around is the token of its
     evenest corner, as `look` shows it. Of a progressive record only the last part is laid out: it holds the
     whole. Raises RecordError for a record without image tokens.
     """
@@ -68,7 +68,7 @@ def lay_out(
         side = min(page.pixels)
         square = drawn.data
         if square.shape != (side / page.patch, side / page.patch):
-            square = _get_image(encode(resized(finish(record), side, side))).data
+            square = _get_image(encode(resize(finish(record), side, side))).data
         info = dict(drawn.info) | ({} if page.is_whole else {"size": list(page.pixels)})
         paper = find_background(square, drawn.info, look)
         whole = Segment("image", _surround(square, paper, page.grid), info)

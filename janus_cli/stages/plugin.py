@@ -28,7 +28,7 @@ def tokenize(
     an array that its modality may not hold, and what the plugin has to say of the file.
     """
     given = {option.name: option.default for option in plugin.options} | dict(options or {})
-    with plugins.running(plugin.name, name):
+    with plugins.guard(plugin.name, name):
         made = plugin.encode(data, name, given)
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], np.ndarray):
             raise PluginError(f"{name}: plugin {plugin.name} failed: it gave no array with its info")
@@ -47,7 +47,7 @@ def make_writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
 
     def make_writer(write: plugins.Write) -> Callable[[], bytes]:
         def make() -> bytes:
-            with plugins.running(plugin.name, f"{segment.modality} segment"):
+            with plugins.guard(plugin.name, f"{segment.modality} segment"):
                 data = write(segment.data, segment.info)
                 if not isinstance(data, bytes):
                     raise PluginError(f"plugin {plugin.name} failed: it wrote no bytes")

@@ -11,7 +11,7 @@ import numpy as np
 from janus_cli.errors import RecordError
 from janus_cli.media.pictures import cut_to_size, pixels_to_image
 from janus_cli.media.png import Rows
-from janus_cli.nets.enlarger import Enlarger
+from janus_cli.nets.super_resolution import Enlarger
 from janus_cli.records import Record, Segment
 from janus_cli.stages.rows import tiles
 

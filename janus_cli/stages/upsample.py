@@ -16,7 +16,7 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.records import Record, check_ids
-from janus_cli.records.progressive import through
+from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
 from janus_cli.stages.rows.passes import check_pair, make_passes, make_sharpening_passes
 from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
@@ -91,7 +91,7 @@ class Upsample(Rowwise):
         """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
 
         def decode(codes: Tensor, *_: Any) -> Tensor:
-            return to_float(self._dvae.picture(codes), codes.device)
+            return to_float(self._dvae.picture(codes), codes.device)[None]
 
         known, scale = record.find("pixels") or record.find("image"), self._scale(record)
         assert known is not None, "checked before"
@@ -126,10 +126,10 @@ def upsample(
     last part is read. Raises ModelError when the nets do not belong together, RecordError for a record with
     neither, ids beyond the codebook, or pixels whose patch or grid does not fit.
     """
-    return through(Upsample(dvae, refiner, options, stream), records)
+    return run_stage(Upsample(dvae, refiner, options, stream), records)
 
 
 def _laid_out(record: Record) -> int | None:
     """The enlargement that `record` was laid out for, None where nothing says so."""
-    told = next((step.get("scale") for step in reversed(record.made_by) if step.get("stage") == "page"), None)
-    return told if type(told) is int and told in SCALES else None
+    scale = record.step("page").get("scale")
+    return scale if type(scale) is int and scale in SCALES else None

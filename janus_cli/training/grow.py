@@ -14,7 +14,7 @@ from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import Decoder
 
 
-def bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
+def find_bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
     """Where each row of the small net's relative-bias table stands in the large one's, int64 [rows]."""
     assert small.relative is not None and small.relative == large.relative
     n, m, bucket = len(small.modalities), len(large.modalities), small.relative.n_bucket
@@ -42,7 +42,7 @@ def grow(decoder: Decoder, folder: Path) -> bool:
     state = decoder.state_dict()
     for name, tensor in weights.load(Decoder(small), folder / "decoder.safetensors").state_dict().items():
         if name == "relative.table.weight":
-            state[name][bias_rows(small, large)] = tensor
+            state[name][find_bias_rows(small, large)] = tensor
         elif name.endswith("_lora.up"):  # ranks of all modalities side by side
             state[name][:, : tensor.shape[1]] = tensor
         else:

@@ -14,15 +14,16 @@ from torch import nn
 
 from janus_cli import weights
 from janus_cli.config import read_config, write_config
+from janus_cli.dataset.labels import make_judge_config, write_labels
 from janus_cli.dataset.pictures import Track
-from janus_cli.errors import JanusError, UsageError
+from janus_cli.errors import UsageError
 from janus_cli.training.grow import grow
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.codec import CodecObjective
-from janus_cli.training.objectives.drawing import Corpus, GeneratorObjective
+from janus_cli.training.objectives.drawing import GeneratorObjective
 from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
 from janus_cli.training.objectives.joint import JointObjective, Materials
-from janus_cli.training.objectives.judge import JudgeObjective, judge_config, write_labels
+from janus_cli.training.objectives.judge import JudgeObjective
 from janus_cli.training.objectives.refiner import RefinerObjective
 from janus_cli.training.objectives.vision import VisionObjective
 from janus_cli.training.optim import Optimizers, adamw, muon
@@ -50,106 +51,61 @@ class TrainOptions:
     compile: bool = False
 
 
-def _tokenizer(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    assert shop.recipe.model.dvae is not None
-    return TokenizerObjective(
-        shop.recipe.model.dvae, shop.sprites, shop.trained_drawings, fit_recipe.batch_size
-    )
+def _build_tokenizer(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("dvae")
+    return TokenizerObjective(cfg, shop.sprites, shop.trained_drawings, fit.batch_size)
 
 
-def _codec(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.codec is None:
-        raise JanusError("the recipe trains a codec but has no [model.codec]")
-    return CodecObjective(shop.recipe.model.codec, shop.concepts, fit_recipe.batch_size, fit_recipe.plain)
+def _build_codec(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("codec")
+    return CodecObjective(cfg, shop.concepts, fit.batch_size, fit.plain)
 
 
-def _vision(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.vision is None:
-        raise JanusError("the recipe trains a vision encoder but has no [model.vision]")
-    corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    return VisionObjective(
-        shop.recipe.model.vision,
-        corpus,
-        shop.concepts,
-        shop.sprites,
-        shop.tokenizer,
-        shop.dvae,
-        fit_recipe.batch_size,
-    )
+def _build_vision(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("vision")
+    pictures = shop.corpus, shop.concepts, shop.sprites
+    return VisionObjective(cfg, *pictures, shop.tokenizer, shop.dvae, fit.batch_size)
 
 
-def _generator(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    assert shop.recipe.model.decoder is not None
-    corpus = Corpus(shop.samples, shop.codes, shop.recipe.data.weights)
-    if fit_recipe.mix:
-        return _joint(shop, fit_recipe, corpus)
-    return GeneratorObjective(
-        shop.recipe.model.decoder,
-        corpus,
-        shop.concepts,
-        shop.tokenizer,
-        batch_size=fit_recipe.batch_size,
-        text_slots=fit_recipe.text_slots,
-        drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt,
-        text_weight=fit_recipe.text_weight,
-        negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind,
-        restyle=fit_recipe.restyle,
-    )
+def _build_decoder(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("decoder")
+    if fit.mix:
+        return JointObjective(cfg, gather_materials(shop, fit), fit)
+    return GeneratorObjective(cfg, shop.corpus, shop.concepts, shop.tokenizer, fit)
 
 
-def _joint(shop: Workshop, fit_recipe: FitRecipe, corpus: Corpus) -> nn.Module:
-    assert shop.recipe.model.decoder is not None
-    materials = Materials(
-        corpus,
+def gather_materials(shop: Workshop, fit: FitRecipe) -> Materials:
+    """Collect what an any-to-any decoder is trained on; speech is synthesised where there is none yet."""
+    return Materials(
+        shop.corpus,
         shop.concepts,
         shop.sprites,
         shop.tokenizer,
         shop.vision,
-        shop.utterances(False, fit_recipe.heard, corpus),
-        shop.utterances(True, fit_recipe.said, corpus),
-    )
-    return JointObjective(
-        shop.recipe.model.decoder,
-        materials,
-        fit_recipe.mix,
-        text_slots=fit_recipe.text_slots,
-        drop=fit_recipe.drop,
-        corrupt=fit_recipe.corrupt,
-        negatives=fit_recipe.negatives,
-        blind=fit_recipe.blind,
-        restyle=fit_recipe.restyle,
+        shop.utterances(False, fit.heard),
+        shop.utterances(True, fit.said),
     )
 
 
-def _refiner(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    if shop.recipe.model.refiner is None:
-        raise JanusError("the recipe trains a refiner but has no [model.refiner]")
-    return RefinerObjective(
-        shop.recipe.model.refiner,
-        shop.dvae,
-        shop.sprites,
-        shop.trained_drawings,
-        fit_recipe.batch_size,
-        fit_recipe.crop,
-    )
+def _build_refiner(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = shop.config("refiner")
+    pictures = shop.sprites, shop.trained_drawings
+    return RefinerObjective(cfg, shop.dvae, *pictures, fit.batch_size, fit.crop)
 
 
-def _judge(shop: Workshop, fit_recipe: FitRecipe) -> nn.Module:
-    cfg = judge_config(shop.concepts)
-    return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit_recipe.batch_size)
+def _build_judge(shop: Workshop, fit: FitRecipe) -> nn.Module:
+    cfg = make_judge_config(shop.concepts)
+    return JudgeObjective(cfg, shop.concepts, shop.sprites, shop.dvae, fit.batch_size)
 
 
 BUILDERS = {
-    "dvae": _tokenizer,
-    "codec": _codec,
-    "vision": _vision,
-    "decoder": _generator,
-    "refiner": _refiner,
-    "judge": _judge,
+    "dvae": _build_tokenizer,
+    "codec": _build_codec,
+    "vision": _build_vision,
+    "decoder": _build_decoder,
+    "refiner": _build_refiner,
+    "judge": _build_judge,
 }
-
 COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner")  # of a model folder
 TOKENIZERS = ("dvae", "codec")
 HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
@@ -160,7 +116,7 @@ HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
 }
 
 
-def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
+def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
     """The weights of step 0: those in the model folder if `warm`, else what the objective starts from."""
     if isinstance(objective, JointObjective):
         grown = warm and grow(objective.decoder, shop.model)
@@ -169,7 +125,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
     elif warm:
         net: nn.Module = getattr(objective, component)
         wanted = [p.requires_grad for p in net.parameters()]  # loading freezes them
-        weights.load(net, _file(component, shop)).train()
+        weights.load(net, _choose_file(component, shop)).train()
         for parameter, grad in zip(net.parameters(), wanted, strict=True):
             parameter.data = parameter.data.clone()  # off the mapped file
             parameter.requires_grad_(grad)
@@ -179,7 +135,7 @@ def _begin(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> 
         objective.initialise(shop.dvae.quantize.codebook.cpu())
 
 
-def _optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
+def _make_optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
     if fit_recipe.muon_lr:
         hidden = HIDDEN[type(objective)](objective)
         return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr, fit_recipe.muon_decay)
@@ -193,7 +149,7 @@ def _compile(objective: nn.Module) -> None:
         layer.forward = torch.compile(layer.forward, dynamic=dynamic)
 
 
-def _file(component: str, shop: Workshop) -> Path:
+def _choose_file(component: str, shop: Workshop) -> Path:
     """Where a component's weights go; the judge stands apart from the models that it judges."""
     folder = shop.model.parent / "judge" if component == "judge" else shop.model
     return folder / f"{component}.safetensors"
@@ -202,7 +158,7 @@ def _file(component: str, shop: Workshop) -> Path:
 def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     """Write the component's weights as fp16 (a tokenizer as fp32: its codes must not move)."""
     module: nn.Module = getattr(objective, component)
-    path = _file(component, shop)
+    path = _choose_file(component, shop)
     dtype = None if component in TOKENIZERS else torch.float16
     path.parent.mkdir(exist_ok=True)
     if component == "judge":
@@ -218,7 +174,7 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     write_config(dataclasses.replace(shop.recipe.model, **present), config)
 
 
-def planned(recipe: Recipe, only: str | None) -> list[str]:
+def plan_components(recipe: Recipe, only: str | None) -> list[str]:
     """The components to train, in order. Raises UsageError for one that the recipe lacks."""
     known = [c for c in BUILDERS if getattr(recipe, c) is not None]
     if only is not None and only not in known:
@@ -234,19 +190,19 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
     """
     recipe = read_recipe(recipe_path)
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
-    processes = _processes(options.device)
+    processes = _find_processes(options.device)
     run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)
-    for component in planned(recipe, options.only):
+    for component in plan_components(recipe, options.only):
         fit_recipe: FitRecipe = getattr(recipe, component)
         torch.manual_seed(recipe.seed)
         with processes.main_process_first() if processes else nullcontext():  # the others find its files
             objective = BUILDERS[component](shop, fit_recipe)
             if not (options.resume and run.checkpoint(component).exists()):
-                _begin(component, objective, shop, options.warm)
+                _initialise(component, objective, shop, options.warm)
         if options.compile and component == "decoder":
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
-        optimizers = _optimizers(objective.to(options.device), fit_recipe)
+        optimizers = _make_optimizers(objective.to(options.device), fit_recipe)
         say = _reporter(report, component, fit_recipe.steps)
         with _no_denormals():
             fit(component, objective, optimizers, schedule, run, options.resume, say)
@@ -267,7 +223,7 @@ def _no_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-def _processes(device: str) -> "PartialState | None":
+def _find_processes(device: str) -> "PartialState | None":
     """The processes of an `accelerate launch`; None where this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None

@@ -46,9 +46,6 @@ class Objective(Protocol):
     def __call__(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics of a batch."""
 
-    def after_step(self, step: int) -> None:
-        """What follows the optimiser's step (moving averages)."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -129,7 +126,6 @@ def fit(
             loss.backward()
             nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
             optimizers.step(schedule.factor(step))
-            objective.after_step(step)  # type: ignore[operator]
             if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
                 values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
                 row = {"step": step, "seconds": round(time.monotonic() - start, 1), **values}

@@ -1,12 +1,16 @@
-"""Loss functions shared by the training objectives."""
+"""Losses and measures shared by the training objectives: of classes, of pictures, of sounds."""
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+WINDOWS = (128, 256, 512, 1024, 2048)  # samples of the spectra that are compared
+N_MEL = 64
+FLOOR = 2e-3  # amplitude in a band under which nobody hears a difference, -54 dB
 LIGHT, CONTRAST = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # SSIM's constants for a range of 2
 
 
@@ -67,7 +71,7 @@ def chunked_cross_entropy(
     return result
 
 
-def sampled_head(
+def sample_head(
     weight: Tensor, bias: Tensor, targets: Tensor, negatives: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A smaller output layer: the classes among `targets` and `negatives` random others.
@@ -83,6 +87,19 @@ def sampled_head(
     chosen = others[torch.randperm(len(others), device=others.device)[:negatives]]
     raised = bias[chosen] + math.log(max(1, len(others)) / max(1, len(chosen)))
     return weight[torch.cat([present, chosen])], torch.cat([bias[present], raised]), renumbered
+
+
+def head_loss(
+    head: tuple[Tensor, Tensor], hidden: Tensor, targets: Tensor, share: Tensor, negatives: int
+) -> Tensor:
+    """Sum the cross-entropies of a head (weight, bias), each times its `share`.
+
+    With `negatives`, over the classes among `targets` and so many others, if that is less than half of all.
+    """
+    weight, bias = head
+    if 0 < negatives < len(weight) // 2:
+        weight, bias, targets = sample_head(weight, bias, targets, negatives)
+    return chunked_cross_entropy(hidden, weight, bias, targets, share)
 
 
 def gradient_loss(output: Tensor, target: Tensor) -> Tensor:
@@ -116,3 +133,38 @@ def structure_loss(output: Tensor, target: Tensor, window: int = 7) -> Tensor:
         terms.append((light * (2 * both + CONTRAST) / (var_x + var_y + CONTRAST)).mean())
         output, target = F.avg_pool2d(output, 2), F.avg_pool2d(target, 2)
     return 1 - torch.stack(terms).mean()
+
+
+def psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of each picture's PSNR in dB; [B, 3, H, W] in [-1, 1]."""
+    error = (output.detach().float().clamp(-1, 1) - target).square().mean((1, 2, 3)).clamp_min(1e-8)
+    return (10 * torch.log10(4 / error)).mean()
+
+
+def mel_filters(n_mel: int, window: int, rate: int) -> Tensor:
+    """Make triangles [window / 2 + 1, n_mel] from 0 Hz to half the rate, even in mel (O'Shaughnessy)."""
+    top = 2595 * np.log10(1 + rate / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, n_mel + 2) / 2595) - 1)
+    bins = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
+    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return torch.from_numpy(np.maximum(0, np.minimum(rise, fall))).float()
+
+
+def log_mel(waveform: Tensor, window: int, rate: int, n_mel: int = N_MEL) -> Tensor:
+    """Compute log mel magnitudes [B, window frames, n_mel] of waveforms [B, T]."""
+    shape = torch.hann_window(window, device=waveform.device)
+    spectrum = torch.stft(waveform, window, window // 4, window=shape / shape.sum(), return_complex=True)
+    magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-10).sqrt()
+    filters = mel_filters(n_mel, window, rate).to(waveform.device)
+    return (magnitude.transpose(1, 2) @ filters + FLOOR).log()
+
+
+def spectral_loss(output: Tensor, target: Tensor, rate: int) -> Tensor:
+    """Mean over WINDOWS of L1 + L2 between log mel spectra of waveforms [B, T]."""
+    total = output.new_zeros(())
+    for window in WINDOWS:
+        n_mel = min(N_MEL, window // 8)  # narrow windows cannot tell more bands apart
+        difference = log_mel(output, window, rate, n_mel) - log_mel(target, window, rate, n_mel)
+        total = total + difference.abs().mean() + 0.5 * difference.square().mean()
+    return total / len(WINDOWS)

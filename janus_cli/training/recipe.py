@@ -7,7 +7,7 @@ from pathlib import Path
 from janus_cli.config import ModelConfig, from_dict
 from janus_cli.dataset.samples import KINDS
 from janus_cli.errors import JanusError
-from janus_cli.training.objectives.sequences import DIRECTIONS
+from janus_cli.training.sequences import DIRECTIONS
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,31 @@ Each is built when first asked for and kept in the data folder, beside what it w
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
-from janus_cli.dataset.captions import DEFAULT_STYLE, caption
+from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
 from janus_cli.dataset.pack import Concept, build_pack, read_pack
-from janus_cli.dataset.pictures import Sprites, Track, compose, index, looks_index, render_all
-from janus_cli.dataset.samples import Sample, drawing_numbers, scene_of, training_samples
+from janus_cli.dataset.pictures import Sprites, Track, compose, list_drawings, list_looks, render_all
+from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
+from janus_cli.errors import JanusError
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.image_tokenizer import to_tensor
 from janus_cli.training.recipe import Recipe
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Workshop:
@@ -44,7 +49,7 @@ class Workshop:
     @cached_property
     def sprites(self) -> Sprites:
         """Every drawing, rendered once."""
-        path, count = self.data / "sprites.npy", len(index(self.concepts) + looks_index(self.concepts))
+        path, count = self.data / "sprites.npy", len(list_drawings(self.concepts) + list_looks(self.concepts))
         if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
             part = path.with_suffix(".part.npy")
             render_all(self.concepts, part, self.track)
@@ -54,14 +59,14 @@ class Workshop:
     @cached_property
     def trained_drawings(self) -> np.ndarray:
         """Numbers of the drawings that are not held out."""
-        held = heldout.pairs(self.concepts)
-        pairs = [(self.concepts[c].name, style) for c, style in index(self.concepts)]
+        held = heldout.find_pairs(self.concepts)
+        pairs = [(self.concepts[c].name, style) for c, style in list_drawings(self.concepts)]
         return np.array([i for i, pair in enumerate(pairs) if pair not in held])
 
     @cached_property
     def samples(self) -> list[Sample]:
         """What the generator learns to draw."""
-        return training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
+        return make_training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
 
     @cached_property
     def tokenizer(self) -> object:
@@ -72,44 +77,56 @@ class Workshop:
         if path.exists():
             return Tokenizer.from_file(str(path))
         rng = np.random.default_rng(self.recipe.seed)
-        texts = [caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
+        texts = [write_caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
         names = [label for concept in self.concepts for label in concept.labels.values()]
-        assert self.recipe.model.decoder is not None
-        vocab_size = self.recipe.model.decoder.modalities["text"].vocab_size
+        vocab_size = self.config("decoder").modalities["text"].vocab_size
         return train_tokenizer(texts + 3 * names, vocab_size, path)
+
+    def config(self, component: str) -> Any:
+        """The configuration of a component's net. Raises JanusError where the recipe has none."""
+        found = getattr(self.recipe.model, component)
+        if found is None:
+            name = {"codec": "a codec", "vision": "a vision encoder"}.get(component, f"a {component}")
+            raise JanusError(f"the recipe trains {name} but has no [model.{component}]")
+        return found
+
+    def _load(self, component: str, net: Callable[[Any], Net]) -> Net:
+        """Read a trained net from the model folder. Raises ModelError when it is not there yet."""
+        return weights.load(net(self.config(component)), self.model / f"{component}.safetensors", self.device)
 
     @cached_property
     def dvae(self) -> DVAE:
-        """The trained image tokenizer. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.dvae is not None
-        return weights.load(DVAE(self.recipe.model.dvae), self.model / "dvae.safetensors", self.device)
+        """The trained image tokenizer."""
+        return self._load("dvae", DVAE)
 
     @cached_property
     def codec(self) -> Codec:
-        """The trained audio tokenizer. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.codec is not None
-        return weights.load(Codec(self.recipe.model.codec), self.model / "codec.safetensors", self.device)
+        """The trained audio tokenizer."""
+        return self._load("codec", Codec)
 
     @cached_property
     def vision(self) -> VisionTower:
-        """The trained vision encoder. Raises ModelError when it is not there yet."""
-        assert self.recipe.model.vision is not None
-        net = VisionTower(self.recipe.model.vision)
-        return weights.load(net, self.model / "vision.safetensors", self.device)
+        """The trained vision encoder."""
+        return self._load("vision", VisionTower)
 
-    def utterances(self, own: bool, count: int, corpus: Corpus) -> Utterances:
-        """`count` captions of the corpus, spoken and encoded: in the model's own voice, or in any."""
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The samples with their codes, drawn as often as the recipe says."""
+        return Corpus(self.samples, self.codes, self.recipe.data.weights)
+
+    def utterances(self, own: bool, count: int) -> Utterances:
+        """Speak and encode `count` captions of the corpus, in the model's own voice or in any, if need be."""
         path = self.data / ("said.npz" if own else "heard.npz")
         rng = np.random.default_rng([self.recipe.seed, own])
-        chosen = [int(i) for i in corpus.draw(rng, count)]
-        speak = utterances.said if own else utterances.heard
+        chosen = [int(i) for i in self.corpus.draw(rng, count)]
+        speak = utterances.say_in_own_voice if own else utterances.say_in_any_voice
         spoken = speak(self.samples, chosen, self.concepts, rng)
         book = float(self.codec.codebooks.double().abs().sum())
         key = f"phones {hashlib.sha256(f'{spoken}{chosen}'.encode()).hexdigest()} {book}"
-        if (found := utterances.load(path, key)) is not None:
+        if (found := utterances.read_utterances(path, key)) is not None:
             return found
         made = utterances.synthesise(spoken, chosen, self.codec, self.track, "speaking")
-        utterances.save(made, path, key)
+        utterances.write_utterances(made, path, key)
         return made
 
     @cached_property
@@ -126,11 +143,11 @@ class Workshop:
         if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
             return np.asarray(np.load(path))
         side = self.recipe.model.generation.grid[0] * self.dvae.cfg.patch
-        numbers, chunk = drawing_numbers(self.concepts), 64
+        numbers, chunk = number_drawings(self.concepts), 64
         parts = []
         for start in self.track(range(0, len(self.samples), chunk), "tokenizing"):
-            scenes = [scene_of(s, numbers) for s in self.samples[start : start + chunk]]
-            pixels = to_tensor(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
+            scenes = [build_scene(s, numbers) for s in self.samples[start : start + chunk]]
+            pixels = to_float(np.stack([compose(scene, self.sprites, side) for scene in scenes]))
             with torch.no_grad():
                 parts.append(self.dvae.encode(pixels.to(self.device)).cpu().numpy().astype(np.uint16))
         codes = np.concatenate(parts)

@@ -19,7 +19,7 @@ from torch import Tensor
 from janus_cli import zoo
 from janus_cli.errors import ModelError
 from janus_cli.media.sniff import is_safetensors
-from janus_cli.zoo import layout
+from janus_cli.zoo import weight_files
 
 DTYPES = {
     "F64": torch.float64,
@@ -58,12 +58,12 @@ class Checkpoint(Mapping[str, Tensor]):
 
     @classmethod
     def open(cls, path: Path) -> "Checkpoint":
-        """The checkpoint at `path`: a model folder, a weight file, or an index.json of shards.
+        """Open the checkpoint at `path`: a model folder, a weight file, or an index.json of shards.
 
         Reads headers only. Raises ModelError naming the file that is missing, truncated or no weight file,
         that holds code, or whose tensors are not what the index says.
         """
-        return cls(path, layout.read_tensors(path, lambda file: _open(file).facts))
+        return cls(path, weight_files.read_tensors(path, lambda file: _open(file).facts))
 
     def __getitem__(self, name: str) -> Tensor:
         file = self._tensors[name][0]
@@ -72,8 +72,8 @@ class Checkpoint(Mapping[str, Tensor]):
             self._shard = _open(file)
         return self._shard.tensor(name)
 
-    def copied(self, size: int) -> None:
-        """Say that `size` bytes of tensors were copied out and let go.
+    def note_copied(self, size: int) -> None:
+        """Note that `size` bytes of tensors were copied out and let go.
 
         Pages that were read count as this process's memory while the file is mapped; so it is unmapped
         after REMAP of them, and mapped again for the next tensor.
@@ -92,20 +92,20 @@ class Checkpoint(Mapping[str, Tensor]):
         return name in self._tensors
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Each tensor's shape, in the order of iteration; reads no data."""
+        """Return each tensor's shape, in the order of iteration; reads no data."""
         return {name: shape for name, (_, (shape, _)) in self._tensors.items()}
 
     def dtype(self, name: str) -> torch.dtype:
-        """The type that the tensor is stored in; reads no data."""
+        """Return the type that the tensor is stored in; reads no data."""
         return self._tensors[name][1][1]
 
     def file(self, name: str) -> Path:
-        """The file that holds the tensor."""
+        """Return the file that holds the tensor."""
         return self._tensors[name][0]
 
 
 def dtype_word(dtype: torch.dtype) -> str:
-    """What safetensors calls `dtype`: F32, BF16, ... Raises ModelError for a type that we do not store."""
+    """Name `dtype` as safetensors does: F32, BF16, ... Raises ModelError for a type that we do not store."""
     word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
     if word is None:
         raise ModelError(f"tensors of {dtype} are not supported (only {', '.join(DTYPES)})")
@@ -147,7 +147,7 @@ class _Pickle:
 
 
 def _unpickle(path: Path) -> dict[str, Tensor]:
-    """The tensors in `path`, mapped. Raises ModelError, before any code in the file could run."""
+    """Map the tensors in `path`. Raises ModelError, before any code in the file could run."""
     with path.open("rb") as file:
         if file.read(2) != b"PK":  # the old formats are bare pickles, which cannot be mapped
             raise ModelError(f"{path}: neither safetensors nor a file of torch.save (1.6 or newer)")
@@ -165,7 +165,7 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
 
 
 def _load(path: Path, mmap: bool) -> dict[str, Any]:
-    """The table that torch.save wrote into `path`. Raises ModelError, before any code in it could run."""
+    """Read the table that torch.save wrote into `path`. Raises ModelError before any code in it could run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are newer than torch's
@@ -183,12 +183,12 @@ def _load(path: Path, mmap: bool) -> dict[str, Any]:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What one weight file of any usual format holds: tensors by name, in a .pth perhaps in a table inside.
+    """Read a weight file of any usual format: tensors by name, in a .pth perhaps in a table inside.
 
     By its first bytes, whatever it is called: safetensors, or torch.save's zip or older format. Raises
     ModelError for anything else, before any code in it could run.
     """
-    layout.refuse_pointer(path)
+    weight_files.refuse_pointer(path)
     with path.open("rb") as file:
         head = file.read(64)
     if is_safetensors(head):

@@ -1,4 +1,4 @@
-"""A published checkpoint becomes a folder of safetensors: tensor by tensor, whole or not at all.
+"""Writes a published checkpoint as a folder of safetensors: tensor by tensor, whole or not at all.
 
 Knows files, names and dtypes; not what a tensor is for. Needs little memory: one shard of the checkpoint is
 mapped at a time, and a cast is made of CHUNK bytes at a time.
@@ -11,7 +11,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,16 +19,15 @@ import torch
 from torch import Tensor
 
 from janus_cli import zoo
-from janus_cli.config import read_object
+from janus_cli.config import Progress, read_object
 from janus_cli.errors import ModelError
 from janus_cli.media.tensor_header import entries, frame
 from janus_cli.weights.checkpoint import DTYPES, Checkpoint, dtype_word
-from janus_cli.zoo import layout
+from janus_cli.zoo import weight_files
 
 SHARD = 5_000_000_000  # bytes of one file; a checkpoint of more is sharded, as the hub's libraries do it
 CHUNK = 1 << 26  # bytes cast at a time
 _INDEX = "model.safetensors.index.json"
-Progress = Callable[[int], None]  # bytes written since the last call
 Plan = dict[str, tuple[str, tuple[int, ...]]]  # a file's tensors, in order: safetensors' dtype word, shape
 
 
@@ -52,13 +51,13 @@ def convert(
     beside = sorted(
         {
             p
-            for pattern in layout.BESIDE
+            for pattern in weight_files.BESIDE
             for p in folder.glob(pattern)
-            if p.is_file() and not p.name.endswith(layout.WEIGHTS)
+            if p.is_file() and not p.name.endswith(weight_files.WEIGHTS)
         }
     )
-    needed = sum(map(_total, plans.values())) + sum(p.stat().st_size for p in beside)
-    with _appearing(target, needed) as temporary:
+    needed = sum(map(_total_bytes, plans.values())) + sum(p.stat().st_size for p in beside)
+    with _new_folder(target, needed) as temporary:
         for file, tensors in plans.items():
             _write_file(temporary / file, checkpoint, tensors, progress)
         if len(plans) > 1:
@@ -71,12 +70,12 @@ def convert(
 
 
 def plan(checkpoint: Checkpoint, dtype: torch.dtype | None, shard: int) -> dict[str, Plan]:
-    """Which file gets which tensors: filled up to `shard` bytes in the checkpoint's order."""
+    """Plan which file gets which tensors: filled up to `shard` bytes in the checkpoint's order."""
     files: list[Plan] = [{}]
     for name, shape in checkpoint.shapes().items():
         kind = checkpoint.dtype(name)
         entry = (dtype_word(dtype if dtype is not None and kind.is_floating_point else kind), shape)
-        if files[-1] and _total(files[-1]) + _bytes(*entry) > shard:
+        if files[-1] and _total_bytes(files[-1]) + _count_bytes(*entry) > shard:
             files.append({})
         files[-1][name] = entry
     # The widest first, so that every tensor lies at a multiple of its width.
@@ -86,17 +85,17 @@ def plan(checkpoint: Checkpoint, dtype: torch.dtype | None, shard: int) -> dict[
     return {f"model-{i:05}-of-{len(files):05}.safetensors": f for i, f in enumerate(files, 1)}
 
 
-def _bytes(word: str, shape: tuple[int, ...]) -> int:
+def _count_bytes(word: str, shape: tuple[int, ...]) -> int:
     return math.prod(shape) * zoo.WIDTH[word]
 
 
-def _total(tensors: Plan) -> int:
-    return sum(_bytes(*entry) for entry in tensors.values())
+def _total_bytes(tensors: Plan) -> int:
+    return sum(_count_bytes(*entry) for entry in tensors.values())
 
 
 @contextlib.contextmanager
-def _appearing(target: Path, needed: int) -> Iterator[Path]:
-    """A folder to write in that becomes `target` when the block ends well, and is gone when it does not."""
+def _new_folder(target: Path, needed: int) -> Iterator[Path]:
+    """Make a folder to write in; it becomes `target` if the block ends well, and is removed if not."""
     temporary = target.parent / f".janus-{secrets.token_hex(8)}.part"
     new = [folder for folder in target.parents if not os.path.lexists(folder)]  # innermost first
     try:
@@ -134,19 +133,19 @@ def _make_folder(path: Path) -> None:
 def _note_dtype(path: Path, word: str) -> None:
     """Write `word` where the configuration in `path`, or a part of it, says its dtype."""
 
-    def noted(value: object) -> object:
+    def replace(value: object) -> object:
         if not isinstance(value, dict):
             return value
         return {
-            key: word if key in ("torch_dtype", "dtype") else noted(inner) for key, inner in value.items()
+            key: word if key in ("torch_dtype", "dtype") else replace(inner) for key, inner in value.items()
         }
 
-    text = json.dumps(noted(read_object(path)), indent=2, ensure_ascii=False)
+    text = json.dumps(replace(read_object(path)), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", "utf-8")
 
 
 def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Progress) -> None:
-    """One safetensors file: header, then the tensors one after the other."""
+    """Write one safetensors file: header, then the tensors one after the other."""
     with path.open("xb", buffering=0) as file:
         _write(file, _header(tensors))
         for name, (word, _) in tensors.items():
@@ -154,7 +153,7 @@ def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Pro
             for chunk in _chunks(tensor, word):
                 _write(file, chunk)
                 progress(len(chunk))
-            checkpoint.copied(tensor.nbytes)
+            checkpoint.note_copied(tensor.nbytes)
         os.fsync(file.fileno())
 
 
@@ -171,16 +170,16 @@ def _header(tensors: Plan) -> bytes:
 
 
 def _chunks(tensor: Tensor, word: str) -> Iterator[memoryview]:
-    """The bytes of `tensor` as `word`, in rows of about CHUNK bytes."""
+    """Give the bytes of `tensor`, cast to the type `word`, in rows of about CHUNK bytes."""
     dtype = DTYPES[word]
     rows = tensor if tensor.dim() else tensor[None]
-    width = max(1, _bytes(word, tuple(rows.shape[1:])))
+    width = max(1, _count_bytes(word, tuple(rows.shape[1:])))
     for chunk in rows.split(max(1, CHUNK // width)) if rows.numel() else ():
         plain = chunk.to(dtype).contiguous().view(-1).view(torch.uint8)
         yield memoryview(plain.numpy())
 
 
 def _write_index(path: Path, plans: dict[str, Plan]) -> None:
-    sizes = {"total_size": sum(map(_total, plans.values()))}
+    sizes = {"total_size": sum(map(_total_bytes, plans.values()))}
     weight_map = {name: file for file, tensors in plans.items() for name in tensors}
     path.write_text(json.dumps({"metadata": sizes, "weight_map": weight_map}, indent=2) + "\n", "utf-8")

@@ -32,7 +32,7 @@ def _check(expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]],
 
 
 def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> M:
-    """`module` with the weights in `path`, on `device`, in eval mode and without gradients.
+    """Load the weights in `path` into `module`: on `device`, in eval mode and without gradients.
 
     Floating tensors become `dtype`; those that already are stay mapped to the file on the CPU. Raises
     ModelError naming the file and the tensor that is missing, unknown, mis-shaped or of a wrong kind.
@@ -93,14 +93,14 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def hollow(build: Callable[[], M]) -> M:
-    """The module that `build` makes, without memory for weights: they are on the meta device."""
+def build_hollow(build: Callable[[], M]) -> M:
+    """Build a module without memory for its weights: they are on the meta device."""
     with torch.device("meta"), _NoInitialValues():
         return build()
 
 
 def fill(module: M, source: Callable[[str], Tensor], names: Iterable[str]) -> M:
-    """The hollow `module` with the tensors `names` as `source` gives them, one at a time, and nothing else.
+    """Fill the tensors `names` of a hollow module with what `source` gives, one at a time, and no others.
 
     It is left in eval mode and without gradients.
     """

@@ -26,7 +26,9 @@ CODEBOOK = "gen_vision_model.quantize.embedding.weight"
 
 
 class PublishedNet:
-    """The checkpoint in `path`. Raises ModelError when first used if a tensor is missing or does not fit."""
+    """A published Janus-Pro net whose parts are filled when they are needed, from the checkpoint in `path`.
+
+    Raises ModelError when first used if a tensor is missing or does not fit."""
 
     def __init__(self, path: Path, config: JanusProConfig) -> None:
         self.path, self.config = path, config
@@ -45,7 +47,7 @@ class PublishedNet:
         from janus_cli import weights
         from janus_cli.nets.janus_pro import JanusPro
 
-        return weights.hollow(lambda: JanusPro(self.config))
+        return weights.build_hollow(lambda: JanusPro(self.config))
 
     @cached_property
     def plan(self) -> "dict[str, Source]":
@@ -53,16 +55,16 @@ class PublishedNet:
         from janus_cli.weights import remap
 
         shapes = {name: tuple(tensor.shape) for name, tensor in self.net.state_dict().items()}
-        plan = remap.sources(shapes, self.checkpoint.shapes(), self.config.layout, self.path)
+        plan = remap.plan_sources(shapes, self.checkpoint.shapes(), self.config.layout, self.path)
         place = {name: i for i, name in enumerate(self.checkpoint)}
         return dict(sorted(plan.items(), key=lambda item: place[item[1].names[0]]))
 
     def tensor(self, name: str) -> "torch.Tensor":
-        """Our tensor `name` as it is stored."""
+        """Read our tensor `name` as it is stored."""
         return self.plan[name].join(self.checkpoint.__getitem__)
 
     def fill(self, parts: tuple[str, ...], device: str, dtype: "torch.dtype") -> "JanusPro":
-        """The net with at least `parts` filled, on `device` in `dtype`.
+        """Fill at least `parts` of the net, on `device` in `dtype`, and return it.
 
         Tensors stored so stay mapped to the file on the CPU; the others are copied one at a time, and what
         was read of the file for them does not stay in memory.
@@ -73,7 +75,7 @@ class PublishedNet:
             stored = self.tensor(name)
             tensor = stored.to(device, dtype)
             if tensor is not stored:
-                self.checkpoint.copied(stored.nbytes)
+                self.checkpoint.note_copied(stored.nbytes)
             return tensor
 
         todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
@@ -85,7 +87,7 @@ class PublishedNet:
 
 
 def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
-    """The published EnCodec checkpoint `path`, a .th file or a folder in transformers' layout, on `device`.
+    """Load a published EnCodec checkpoint: a .th file, or a folder in transformers' layout.
 
     Raises ModelError naming the tensor that is missing, unknown or mis-shaped, or what else does not fit.
     """
@@ -96,11 +98,11 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     from janus_cli.weights import remap
     from janus_cli.weights.checkpoint import Checkpoint
 
-    net = weights.hollow(lambda: Codec(config))
+    net = weights.build_hollow(lambda: Codec(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     checkpoint = Checkpoint.open(path)
     layout = encodec.PACKAGE if path.is_file() else encodec.TRANSFORMERS
-    plan = remap.sources(shapes, checkpoint.shapes(), layout, path)
+    plan = remap.plan_sources(shapes, checkpoint.shapes(), layout, path)
     state = {
         name: source.join(checkpoint.__getitem__).to(device, torch.float32) for name, source in plan.items()
     }

@@ -173,14 +173,14 @@ class Source:
     norm: bool = False  # two tensors, length and direction: ours is their product
 
     def shapes(self, ours: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-        """The shapes that the published tensors must have for our shape."""
+        """Work out the shapes that the published tensors must have for our shape."""
         if self.norm:
             return {self.names[0]: (ours[0], *(1 for _ in ours[1:])), self.names[1]: ours}
         theirs = ours[1:] if self.squeezed else (ours[0] // len(self.names), *ours[1:])
         return dict.fromkeys(self.names, theirs)
 
     def join(self, get: Callable[[str], Tensor]) -> Tensor:
-        """Our tensor; `get` gives a published one."""
+        """Make our tensor; `get` gives a published one."""
         if self.norm:
             return torch._weight_norm(get(self.names[1]), get(self.names[0]), 0)
         if len(self.names) > 1:
@@ -189,7 +189,7 @@ class Source:
         return tensor[None] if self.squeezed else tensor
 
     def split(self, ours: Tensor) -> dict[str, Tensor]:
-        """The published tensors of ours; the inverse of `join`."""
+        """Make the published tensors of ours; the inverse of `join`."""
         if self.squeezed:
             return {self.names[0]: ours[0]}
         if self.norm:
@@ -199,27 +199,27 @@ class Source:
 
 
 @cache
-def _rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
+def _compile_rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
     table, column = COLUMNS[layout]
-    return [(_pattern(row[0]), _numbered(row[column])) for row in table]
+    return [(_compile_pattern(row[0]), _number_groups(row[column])) for row in table]
 
 
-def _numbered(text: str) -> str:
-    """`text` with each `*` replaced by the number of its group."""
+def _number_groups(text: str) -> str:
+    """Replace each `*` in `text` by the number of its group."""
     pieces = text.split("*")
     return pieces[0] + "".join(rf"\{i}{piece}" for i, piece in enumerate(pieces[1:], 1))
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _compile_pattern(text: str) -> re.Pattern[str]:
     return re.compile(re.escape(text).replace(r"\*", r"(\d+)"))
 
 
-def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
-    """Where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
+def find_source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Source:
+    """Find where our tensor `name` lies in a checkpoint of `layout`. Raises KeyError for an unknown name.
 
     norm: what the tensors of its weight norms are called, one of NORMS; None if it has none.
     """
-    for pattern, theirs in _rules(layout):
+    for pattern, theirs in _compile_rules(layout):
         if match := pattern.match(name):
             full = match.expand(theirs) + name[match.end() :]
             if full.endswith("{0}"):
@@ -239,22 +239,22 @@ def source(name: str, layout: str, norm: tuple[str, str] | None = None) -> Sourc
     raise KeyError(name)
 
 
-def sources(
+def plan_sources(
     ours: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[int, ...]], layout: str, where: object
 ) -> dict[str, Source]:
-    """Where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
+    """Find where each of `ours` (names and shapes of the whole net) lies among the tensors `found` in a file.
 
     Raises ModelError, with `where` in front, naming the first published tensor that is missing, unknown or
     mis-shaped.
     """
     norm = next((words for words in NORMS if any(name.endswith(words[1]) for name in found)), None)
-    plan = {name: source(name, layout, norm) for name in ours}
+    plan = {name: find_source(name, layout, norm) for name in ours}
     wanted = {
         theirs: shape for name, place in plan.items() for theirs, shape in place.shapes(ours[name]).items()
     }
     if missing := [name for name in wanted if name not in found]:
         raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
-    if unknown := sorted(name for name in without_leftovers(found, layout) if name not in wanted):
+    if unknown := sorted(name for name in drop_leftovers(found, layout) if name not in wanted):
         raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
     for name, shape in wanted.items():
         if found[name] != shape:
@@ -264,18 +264,18 @@ def sources(
     return plan
 
 
-def without_leftovers(names: Iterable[str], layout: str) -> list[str]:
-    """The names that are not known leftovers of `layout`."""
-    known = [_pattern(text) for text in LEFTOVERS[layout]]
+def drop_leftovers(names: Iterable[str], layout: str) -> list[str]:
+    """Drop the names that are known leftovers of `layout`."""
+    known = [_compile_pattern(text) for text in LEFTOVERS[layout]]
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
 
 
 def publish(
     state: Mapping[str, Tensor], layout: str, norm: tuple[str, str] | None = None
 ) -> dict[str, Tensor]:
-    """Our tensors under the names, and in the pieces, of `layout`; `norm` as in `source`."""
+    """Rename and cut our tensors as `layout` has them; `norm` as in `find_source`."""
     return {
         name: tensor
         for ours, whole in state.items()
-        for name, tensor in source(ours, layout, norm).split(whole).items()
+        for name, tensor in find_source(ours, layout, norm).split(whole).items()
     }

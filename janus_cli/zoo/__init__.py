@@ -11,9 +11,9 @@ from janus_cli.zoo.models import (
     codebook_fingerprint,
     find,
     fingerprint,
-    folders,
+    list_folders,
+    list_places,
     locate,
-    places,
     read_header,
 )
 
@@ -29,8 +29,8 @@ __all__ = [
     "codebook_fingerprint",
     "find",
     "fingerprint",
-    "folders",
+    "list_folders",
+    "list_places",
     "locate",
-    "places",
     "read_header",
 ]

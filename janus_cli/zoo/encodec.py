@@ -79,19 +79,19 @@ def is_encodec(path: Path) -> bool:
 
 
 def _place(name: str) -> Path:
-    """Where the `encodec` package keeps a model of NAMES: in the cache of torch.hub."""
+    """Find where the `encodec` package keeps a model of NAMES: in the cache of torch.hub."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{caches}/torch"
     return Path(os.path.expandvars(home)).expanduser() / "hub" / "checkpoints" / _FILES[name]
 
 
-def here() -> list[tuple[str, Path]]:
-    """The models of NAMES that are in torch's cache, and their files."""
+def list_cached() -> list[tuple[str, Path]]:
+    """List the models of NAMES that are in torch's cache, and their files."""
     return [(name, _place(name)) for name in NAMES if _place(name).is_file()]
 
 
-def cached(name: str) -> Path:
-    """The file of a model of NAMES. Raises ModelError that says what to fetch if it is not there."""
+def locate(name: str) -> Path:
+    """Find the file of a model of NAMES. Raises ModelError that says what to fetch if it is not there."""
     path = _place(name)
     if not path.is_file():
         raise ModelError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from janus_cli.errors import ModelError, UsageError
-from janus_cli.zoo import encodec, layout
+from janus_cli.zoo import encodec, weight_files
 
 MAIN = "main"
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -41,7 +41,7 @@ class Digest:
         return "sha256" if len(self.hex) == _SHA256 else "git sha1"
 
     def of(self, path: Path) -> str:
-        """The same digest of the file at `path`, as hex digits."""
+        """Compute the same digest of the file at `path`, as hex digits."""
         with path.open("rb") as file:
             if len(self.hex) == _SHA256:
                 return hashlib.file_digest(file, "sha256").hexdigest()
@@ -57,47 +57,47 @@ def is_name(text: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Where the hub's tools keep what they have fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
+    """Find where the hub's tools keep what they fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
     folder = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or f"{home}/hub"
     return Path(os.path.expandvars(folder)).expanduser()
 
 
-def snapshot(name: str) -> Path | None:
-    """The folder of ORG/NAME[@REVISION] in the cache, None if it is not there. Never asks the network."""
+def find_snapshot(name: str) -> Path | None:
+    """Find the folder of ORG/NAME[@REVISION] in the cache, None if it is not there; asks no network."""
     repository, revision = _split(name)
-    folder = _repository(repository)
+    folder = _repository_folder(repository)
     with contextlib.suppress(OSError, ValueError):  # a commit is no ref
         revision = (folder / "refs" / revision).read_text("ascii").strip()
     path = folder / "snapshots" / revision
     return path if (path / "config.json").is_file() else None
 
 
-def snapshots() -> Iterator[Snapshot]:
-    """Every cached revision of every Janus and EnCodec model; others of the shared cache are passed over."""
+def list_snapshots() -> Iterator[Snapshot]:
+    """List the cached revisions of all Janus and EnCodec models; the cache is shared with other models."""
     for folder in sorted(cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
             if _is_janus(path):
-                names = _refs(folder, path.name) or [path.name]
+                names = _list_refs(folder, path.name) or [path.name]
                 yield Snapshot(name if MAIN in names else f"{name}@{names[0]}", path)
 
 
-def missing(path: Path) -> list[str]:
-    """The files that the hub lists for the snapshot `path`, that a model needs and that are not there."""
-    listed = _tree(path)
-    return sorted(name for name in _needed(list(listed)) if not (path / name).is_file())
+def find_missing(path: Path) -> list[str]:
+    """Find which files a model needs that the hub lists for the snapshot `path` and that are not there."""
+    listed = _read_listing(path)
+    return sorted(name for name in _choose_files(list(listed)) if not (path / name).is_file())
 
 
-def digests(path: Path) -> dict[str, Digest]:
-    """What the hub says of each file of the folder `path`; empty for a folder that is no snapshot.
+def read_digests(path: Path) -> dict[str, Digest]:
+    """Read what the hub says each file of the folder `path` holds; {} for a folder that is no snapshot.
 
     The cache names a file's blob by its digest; where it has no links its listing of the commit tells.
     """
     if path.parent.name != "snapshots":
         return {}
-    tree, found = _tree(path), {}
+    tree, found = _read_listing(path), {}
     for file in sorted(p for p in path.iterdir() if p.is_file()):
         hex = Path(os.path.realpath(file)).name if file.is_symlink() else tree.get(file.name, "")
         if re.fullmatch(rf"[0-9a-f]{{{_SHA1}}}|[0-9a-f]{{{_SHA256}}}", hex):
@@ -131,13 +131,13 @@ def pull(name: str, progress: bool) -> Path:
                 revision=revision,
                 cache_dir=cache_folder(),
                 library_name="janus-cli",
-                allow_patterns=_needed(files),
+                allow_patterns=_choose_files(files),
             )
         )
     except errors.HFValidationError:
         raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
     except errors.OfflineModeIsEnabled:
-        return _offline(name)
+        return _find_offline(name)
     except errors.GatedRepoError:
         raise ModelError(f"{repository}: accept its terms on its page first, then hf auth login") from None
     except errors.RepositoryNotFoundError:
@@ -151,25 +151,25 @@ def pull(name: str, progress: bool) -> Path:
         raise ModelError(f"{name}: not pulled ({reason}); run it again to go on") from None
 
 
-def _offline(name: str) -> Path:
-    """What the cache has of `name`. Raises ModelError if that is nothing, or not all."""
-    path = snapshot(name)
+def _find_offline(name: str) -> Path:
+    """Find `name` in the cache. Raises ModelError if it is not there, or not all of it."""
+    path = find_snapshot(name)
     if path is None:
         raise ModelError(f"{name}: not in {cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
-    if lacking := missing(path):
+    if lacking := find_missing(path):
         raise ModelError(f"{name}: {lacking[0]} is not here yet, and HF_HUB_OFFLINE is set: pull it without")
     return path
 
 
-def _needed(files: list[str]) -> list[str]:
-    """Which of a repository's files a model needs: those beside its weights, and one layout of these."""
+def _choose_files(files: list[str]) -> list[str]:
+    """Choose the files of a repository that a model needs: weights in one format, and those beside them."""
     top = [Path(name) for name in files if "/" not in name]
     kind = ".safetensors" if any(p.suffix == ".safetensors" for p in top) else ".bin"
     other = {".safetensors": ".bin.index.json", ".bin": ".safetensors.index.json"}[kind]
     return [
         p.name
         for p in top
-        if p.suffix == kind or (any(map(p.match, layout.BESIDE)) and not p.name.endswith(other))
+        if p.suffix == kind or (any(map(p.match, weight_files.BESIDE)) and not p.name.endswith(other))
     ]
 
 
@@ -178,12 +178,12 @@ def _split(name: str) -> tuple[str, str]:
     return repository, revision or MAIN
 
 
-def _repository(name: str) -> Path:
+def _repository_folder(name: str) -> Path:
     return cache_folder() / f"models--{name.replace('/', '--')}"
 
 
-def _refs(repository: Path, commit: str) -> list[str]:
-    """The branches and tags that stand for `commit`."""
+def _list_refs(repository: Path, commit: str) -> list[str]:
+    """List the branches and tags that stand for `commit`."""
     refs = repository / "refs"
     files = sorted(p for p in refs.rglob("*") if p.is_file())
     return [str(p.relative_to(refs)) for p in files if p.read_text("ascii", "replace").strip() == commit]
@@ -191,13 +191,13 @@ def _refs(repository: Path, commit: str) -> list[str]:
 
 def _is_janus(path: Path) -> bool:
     try:
-        return layout.is_published(path) or encodec.is_encodec(path)
+        return weight_files.is_published(path) or encodec.is_encodec(path)
     except ModelError:
         return False
 
 
-def _tree(path: Path) -> dict[str, str]:
-    """The hub's listing of the snapshot `path`: file name to digest. Older caches have none."""
+def _read_listing(path: Path) -> dict[str, str]:
+    """Read the hub's listing of the snapshot `path`: file name to digest; {} in older caches."""
     try:
         listing = json.loads((path.parent.parent / "trees" / f"{path.name}.json").read_text("utf-8"))
         return {name: entry.get("lfs_sha256") or entry["blob_id"] for name, entry in listing["files"].items()}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from janus_cli.config import ModelConfig
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.media.tensor_header import LENGTH, WIDTH, Tensor, read_entries
-from janus_cli.zoo import encodec, hub, janus_pro, layout
+from janus_cli.zoo import encodec, hub, janus_pro, weight_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class Place:
     @property
     def is_published(self) -> bool:
         """Whether it is a published Janus checkpoint rather than one of our own. Raises ModelError."""
-        return self.path.is_dir() and layout.is_published(self.path)
+        return self.path.is_dir() and weight_files.is_published(self.path)
 
     @property
     def is_codec(self) -> bool:
@@ -57,17 +57,17 @@ class Model:
     config: ModelConfig
 
     def file(self, component: str) -> Path:
-        """The weights of `component` (one of COMPONENTS). Raises ModelError if the model has none."""
+        """Find the weights of `component` (one of COMPONENTS). Raises ModelError if the model has none."""
         if getattr(self.config, component) is None:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
         if self.config.model_type == encodec.MODEL_TYPE:
-            return layout.weights_file(self.path)
-        return self._existing(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
+            return weight_files.weights_file(self.path)
+        return self._require(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
 
     @property
     def tokenizer_file(self) -> Path:
         """The text tokenizer's tokenizer.json. Raises ModelError if it is missing."""
-        return self._existing("tokenizer.json", "copy the model folder again")
+        return self._require("tokenizer.json", "copy the model folder again")
 
     @cached_property
     def text_fingerprint(self) -> str:
@@ -84,7 +84,7 @@ class Model:
         """The same of the audio codebooks, one below the other. Not for published codecs."""
         return codec_fingerprint(self.file("codec"))
 
-    def _existing(self, name: str, remedy: str) -> Path:
+    def _require(self, name: str, remedy: str) -> Path:
         if self.config.model_type == encodec.MODEL_TYPE:
             raise ModelError(f"model {self.name} has no {name}: it knows sounds alone")
         file = self.path / name
@@ -124,7 +124,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
 
 
 def codebook_fingerprint(path: Path) -> str:
-    """Fingerprint of the codebook [K, D] in the dVAE weights `path`: equal on every machine and dtype.
+    """Fingerprint the codebook [K, D] in the dVAE weights `path`: the same on every machine and dtype.
 
     Raises ModelError if the file has no codebook.
     """
@@ -135,7 +135,7 @@ def codebook_fingerprint(path: Path) -> str:
 
 
 def codec_fingerprint(path: Path) -> str:
-    """Fingerprint of the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
+    """Fingerprint the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
     import numpy as np
 
     found = {t.name.split(".")[1]: t for t in read_header(path).values() if t.name.endswith(".codebook")}
@@ -146,7 +146,7 @@ def codec_fingerprint(path: Path) -> str:
 
 
 def fingerprint(codebook: "np.ndarray") -> str:
-    """sha256 of a codebook [K, D] of floats: L2-normalised rows, little-endian fp32, as hex digits.
+    """Hash a codebook [K, D] of floats: sha256 of its L2-normalised rows, little-endian fp32, as hex digits.
 
     Rows are normalised in float64, one column added after the other, so that no machine's summation order
     shows.
@@ -163,7 +163,7 @@ def fingerprint(codebook: "np.ndarray") -> str:
 
 
 def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
-    """The values of a float tensor as a numpy array; bfloat16 is widened to float32."""
+    """Read a float tensor as a numpy array; bfloat16 is widened to float32."""
     import numpy as np
 
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -175,58 +175,58 @@ def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":
     return data.reshape(tensor.shape)
 
 
-def folders() -> list[Path]:
-    """Where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
+def list_folders() -> list[Path]:
+    """List where models are looked for: JANUS_MODELS, then the package's own folder, else the checkout's."""
     own = [Path(p) for p in os.environ.get("JANUS_MODELS", "").split(os.pathsep) if p]
     package = Path(__file__).parent.parent
     bundled = package / "_models"
     return [*own, bundled if bundled.is_dir() else package.parent / "models"]
 
 
-def _candidates() -> Iterator[Path]:
-    for folder in folders():
+def _list_candidates() -> Iterator[Path]:
+    for folder in list_folders():
         if folder.is_dir():
             yield from sorted(p for p in folder.iterdir() if (p / "config.json").is_file())
 
 
-def places() -> list[Place]:
-    """Every model that is here: the zoo's, then the published ones in the caches."""
+def list_places() -> list[Place]:
+    """List every model that is here: the zoo's, then the published ones in the caches."""
     found: dict[str, Place] = {}
-    for path in _candidates():
+    for path in _list_candidates():
         found.setdefault(path.name, Place(path.name, path))
-    for snapshot in hub.snapshots():
+    for snapshot in hub.list_snapshots():
         found.setdefault(snapshot.name, Place(snapshot.name, snapshot.path))
-    for name, path in encodec.here():
+    for name, path in encodec.list_cached():
         found.setdefault(name, Place(name, path))
     return list(found.values())
 
 
 def locate(name_or_path: str) -> Place:
-    """The model of that name in the zoo, at that path, or of that name in the hub's cache.
+    """Locate a model: by its name in the zoo, by its path, or by its name in the hub's cache.
 
     Never asks the network. Raises ModelError if there is none.
     """
-    for path in _candidates():
+    for path in _list_candidates():
         if path.name == name_or_path:
             return Place(path.name, path)
     if name_or_path in encodec.NAMES:
-        return Place(name_or_path, encodec.cached(name_or_path))
+        return Place(name_or_path, encodec.locate(name_or_path))
     path = Path(name_or_path)
     if path.suffix == ".th" and path.is_file():
         return Place(encodec.read(path).name, path)
     if (path / "config.json").is_file():
         return Place(path.resolve().name, path)
     if not path.exists() and hub.is_name(name_or_path):
-        cached = hub.snapshot(name_or_path)
+        cached = hub.find_snapshot(name_or_path)
         if cached is None:
             raise ModelError(f"no model {name_or_path!r} here: janus models pull {name_or_path} fetches it")
         return Place(name_or_path, cached)
-    have = ", ".join(sorted({p.name for p in _candidates()})) or "none"
+    have = ", ".join(sorted({p.name for p in _list_candidates()})) or "none"
     raise ModelError(f"no model {name_or_path!r} (have: {have}): give a name or a folder with a config.json")
 
 
 def find(name_or_path: str) -> Model:
-    """The model that `locate` finds, with its configuration.
+    """Locate a model and read its configuration.
 
     Raises ModelError if there is none, or its config.json is not one of ours.
     """

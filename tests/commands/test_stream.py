@@ -13,7 +13,7 @@ from helpers.runs import ROOT, TIMEOUT, no_traceback
 
 from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
-from janus_cli.records.progressive import in_order
+from janus_cli.records.progressive import check_order
 
 
 def records(data: bytes) -> list[Record]:
@@ -100,7 +100,7 @@ def test_pixels_without_tokens_stream(janus):
     record = Record((Segment("pixels", pixels, {"patch": 8}),), "bare")
     streamed = janus("upsample", "--stream", stdin=dumps(record)).out
     assert lasts(streamed) == lasts(janus("upsample", stdin=dumps(record)).out)
-    assert [len(r.segments) for r in in_order(records(streamed))] == [1, 1, 1, 1]
+    assert [len(r.segments) for r in check_order(records(streamed))] == [1, 1, 1, 1]
 
 
 def test_noise_is_the_same_in_a_stream(janus, prompts):

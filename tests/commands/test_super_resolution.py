@@ -14,7 +14,7 @@ from helpers.runs import ROOT, no_traceback
 from PIL import Image
 
 from janus_cli.media.pictures import image_bytes, read_image_metadata
-from janus_cli.nets.enlarger import Enlarger
+from janus_cli.nets.super_resolution import Enlarger
 from janus_cli.records import loads
 from janus_cli.stages.super_resolution import Picture, SuperResolution
 

@@ -7,24 +7,24 @@ from typing import Any
 
 import pytest
 
+from janus_cli import evaluation, training
 from janus_cli.errors import ModelError
-from janus_cli.evaluation import exam
-from janus_cli.training import jobs
+from janus_cli.training import TrainOptions
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[jobs.TrainOptions]:
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainOptions]:
     """The options that `janus train` was called with."""
-    seen: list[jobs.TrainOptions] = []
+    seen: list[TrainOptions] = []
 
-    def train(recipe: Path, options: jobs.TrainOptions, report: Any, track: Any) -> Path:
+    def train(recipe: Path, options: TrainOptions, report: Any, track: Any) -> Path:
         seen.append(options)
         assert list(track(range(3), "rendering")) == [0, 1, 2]
         report("dvae", 0, 100, {"loss": 2.5})
         report("dvae", 50, 100, {"loss": 1.25, "psnr": 24.0})
         return options.out or recipe.parent
 
-    monkeypatch.setattr(jobs, "train", train)
+    monkeypatch.setattr(training, "train", train)
     return seen
 
 
@@ -47,7 +47,7 @@ def test_train_flags(janus, trained):
         "cpu",
     )
     assert done.code == 0
-    expected = jobs.TrainOptions("refiner", True, True, Path("o"), Path("d"), Path("u"), "cpu", True, False)
+    expected = TrainOptions("refiner", True, True, Path("o"), Path("d"), Path("u"), "cpu", True, False)
     assert trained == [expected]
 
 
@@ -73,8 +73,8 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"model": model, **options})
         return {"model": model, "seconds": 1.0}
 
-    monkeypatch.setattr(exam, "evaluate", examine)
-    monkeypatch.setattr(exam, "render_table", lambda report: f"| {report['model']} |")
+    monkeypatch.setattr(evaluation, "evaluate", examine)
+    monkeypatch.setattr(evaluation, "render_table", lambda report: f"| {report['model']} |")
     return seen
 
 
@@ -105,6 +105,6 @@ def test_eval_errors_are_one_line(janus, monkeypatch):
     def examine(*_: Any, **__: Any) -> None:
         raise ModelError("model pocket lacks a judge: train it")
 
-    monkeypatch.setattr(exam, "evaluate", examine)
+    monkeypatch.setattr(evaluation, "evaluate", examine)
     done = janus("eval")
     assert done.code == 1 and "janus: model pocket lacks a judge" in done.err and "Traceback" not in done.err

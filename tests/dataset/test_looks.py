@@ -12,15 +12,23 @@ from helpers.packs import concept, four_concepts, svg, write_pack
 
 from janus_cli.config import DVAEConfig
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
-from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, looks_index, render_all
-from janus_cli.dataset.samples import Sample, drawing_numbers, looked_at, other_looks, scene_of
-from janus_cli.dataset.utterances import description
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings, list_looks, render_all
+from janus_cli.dataset.samples import (
+    Sample,
+    allows_changes,
+    build_scene,
+    choose_look,
+    find_other_looks,
+    number_drawings,
+)
+from janus_cli.dataset.utterances import describe_sample
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training.objectives.drawing import END
 from janus_cli.training.objectives.joint import JointObjective
-from janus_cli.training.objectives.vision import PAD, VisionObjective, carefree
+from janus_cli.training.objectives.vision import PAD, VisionObjective
+from janus_cli.training.recipe import FitRecipe
 
 COLOUR = {
     "noto-v1": "#0a0",
@@ -106,7 +114,7 @@ def test_looks_are_rendered_after_the_drawings_of_the_styles(painted: Sprites, t
     plain = render_all(four_concepts(), tmp_path / "plain.npy")
     assert len(painted) == len(plain) + 2 * len(LOOKS) + 1
     assert np.array_equal(painted.full[: len(plain)], plain)
-    first = len(plain) + looks_index(with_looks()).index((1, "emojione"))
+    first = len(plain) + list_looks(with_looks()).index((1, "emojione"))
     assert (painted.full[first, 128, 128] == (0x00, 0xAA, 0xAA, 255)).all()
 
 
@@ -115,12 +123,12 @@ def test_looks_are_rendered_after_the_drawings_of_the_styles(painted: Sprites, t
 
 def test_hands_of_a_held_out_style_are_held_out_too() -> None:
     concepts = with_looks()
-    held = heldout.pairs(concepts)
+    held = heldout.find_pairs(concepts)
     assert held == {("bear", "twemoji"), ("cherry", "noto")}, "looks change nothing about what is held out"
-    assert heldout.looks(concepts[0], held) == list(LOOKS)
-    assert heldout.looks(concepts[1], held) == list(LOOKS), "twemoji's hands drew no other set"
-    assert heldout.looks(concepts[2], held) == [], "noto-v1 is by noto's"
-    assert heldout.looks(concepts[1], {("bear", "fluent")}) == [
+    assert heldout.list_allowed_looks(concepts[0], held) == list(LOOKS)
+    assert heldout.list_allowed_looks(concepts[1], held) == list(LOOKS), "twemoji's hands drew no other set"
+    assert heldout.list_allowed_looks(concepts[2], held) == [], "noto-v1 is by noto's"
+    assert heldout.list_allowed_looks(concepts[1], {("bear", "fluent")}) == [
         "noto-v1",
         "emojione",
         "fxemoji",
@@ -128,7 +136,7 @@ def test_hands_of_a_held_out_style_are_held_out_too() -> None:
         "emojione-black",
     ]
     newer = replace(concepts[0], looks={"a set to come": look("emojione")})
-    assert heldout.looks(newer, held) == []
+    assert heldout.list_allowed_looks(newer, held) == []
     assert {style for _, style in LOOKS.values()} <= {*STYLES, ""}
 
 
@@ -137,8 +145,8 @@ def test_looks_that_are_no_help_are_left_out() -> None:
     red = replace(apple, name="Red apple")
     twin = replace(kite, looks={"emojione": bear.looks["emojione"], "fxemoji": look("fxemoji", 2)})
     concepts = [red, bear, cherry, twin]
-    numbers = dict(enumerate(looks_index(concepts), len(index(concepts))))
-    shown = {concept: [numbers[n][1] for n in found] for concept, found in other_looks(concepts).items()}
+    numbers = dict(enumerate(list_looks(concepts), len(list_drawings(concepts))))
+    shown = {concept: [numbers[n][1] for n in found] for concept, found in find_other_looks(concepts).items()}
     assert shown[0] == [name for name in LOOKS if not name.endswith("-black")], "they are not red"
     assert shown[1] == [name for name in LOOKS if name != "emojione"] and shown[3] == ["fxemoji"], "twins"
     assert {name for name in LOOKS if name.endswith("-black")} == set(BLACK)
@@ -146,16 +154,16 @@ def test_looks_that_are_no_help_are_left_out() -> None:
 
 def test_what_is_looked_at_is_never_held_out() -> None:
     concepts, rng = with_looks(), np.random.default_rng(0)
-    looks, first = other_looks(concepts), len(index(concepts))
-    numbers = dict(enumerate(looks_index(concepts), first))
+    looks, first = find_other_looks(concepts), len(list_drawings(concepts))
+    numbers = dict(enumerate(list_looks(concepts), first))
     assert {concept: [numbers[n] for n in found] for concept, found in looks.items()} == {
         c: [(c, name) for name in LOOKS] for c in (0, 1)
     }
-    shown = [looked_at(Sample((1,), "noto"), drawing_numbers(concepts), looks, rng) for _ in range(200)]
+    shown = [choose_look(Sample((1,), "noto"), number_drawings(concepts), looks, rng) for _ in range(200)]
     others = [(told, scene) for told, scene in shown if not told.style]
     assert 70 < len(others) < 130
     assert {scene.items[0].drawing for _, scene in others} == set(looks[1])
-    own = scene_of(Sample((1,), "noto"), drawing_numbers(concepts))
+    own = build_scene(Sample((1,), "noto"), number_drawings(concepts))
     assert all(scene == own for told, scene in shown if told.style)
 
 
@@ -170,15 +178,15 @@ def test_what_is_looked_at_is_never_held_out() -> None:
 )
 def test_only_single_drawings_that_others_drew_are_looked_at_otherwise(sample: Sample) -> None:
     concepts, rng = with_looks(), np.random.default_rng(0)
-    numbers, looks = drawing_numbers(concepts), other_looks(concepts)
+    numbers, looks = number_drawings(concepts), find_other_looks(concepts)
     for _ in range(30):
-        assert looked_at(sample, numbers, looks, rng) == (sample, scene_of(sample, numbers))
+        assert choose_look(sample, numbers, looks, rng) == (sample, build_scene(sample, numbers))
 
 
 def test_what_has_no_style_is_told_without_one() -> None:
     sample, rng = Sample((3,), ""), np.random.default_rng(0)
-    assert description(sample, with_looks()) == "red kite"
-    told = {caption(sample, with_looks(), rng) for _ in range(200)}
+    assert describe_sample(sample, with_looks()) == "red kite"
+    told = {write_caption(sample, with_looks(), rng) for _ in range(200)}
     assert not any(style in words for style in STYLES for words in told) and "red kite" in told
 
 
@@ -191,19 +199,19 @@ def test_the_eyes_are_shown_them(painted: Sprites, tmp_path: Path) -> None:
     batch = made.batch(np.random.default_rng(0), 0)
     shown = {picture.numpy().tobytes() for picture in ((batch["pixels"] + 1) * 127.5).round().byte()}
     seen = set()
-    for number in range(len(index(with_looks())), len(painted)):
+    for number in range(len(list_drawings(with_looks())), len(painted)):
         picture = compose(Scene((Item(number),)), painted, 64).transpose(2, 0, 1).copy()
         if picture.tobytes() in shown:
-            seen.add(looks_index(with_looks())[number - len(index(with_looks()))])
+            seen.add(list_looks(with_looks())[number - len(list_drawings(with_looks()))])
     assert seen == {(c, name) for c in (0, 1) for name in LOOKS}, "but not the cherry by noto's hands"
     assert (batch["concept"] != PAD).any()
 
 
 def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: Path) -> None:
     shared = replace(materials(tmp_path), concepts=with_looks(), sprites=painted)
-    made = JointObjective(DECODER, shared, {"see": 60})
+    made = JointObjective(DECODER, shared, FitRecipe(1, 1, 0.0, mix={"see": 60}))
     batch = made.batch(np.random.default_rng(0), 0)
-    first, styled = len(index(with_looks())), 0
+    first, styled = len(list_drawings(with_looks())), 0
     rng, others = np.random.default_rng(1), 0
     for _ in range(200):
         made._pictures, made._free = [], []
@@ -213,7 +221,7 @@ def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: P
         others += look
         styled += any(style in words for style in STYLES)
         assert not (look and any(style in words for style in STYLES)), words
-        assert said.end is None if look else said.end == END or len(said.ids) == made.text_slots
+        assert said.end is None if look else said.end == END or len(said.ids) == made.fit.text_slots
     assert others > 5 and styled > 20
     assert batch["pixels"].shape == (60, 3, 64, 64) and 0 < batch["free"].sum() < 60
 
@@ -221,6 +229,6 @@ def test_the_decoder_is_shown_them_without_a_style(painted: Sprites, tmp_path: P
 def test_sides_and_colours_of_names_are_kept() -> None:
     names = ("apple", "copyright", "left-facing fist", "hand pointing right", "leftwards hand", "Red apple")
     concepts = [concept(name) for name in names]
-    free = [carefree(Sample((c,), "noto"), concepts) for c in range(6)]
+    free = [allows_changes(Sample((c,), "noto"), concepts) for c in range(6)]
     assert free == [True, True, False, False, False, False]
-    assert not carefree(Sample((0,), "fluent", hue="red"), concepts)
+    assert not allows_changes(Sample((0,), "fluent", hue="red"), concepts)

@@ -27,7 +27,7 @@ from janus_cli.dataset.pictures import (
     Scene,
     Sprites,
     compose,
-    index,
+    list_drawings,
     render,
     render_all,
     shrink,
@@ -168,7 +168,13 @@ def test_all_drawings_are_rendered_in_order(tmp_path: Path) -> None:
     seen: list[str] = []
     render_all(concepts, tmp_path / "sprites.npy", lambda loop, label: seen.append(label) or loop)
     stored = np.load(tmp_path / "sprites.npy")
-    assert index(concepts) == [(0, "fluent"), (0, "noto"), (0, "twemoji"), (1, "noto"), (1, "twemoji")]
+    assert list_drawings(concepts) == [
+        (0, "fluent"),
+        (0, "noto"),
+        (0, "twemoji"),
+        (1, "noto"),
+        (1, "twemoji"),
+    ]
     assert stored.shape == (5, SIZE, SIZE, 4) and seen == ["rendering"]
     assert np.array_equal(stored[3], render(concepts[1].drawings["noto"]))
 

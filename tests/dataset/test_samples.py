@@ -8,45 +8,45 @@ from janus_cli.dataset import heldout, pack, samples
 from janus_cli.dataset.captions import (
     BACKGROUND_WORDS,
     ON_BACKGROUND,
-    caption,
-    on_background,
-    plural,
-    recoloured,
-    scene_phrase,
-    styled,
-    with_article,
+    add_article,
+    add_background,
+    add_style,
+    change_colour,
+    describe_layout,
+    pluralise,
+    write_caption,
 )
 from janus_cli.dataset.pack import LANGUAGES, STYLES
-from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, index
+from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, list_drawings
 from janus_cli.dataset.samples import (
     LAYOUTS,
     RELATIONS,
     Sample,
-    drawing_numbers,
-    random_scene_sample,
-    restyled,
-    scene_nouns,
-    scene_of,
-    training_samples,
+    build_scene,
+    draw_scene_sample,
+    find_scene_nouns,
+    make_training_samples,
+    number_drawings,
+    restyle,
 )
 from janus_cli.errors import JanusError
 
 # ---- held-out lists and samples
 
 CONCEPTS = many_concepts()
-HELD = heldout.pairs(CONCEPTS)
+HELD = heldout.find_pairs(CONCEPTS)
 
 
 def test_held_out_lists_are_fixed() -> None:
     """A change here would put into training what earlier models were examined with."""
     names = ("apple", "bear", "cherry", "dog", "fox", "lemon", "owl", "robin")
-    assert heldout.pairs([concept(name) for name in names]) == {
+    assert heldout.find_pairs([concept(name) for name in names]) == {
         ("bear", "twemoji"),
         ("cherry", "noto"),
         ("fox", "noto"),
         ("robin", "noto"),
     }
-    couples = {(a, b) for a in names for b in names if heldout.together(a, b)}
+    couples = {(a, b) for a in names for b in names if heldout.is_couple(a, b)}
     known = {("bear", "lemon"), ("cherry", "owl"), ("dog", "fox"), ("dog", "robin")}
     assert couples == known | {(b, a) for a, b in known}  # in either order
     assert 0.1 < len(HELD) / len(CONCEPTS) < 0.22
@@ -54,42 +54,44 @@ def test_held_out_lists_are_fixed() -> None:
 
 
 def test_only_what_all_styles_draw_is_held_out() -> None:
-    assert not heldout.pairs([concept(c.name, styles=("fluent", "noto")) for c in CONCEPTS])
+    assert not heldout.find_pairs([concept(c.name, styles=("fluent", "noto")) for c in CONCEPTS])
 
 
 def test_held_out_pairs_are_never_trained_on() -> None:
-    samples = training_samples(CONCEPTS, "fluent", scenes=600)
+    samples = make_training_samples(CONCEPTS, "fluent", scenes=600)
     seen = {(CONCEPTS[c].name, sample.style) for sample in samples for c in sample.concepts}
     assert not seen & HELD
-    assert seen == {(CONCEPTS[c].name, style) for c, style in index(CONCEPTS)} - HELD  # and all others are
+    assert (
+        seen == {(CONCEPTS[c].name, style) for c, style in list_drawings(CONCEPTS)} - HELD
+    )  # and all others are
 
 
 def test_held_out_couples_never_stand_together() -> None:
-    samples = [s for s in training_samples(CONCEPTS, "fluent", scenes=600) if s.kind == "scene"]
+    samples = [s for s in make_training_samples(CONCEPTS, "fluent", scenes=600) if s.kind == "scene"]
     couples = [[CONCEPTS[c].name for c in s.concepts] for s in samples if len(s.concepts) == 2]
     assert len(samples) == 600 and len(couples) > 60
-    assert not any(heldout.together(*couple) for couple in couples)
-    rng, nouns = np.random.default_rng(0), scene_nouns(CONCEPTS, "fluent")
+    assert not any(heldout.is_couple(*couple) for couple in couples)
+    rng, nouns = np.random.default_rng(0), find_scene_nouns(CONCEPTS, "fluent")
     for _ in range(50):
-        held = random_scene_sample(nouns, CONCEPTS, "fluent", rng, held=True)
-        assert held.layout in RELATIONS and heldout.together(*(CONCEPTS[c].name for c in held.concepts))
+        held = draw_scene_sample(nouns, CONCEPTS, "fluent", rng, held=True)
+        assert held.layout in RELATIONS and heldout.is_couple(*(CONCEPTS[c].name for c in held.concepts))
 
 
 def test_a_restyled_sample_never_names_a_held_out_pair() -> None:
     rng = np.random.default_rng(0)
-    for sample in training_samples(CONCEPTS, "fluent", scenes=0):
+    for sample in make_training_samples(CONCEPTS, "fluent", scenes=0):
         if sample.kind != "plain":
             continue
         name = CONCEPTS[sample.concepts[0]].name
-        told = {restyled(sample, CONCEPTS, HELD, rng).style for _ in range(12)}
+        told = {restyle(sample, CONCEPTS, HELD, rng).style for _ in range(12)}
         assert told == {s for s in STYLES if s != sample.style and (name, s) not in HELD} or {sample.style}
     alone = Sample((0,), next(iter(STYLES)))
     everything = {(CONCEPTS[0].name, style) for style in STYLES}
-    assert restyled(alone, CONCEPTS, everything, rng) is alone
+    assert restyle(alone, CONCEPTS, everything, rng) is alone
 
 
 def test_variations_come_in_the_default_style() -> None:
-    samples = training_samples(CONCEPTS[:20], "noto", scenes=30)
+    samples = make_training_samples(CONCEPTS[:20], "noto", scenes=30)
     assert {s.style for s in samples if s.kind != "plain"} == {"noto"}
     plain = {s.concepts[0] for s in samples if s.kind == "plain" and s.style == "noto"}
     assert sum(s.kind == "hue" for s in samples) == len(plain) * len(HUES)
@@ -97,34 +99,34 @@ def test_variations_come_in_the_default_style() -> None:
 
 
 def test_samples_depend_on_the_seed_alone() -> None:
-    first = training_samples(CONCEPTS, "fluent", 100, seed=3)
-    assert first == training_samples(many_concepts(), "fluent", 100, seed=3)
-    assert first != training_samples(CONCEPTS, "fluent", 100, seed=4)
+    first = make_training_samples(CONCEPTS, "fluent", 100, seed=3)
+    assert first == make_training_samples(many_concepts(), "fluent", 100, seed=3)
+    assert first != make_training_samples(CONCEPTS, "fluent", 100, seed=4)
 
 
 def test_a_pack_without_free_couples_is_an_error() -> None:
     concepts, rng = four_concepts(), np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(samples, "LAYOUTS", {"above": samples.LAYOUTS["above"]})
-        patch.setattr(samples.heldout, "together", lambda first, second: True)
+        patch.setattr(samples.heldout, "is_couple", lambda first, second: True)
         with pytest.raises(JanusError, match="too few animals, plants and foods for scenes"):
-            samples.random_scene_sample([0, 1], concepts, "fluent", rng)
+            samples.draw_scene_sample([0, 1], concepts, "fluent", rng)
 
 
 def test_scenes_have_nouns_of_one_word_only() -> None:
     concepts = [*four_concepts(), concept("rocket", group=5), concept("dog", styles=("noto", "twemoji"))]
-    assert [concepts[i].name for i in scene_nouns(concepts, "fluent")] == ["apple", "bear", "cherry"]
-    assert [concepts[i].name for i in scene_nouns(concepts, "noto")] == ["apple", "bear", "dog"]
+    assert [concepts[i].name for i in find_scene_nouns(concepts, "fluent")] == ["apple", "bear", "cherry"]
+    assert [concepts[i].name for i in find_scene_nouns(concepts, "noto")] == ["apple", "bear", "dog"]
 
 
 def test_a_sample_says_what_stands_where() -> None:
-    numbers = drawing_numbers(four_concepts())
-    assert scene_of(Sample((1,), "noto", hue="blue"), numbers) == Scene((Item(4, hue="blue"),))
-    three = scene_of(Sample((0,), "twemoji", "pink", layout="3"), numbers)
+    numbers = number_drawings(four_concepts())
+    assert build_scene(Sample((1,), "noto", hue="blue"), numbers) == Scene((Item(4, hue="blue"),))
+    three = build_scene(Sample((0,), "twemoji", "pink", layout="3"), numbers)
     assert three == Scene((Item(2, 0, 0, 32), Item(2, 0, 32, 32), Item(2, 32, 16, 32)), "pink")
-    left, right = scene_of(Sample((0, 3), "fluent", layout="left of"), numbers).items
+    left, right = build_scene(Sample((0, 3), "fluent", layout="left of"), numbers).items
     assert (left.drawing, right.drawing) == (0, 9) and left.left < right.left and left.top == right.top
-    above, below = scene_of(Sample((0, 3), "fluent", layout="above"), numbers).items
+    above, below = build_scene(Sample((0, 3), "fluent", layout="above"), numbers).items
     assert above.top < below.top
 
 
@@ -143,8 +145,8 @@ SAMPLES = [
 def test_every_kind_has_captions_fixed_by_the_generator(sample: Sample) -> None:
     concepts = four_concepts()
     for seed in range(60):
-        text = caption(sample, concepts, np.random.default_rng(seed), foreign=0.5)
-        assert text == caption(sample, concepts, np.random.default_rng(seed), foreign=0.5)
+        text = write_caption(sample, concepts, np.random.default_rng(seed), foreign=0.5)
+        assert text == write_caption(sample, concepts, np.random.default_rng(seed), foreign=0.5)
         assert text.strip() == text != "" and "{" not in text
 
 
@@ -154,7 +156,7 @@ def test_every_language_speaks(language: str, sample: Sample) -> None:
     full = concept("owl")
     own = {"en": full.labels["en"], language: full.labels[language]}
     one = pack.Concept("owl", 3, own, {k: full.tags[k] for k in own}, full.drawings)
-    texts = [caption(sample, [one], np.random.default_rng(seed), foreign=1.0) for seed in range(40)]
+    texts = [write_caption(sample, [one], np.random.default_rng(seed), foreign=1.0) for seed in range(40)]
     assert all(("owl" if language == "en" else f"{language}:owl") in text for text in texts)
     if sample.style == "noto":
         assert all("noto" in text for text in texts)
@@ -166,24 +168,24 @@ def test_every_language_speaks(language: str, sample: Sample) -> None:
 def test_every_language_has_every_background() -> None:
     assert set(ON_BACKGROUND) == set(LANGUAGES) == {"en", *BACKGROUND_WORDS}
     assert all(set(words) == set(BACKGROUNDS) for words in BACKGROUND_WORDS.values())
-    assert on_background("Apfel", "green", "de") == "Apfel auf grünem Hintergrund"
-    assert on_background("りんご", "red", "ja") == "red背景のりんご"
-    two = [on_background("owl", "gray", form=i) for i in (0, 1)]
+    assert add_background("Apfel", "green", "de") == "Apfel auf grünem Hintergrund"
+    assert add_background("りんご", "red", "ja") == "red背景のりんご"
+    two = [add_background("owl", "gray", form=i) for i in (0, 1)]
     assert two == ["owl on a gray background", "owl on gray"]
 
 
 def test_foreign_captions_are_a_share() -> None:
     rng = np.random.default_rng(0)
-    texts = [caption(Sample((0,), "fluent"), four_concepts(), rng) for _ in range(400)]
+    texts = [write_caption(Sample((0,), "fluent"), four_concepts(), rng) for _ in range(400)]
     foreign = sum(":" in text for text in texts) / len(texts)
     assert 0.17 < foreign < 0.33
-    assert not any(":" in caption(SAMPLES[0], four_concepts(), rng, foreign=0.0) for _ in range(50))
+    assert not any(":" in write_caption(SAMPLES[0], four_concepts(), rng, foreign=0.0) for _ in range(50))
 
 
 def test_english_grammar() -> None:
-    assert [with_article(n) for n in ("apple", "bear", "Ox")] == ["an apple", "a bear", "an Ox"]
+    assert [add_article(n) for n in ("apple", "bear", "Ox")] == ["an apple", "a bear", "an Ox"]
     nouns = ("dog", "sheep", "mouse", "fox", "peach", "bus", "cherry", "monkey", "potato")
-    assert [plural(n) for n in nouns] == [
+    assert [pluralise(n) for n in nouns] == [
         "dogs",
         "sheep",
         "mice",
@@ -194,15 +196,15 @@ def test_english_grammar() -> None:
         "monkeys",
         "potatoes",
     ]
-    assert recoloured("red apple", "blue") == "blue apple"
-    assert recoloured("bear", "blue") == "blue bear"
-    assert recoloured("orange", "green") == "green orange"  # nothing would be left of the name
-    assert [styled("owl", "noto", i) for i in range(3)] == ["owl, noto", "owl in noto style", "noto owl"]
+    assert change_colour("red apple", "blue") == "blue apple"
+    assert change_colour("bear", "blue") == "blue bear"
+    assert change_colour("orange", "green") == "green orange"  # nothing would be left of the name
+    assert [add_style("owl", "noto", i) for i in range(3)] == ["owl, noto", "owl in noto style", "noto owl"]
 
 
 def test_scene_phrases() -> None:
     names = ["apple", "bear"]
-    said = {layout: scene_phrase(Sample((0, 1), "fluent", layout=layout), names) for layout in LAYOUTS}
+    said = {layout: describe_layout(Sample((0, 1), "fluent", layout=layout), names) for layout in LAYOUTS}
     assert said["2"] == "two apples" and said["4"] == "four apples"
     assert said["left of"] == "an apple left of a bear" and said["above"] == "an apple above a bear"
     assert said["top left"] == "a small apple in the top left" and len(set(said.values())) == len(LAYOUTS)

@@ -15,8 +15,8 @@ from janus_cli.dataset.speech import (
     VARIANTS,
     Speaker,
     Utterance,
-    any_voice,
-    loud,
+    choose_voice,
+    find_sound,
 )
 from janus_cli.errors import JanusError
 
@@ -74,10 +74,10 @@ def test_the_exams_voices_are_never_trained_on() -> None:
     assert len(set(VARIANTS)) == len(VARIANTS) and len(set(HELD_VARIANTS)) == len(HELD_VARIANTS)
     rng = np.random.default_rng(0)
     for held, known in ((False, VARIANTS), (True, HELD_VARIANTS)):
-        drawn = [any_voice("x", rng, held=held) for _ in range(600)]
+        drawn = [choose_voice("x", rng, held=held) for _ in range(600)]
         assert {u.variant for u in drawn} == set(known) and {u.language for u in drawn} == set(ACCENTS)
         assert {150 <= u.speed < 215 and 30 <= u.pitch < 70 for u in drawn} == {True}
-    assert {any_voice("x", rng, language).language for language in LANGUAGES if language != "en"} == {
+    assert {choose_voice("x", rng, language).language for language in LANGUAGES if language != "en"} == {
         "de",
         "es",
         "fr",
@@ -115,11 +115,11 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_silence_at_the_ends_is_found() -> None:
     sound = np.sin(np.arange(4000, dtype=np.float32))
     whole = np.concatenate([np.zeros(5000, np.float32), sound, np.full(7000, 0.001, np.float32)])
-    start, stop = loud(whole)
+    start, stop = find_sound(whole)
     assert abs(start - (5000 - 320)) <= 2 and abs(stop - (9000 + 320)) <= 2
-    start, stop = loud(sound)
+    start, stop = find_sound(sound)
     assert stop - start >= 3998  # nothing to cut
-    assert loud(np.zeros(10, np.float32)) == (0, 10) and loud(np.zeros(0, np.float32)) == (0, 0)
+    assert find_sound(np.zeros(10, np.float32)) == (0, 10) and find_sound(np.zeros(0, np.float32)) == (0, 0)
 
 
 def test_phones_are_told_where_they_are_said(speaker: Speaker) -> None:

@@ -15,15 +15,15 @@ from janus_cli.dataset.speech import ACCENTS, OWN_VOICE, RATE, VARIANTS, Phone, 
 from janus_cli.dataset.utterances import (
     LONGEST,
     Utterances,
-    description,
-    encode,
-    framed,
-    heard,
-    load,
-    said,
-    save,
+    describe_sample,
+    encode_waveforms,
+    label_frames,
+    read_utterances,
+    say_in_any_voice,
+    say_in_own_voice,
     synthesise,
-    wording,
+    word_sample,
+    write_utterances,
 )
 from janus_cli.stages.audio import encode_audio
 
@@ -46,18 +46,18 @@ from janus_cli.stages.audio import encode_audio
     ],
 )
 def test_a_description_names_all_that_is_shown(sample: Sample, words: str) -> None:
-    assert description(sample, CONCEPTS) == words
+    assert describe_sample(sample, CONCEPTS) == words
 
 
 def test_no_two_samples_have_one_description() -> None:
     samples = set(corpus().samples) - {Sample((3,), "fluent", hue="red")}  # a red kite is red anyhow
     samples |= {Sample((0, 1)[: 1 + (layout in RELATIONS)], "fluent", layout=layout) for layout in LAYOUTS}
-    assert len({description(s, CONCEPTS) for s in samples}) == len(samples)
+    assert len({describe_sample(s, CONCEPTS) for s in samples}) == len(samples)
 
 
 def test_people_speak_english_and_now_and_then_in_full() -> None:
     rng, sample = np.random.default_rng(0), Sample((0,), "noto")
-    texts = [wording(sample, CONCEPTS, rng) for _ in range(600)]
+    texts = [word_sample(sample, CONCEPTS, rng) for _ in range(600)]
     assert not any(":" in text for text in texts), "the pack's foreign names"
     full = np.mean([text == "apple, noto" for text in texts])
     assert 0.3 < full < 0.6  # a fifth by rule, and what captions say of themselves
@@ -66,7 +66,10 @@ def test_people_speak_english_and_now_and_then_in_full() -> None:
 
 def test_who_speaks() -> None:
     samples, rng = corpus().samples, np.random.default_rng(0)
-    own, others = said(samples, [0, 5], CONCEPTS, rng), heard(samples, range(40), CONCEPTS, rng)
+    own, others = (
+        say_in_own_voice(samples, [0, 5], CONCEPTS, rng),
+        say_in_any_voice(samples, range(40), CONCEPTS, rng),
+    )
     assert {(u.language, u.variant, u.speed, u.pitch) for u in own} == {OWN_VOICE}
     assert len({u.variant for u in others}) > 10 and {u.variant for u in others} <= set(VARIANTS)
     assert {u.language for u in others} <= set(ACCENTS)
@@ -75,7 +78,7 @@ def test_who_speaks() -> None:
 
 def test_half_of_what_is_said_is_things_alone() -> None:
     samples = [Sample((0,), "noto")] * 400
-    texts = [u.text for u in said(samples, range(400), CONCEPTS, np.random.default_rng(0))]
+    texts = [u.text for u in say_in_own_voice(samples, range(400), CONCEPTS, np.random.default_rng(0))]
     assert 0.4 < np.mean([text == "apple" for text in texts]) < 0.6
     assert 0.3 < np.mean(["noto" in text for text in texts]) < 0.6
 
@@ -87,7 +90,7 @@ def test_half_of_what_is_said_is_things_alone() -> None:
 def test_codes_in_a_batch_are_those_alone(lengths: tuple[int, ...]) -> None:
     codec, sound = tiny_codec(), tone(1, RATE)[0]
     waveforms = [sound[-n:] for n in lengths]
-    for waveform, row in zip(waveforms, encode(waveforms, codec), strict=True):
+    for waveform, row in zip(waveforms, encode_waveforms(waveforms, codec), strict=True):
         assert row.dtype == np.uint16 and row.shape == (2, -(-len(waveform) // CODEC.hop_length))
         whole = codec.encode(torch.from_numpy(waveform)[None, None])[0].numpy()
         keep = len(waveform) // CODEC.hop_length  # the last one's missing samples are anyone's guess
@@ -111,7 +114,7 @@ def test_utterances_keep_their_texts_and_the_longest_are_left_out(monkeypatch: p
     assert made.samples.tolist() == [spoken_of[text] for text in made.texts]
     assert labels == ["speaking"] and len(made) == 4
     for i, text in enumerate(made.texts):
-        alone = encode([Humming().say(Utterance(text))], codec)[0]
+        alone = encode_waveforms([Humming().say(Utterance(text))], codec)[0]
         assert made.frames(i).dtype == np.int64 and made.frames(i).shape == (2, 3 * len(text))
         np.testing.assert_array_equal(made.frames(i), alone)
         assert [made.alphabet[k] for k in made.pronounced(i)] == [letter for letter in text for _ in range(3)]
@@ -121,10 +124,10 @@ def test_utterances_keep_their_texts_and_the_longest_are_left_out(monkeypatch: p
 def test_a_frame_is_of_the_phone_that_is_said_in_its_middle() -> None:
     alphabet = ["x", "_"]
     phones = [Phone("a", 100), Phone("b", 480), Phone("_", 800), Phone("a", 900)]
-    assert framed(phones, 4, 320, alphabet).tolist() == [2, 3, 1, 2], "a frame's middle: 160, 480, ..."
+    assert label_frames(phones, 4, 320, alphabet).tolist() == [2, 3, 1, 2], "a frame's middle: 160, 480, ..."
     assert alphabet == ["x", "_", "a", "b"]
-    assert framed([Phone("c", 500)], 3, 320, alphabet).tolist() == [1, 1, 4], "silence before the first"
-    assert framed([], 2, 320, []).tolist() == [0, 0]
+    assert label_frames([Phone("c", 500)], 3, 320, alphabet).tolist() == [1, 1, 4], "silence before the first"
+    assert label_frames([], 2, 320, []).tolist() == [0, 0]
 
 
 # ---- the file
@@ -139,11 +142,11 @@ def equal(a: Utterances, b: Utterances) -> bool:
 def test_utterances_come_back_from_their_file_under_their_key(tmp_path: Path) -> None:
     made, path = spoken(corpus(), own=False), tmp_path / "heard.npz"
     made.texts[0] = "naïve 東京\n"
-    assert load(path, "a") is None
-    save(made, path, "a")
-    again = load(path, "a")
+    assert read_utterances(path, "a") is None
+    write_utterances(made, path, "a")
+    again = read_utterances(path, "a")
     assert again is not None and equal(made, again)
-    assert load(path, "b") is None
+    assert read_utterances(path, "b") is None
     other = spoken(corpus(), own=True)
-    save(other, path, "b")
-    assert load(path, "a") is None and equal(load(path, "b") or made, other)
+    write_utterances(other, path, "b")
+    assert read_utterances(path, "a") is None and equal(read_utterances(path, "b") or made, other)

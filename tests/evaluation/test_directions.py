@@ -1,6 +1,5 @@
 """Every direction examined: word rates with known answers, what a text names, and one whole tour."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -10,25 +9,18 @@ import torch
 from helpers.packs import three_concepts
 from helpers.runs import ROOT
 
-from janus_cli.dataset.captions import styled
+from janus_cli.dataset.captions import add_style
+from janus_cli.dataset.labels import Labels, make_judge_config
 from janus_cli.dataset.samples import LAYOUTS, RELATIONS
 from janus_cli.dataset.speech import HELD_VARIANTS, OWN_VOICE, RATE
 from janus_cli.evaluation import directions as tours
-from janus_cli.evaluation.directions import (
-    Tour,
-    _scene_marks,
-    directions,
-    names_it,
-    word_accuracy,
-    word_errors,
-    words,
-)
-from janus_cli.evaluation.judge import Ruler
+from janus_cli.evaluation.candidate import Candidate
+from janus_cli.evaluation.directions import Tour, examine_directions, mark_scene, names_it
+from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists
+from janus_cli.evaluation.measures import count_word_errors, measure_word_accuracy, split_words
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import load
-from janus_cli.pipeline.options import for_speech
-from janus_cli.training.objectives.judge import Labels, judge_config
 
 HELD_OUT = read_lists(ROOT / "models" / "pocket" / "heldout.json")
 
@@ -36,8 +28,8 @@ HELD_OUT = read_lists(ROOT / "models" / "pocket" / "heldout.json")
 
 
 def test_words_are_without_case_and_punctuation() -> None:
-    assert words("A red-apple, Fluent!  naïve_2") == ["a", "red", "apple", "fluent", "naïve", "2"]
-    assert words("") == words(" ,.") == []
+    assert split_words("A red-apple, Fluent!  naïve_2") == ["a", "red", "apple", "fluent", "naïve", "2"]
+    assert split_words("") == split_words(" ,.") == []
 
 
 @pytest.mark.parametrize(
@@ -57,16 +49,16 @@ def test_words_are_without_case_and_punctuation() -> None:
     ],
 )
 def test_word_errors_are_levenshteins(true: str, said: str, errors: int) -> None:
-    assert word_errors(true.split(), said.split()) == errors
+    assert count_word_errors(true.split(), said.split()) == errors
 
 
 def test_word_accuracy_is_of_all_texts_together() -> None:
-    assert word_accuracy(["a red apple", "bear"], ["A red apple!", "bear"]) == 1
-    assert word_accuracy(["a red apple", "bear"], ["a red pear", "bear"]) == pytest.approx(3 / 4)
-    assert word_accuracy(["bear"], ["a b c d"]) == 0, "never below"
-    assert word_accuracy([], []) == 1 and word_accuracy([""], [""]) == 1
+    assert measure_word_accuracy(["a red apple", "bear"], ["A red apple!", "bear"]) == 1
+    assert measure_word_accuracy(["a red apple", "bear"], ["a red pear", "bear"]) == pytest.approx(3 / 4)
+    assert measure_word_accuracy(["bear"], ["a b c d"]) == 0, "never below"
+    assert measure_word_accuracy([], []) == 1 and measure_word_accuracy([""], [""]) == 1
     with pytest.raises(ValueError, match="shorter"):
-        word_accuracy(["a", "b"], ["a"])
+        measure_word_accuracy(["a", "b"], ["a"])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +78,7 @@ def test_a_text_names_a_concept_by_exactly_its_words(text: str, name: str, right
 
 
 def test_the_shipped_names_can_all_be_told() -> None:
-    assert all(names_it(styled(name, style, 0), name) for name, style in HELD_OUT.pairs)
+    assert all(names_it(add_style(name, style, 0), name) for name, style in HELD_OUT.pairs)
     assert all(names_it(name, name) for name in HELD_OUT.plain)
 
 
@@ -101,32 +93,30 @@ ENTRIES = [
 RIGHT = {"concepts": True, "placed": True, "background": True, "all": True}
 
 
-def both(text: str, entry: SceneEntry) -> dict[str, bool]:
-    """Marks in which `all` counts the background, as in the report."""
-    marks = _scene_marks(text, entry)
-    return {**marks, "all": marks["all"] and marks["background"]}
-
-
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.layout} {e.background}")
 def test_true_words_are_all_right_and_others_are_not(entry: SceneEntry) -> None:
-    assert both(entry.prompt, entry) == both(f"{entry.prompt}, fluent", entry) == RIGHT
-    assert both(entry.prompt.replace("bear", "fox"), entry) == {**RIGHT, "concepts": False, "all": False}
+    assert mark_scene(entry.prompt, entry) == mark_scene(f"{entry.prompt}, fluent", entry) == RIGHT
+    assert mark_scene(entry.prompt.replace("bear", "fox"), entry) == {
+        **RIGHT,
+        "concepts": False,
+        "all": False,
+    }
     white = entry.prompt.removesuffix(" on a blue background")
     elsewhere = f"{white} on a pink background"
-    assert both(elsewhere, entry) == {**RIGHT, "background": False, "all": False}
+    assert mark_scene(elsewhere, entry) == {**RIGHT, "background": False, "all": False}
     for other in ENTRIES:
         if other.layout != entry.layout and other.background == entry.background:
-            assert not both(other.prompt, entry)["all"]
-            assert both(other.prompt, entry)["placed"] == (not entry.layout)
+            assert not mark_scene(other.prompt, entry)["all"]
+            assert mark_scene(other.prompt, entry)["placed"] == (not entry.layout)
 
 
 def test_the_shipped_scenes_are_right_in_their_own_words() -> None:
-    assert all(both(f"{entry.prompt}, fluent", entry) == RIGHT for entry in HELD_OUT.scenes)
+    assert all(mark_scene(f"{entry.prompt}, fluent", entry) == RIGHT for entry in HELD_OUT.scenes)
 
 
 def test_things_in_the_wrong_order_are_named_but_not_right() -> None:
     entry = SceneEntry("couple", ("bear", "duck"), "above", "")
-    assert both("a duck above a bear", entry) == {**RIGHT, "all": False}
+    assert mark_scene("a duck above a bear", entry) == {**RIGHT, "all": False}
 
 
 # ---- the whole
@@ -135,18 +125,11 @@ def test_things_in_the_wrong_order_are_named_but_not_right() -> None:
 @pytest.fixture
 def tour(tiny_any: Path) -> Tour:
     torch.manual_seed(0)
-    judge = Judge(judge_config(three_concepts())).eval()
-    ruler = Ruler(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
+    judge = Judge(make_judge_config(three_concepts())).eval()
+    examiner = Examiner(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
     told: list[tuple[int, int]] = []
-    pipeline = load(str(tiny_any))
-    return Tour(
-        pipeline,
-        ruler,
-        make_lists(three_concepts()).limited(2),
-        three_concepts(),
-        0,
-        lambda *n: told.append(n),
-    )
+    lists = make_lists(three_concepts()).limit(2)
+    return Tour(Candidate(load(str(tiny_any)), 0), examiner, lists, lambda *n: told.append(n))
 
 
 def pictures(count: int) -> list[np.ndarray]:
@@ -162,35 +145,31 @@ def test_texts_are_spoken_in_voices_of_the_exam(tour: Tour, monkeypatch: pytest.
             return np.zeros(RATE // 2, np.float32)
 
     monkeypatch.setattr(tours, "Speaker", Quiet)
-    records = tour.spoken(["apple", "bear"] * 4)
+    records = tour.say(["apple", "bear"] * 4)
     assert {u.variant for u in said} <= set(HELD_VARIANTS) and len({u.variant for u in said}) > 1
     assert [r.segments[0].data.shape for r in records] == [(2, 25)] * 8
     first, said[:] = list(said), []
-    tour.spoken(["apple", "bear"] * 4)
+    tour.say(["apple", "bear"] * 4)
     assert said == first, "the same seed, the same voices"
-    tour.spoken(["apple"], own=True)
+    tour.say(["apple"], own=True)
     assert said[-1].variant == OWN_VOICE[1]
 
 
 def test_what_is_written_and_drawn_follows_its_prompts(tour: Tour) -> None:
-    shown = tour.shown(pictures(3))
-    texts = tour.written(shown)
-    assert len(texts) == 3 and tour.written(shown[1:2]) == texts[1:2]
-    assert tour.drawn([tour.pipeline.tokenize(name) for name in ("apple", "bear")]).shape == (2, 128, 128, 3)
-    spoken = tour.said(shown[:1])
-    waveform = tour.waveform(spoken[0])
+    shown = tour.candidate.look(pictures(3))
+    texts = tour.write(shown)
+    assert len(texts) == 3 and tour.write(shown[1:2]) == texts[1:2]
+    assert tour.draw(tour.candidate.read(["apple", "bear"])).shape == (2, 128, 128, 3)
+    spoken = tour.candidate.speak(shown[:1])
+    waveform = tour.candidate.play(spoken[0])
     assert waveform.ndim == 1 and waveform.dtype == np.float32 and len(waveform) % 320 == 0
 
 
 @pytest.mark.slow
 def test_a_tour_of_all_directions(tour: Tour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        tours,
-        "for_speech",
-        lambda *asked: dataclasses.replace(for_speech(*asked), max_tokens=20),
-    )
+    monkeypatch.setattr("janus_cli.pipeline.own.MAX_SECONDS", 0.4)  # 20 frames
     held, scenes = pictures(len(tour.lists.pairs)), pictures(len(tour.lists.scenes))
-    report = directions(tour, held, scenes)
+    report = examine_directions(tour, held, scenes)
     assert report == json.loads(json.dumps(report))
     assert list(report) == ["see", "see_scenes", "hear", "speak", "hear_draw", "see_speak"]
     assert (report["see"]["n"], report["see_scenes"]["n"], report["speak"]["n"]) == (1, 2, 2)

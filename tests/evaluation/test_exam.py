@@ -22,22 +22,27 @@ from janus_cli.config import (
     write_config,
 )
 from janus_cli.dataset import heldout
+from janus_cli.dataset.labels import Labels, make_judge_config, write_labels
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.pictures import Sprites, index, render
+from janus_cli.dataset.pictures import Sprites, list_drawings, render
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
-from janus_cli.evaluation import fidelity
 from janus_cli.evaluation.exam import evaluate, render_table
-from janus_cli.evaluation.gallery import COLUMNS, rows, sheet
-from janus_cli.evaluation.judge import Ruler, at_size
+from janus_cli.evaluation.judge import Examiner
 from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists, write_lists
-from janus_cli.evaluation.scenes import crops, expected, on_background, paint, placed, score_scenes
+from janus_cli.evaluation.measures import measure_psnr, measure_ssim, measure_usage, resize
+from janus_cli.evaluation.scenes import (
+    crop_cells,
+    has_background,
+    is_placed,
+    list_concepts,
+    paint_scenes,
+    score_scenes,
+)
+from janus_cli.evaluation.sheets import COLUMNS, lay_out_sheet, list_strips
 from janus_cli.evaluation.tables import END, START, update_card
-from janus_cli.nets.decoder import Decoder
-from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.build import build
 from janus_cli.nets.judge import Judge
-from janus_cli.nets.refiner import Refiner
-from janus_cli.training.objectives.judge import Labels, judge_config, write_labels
 
 POCKET = ROOT / "models" / "pocket"
 
@@ -45,7 +50,7 @@ POCKET = ROOT / "models" / "pocket"
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
     pack = three_concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
+    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +82,14 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generation=GenerationConfig(grid=(8, 8)),
     )
     torch.manual_seed(0)
-    for name, net in (("dvae", DVAE), ("decoder", Decoder), ("refiner", Refiner)):
-        weights.save(net(getattr(config, name)), model / f"{name}.safetensors")
+    for name in ("dvae", "decoder", "refiner"):
+        weights.save(build(name, getattr(config, name)), model / f"{name}.safetensors")
     write_config(config, model / "config.json")
     (folder / "judge").mkdir()
     write_labels(folder / "judge", three_concepts())
-    weights.save(Judge(judge_config(three_concepts())), folder / "judge" / "judge.safetensors", torch.float16)
+    weights.save(
+        Judge(make_judge_config(three_concepts())), folder / "judge" / "judge.safetensors", torch.float16
+    )
     return folder
 
 
@@ -97,19 +104,19 @@ def test_the_lists_are_fixed_and_survive_their_file(tmp_path: Path) -> None:
     assert not set(lists.trained) & set(lists.pairs)
     couples = {entry.concepts for entry in lists.scenes if entry.kind == "couple"}
     assert couples == {("bear", "duck"), ("duck", "bear")}
-    assert [len(part) for part in (lists.limited(2).plain, lists.limited(2).scenes)] == [2, 2]
+    assert [len(part) for part in (lists.limit(2).plain, lists.limit(2).scenes)] == [2, 2]
 
 
 def test_the_shipped_lists_hold_out_what_training_holds_out() -> None:
     lists = read_lists(POCKET / "heldout.json")
     styles = dict.fromkeys(("fluent", "noto", "twemoji"), "")
     drawn = [Concept(name, 3, {}, {}, styles) for name, _ in lists.pairs]
-    assert set(lists.pairs) == heldout.pairs(drawn)
+    assert set(lists.pairs) == heldout.find_pairs(drawn)
     others = [Concept(name, 3, {}, {}, styles) for name, _ in lists.trained]
-    assert not set(lists.trained) & heldout.pairs(others)
+    assert not set(lists.trained) & heldout.find_pairs(others)
     assert len(lists.trained) == len(lists.pairs) > 100
     assert len(lists.scenes) == 120
-    assert all(heldout.together(*e.concepts) for e in lists.scenes if e.kind == "couple")
+    assert all(heldout.is_couple(*e.concepts) for e in lists.scenes if e.kind == "couple")
 
 
 def test_scenes_are_asked_for_in_words() -> None:
@@ -135,73 +142,75 @@ ENTRIES = (
 
 
 @pytest.fixture
-def ruler() -> Ruler:
+def judge() -> Examiner:
     """A random judge of the hand-made pack: of three concepts each is in its top five."""
     torch.manual_seed(0)
-    judge = Judge(judge_config(three_concepts())).eval()
-    return Ruler(judge, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
+    net = Judge(make_judge_config(three_concepts())).eval()
+    return Examiner(net, Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")), "cpu")
 
 
-def test_true_scenes_are_all_right(sprites: Sprites, ruler: Ruler) -> None:
+def test_true_scenes_are_all_right(sprites: Sprites, judge: Examiner) -> None:
     for size in (64, 128):
-        references = paint(ENTRIES, three_concepts(), sprites)
-        table = score_scenes(paint(ENTRIES, three_concepts(), sprites, size), ENTRIES, references, ruler)
+        references = paint_scenes(ENTRIES, three_concepts(), sprites)
+        table = score_scenes(
+            paint_scenes(ENTRIES, three_concepts(), sprites, size), ENTRIES, references, judge
+        )
         assert list(table) == ["couple", "count", "position", "background", "all"]
         assert table["all"] == {"n": 4, "concepts": 1, "placed": 1, "background": 1, "all": 1}
 
 
 def test_a_wrong_scene_is_seen_to_be_wrong(sprites: Sprites) -> None:
-    references = paint(ENTRIES, three_concepts(), sprites)
+    references = paint_scenes(ENTRIES, three_concepts(), sprites)
     for other in range(4):
         for i, entry in enumerate(ENTRIES):
             if entry.layout:
-                assert placed(references[other], references[i], entry) == (i == other)
+                assert is_placed(references[other], references[i], entry) == (i == other)
             same = ENTRIES[other].background == entry.background
-            assert on_background(references[other], entry) == same
+            assert has_background(references[other], entry) == same
     missing = references[1].copy()
     missing[32:] = missing[0, 0]
-    assert not placed(missing, references[1], ENTRIES[1]), "two of three"
+    assert not is_placed(missing, references[1], ENTRIES[1]), "two of three"
 
 
 def test_crops_are_the_cells_in_order(sprites: Sprites) -> None:
-    pictures = paint(ENTRIES, three_concepts(), sprites, 128)
-    cells = crops(pictures, ENTRIES)
+    pictures = paint_scenes(ENTRIES, three_concepts(), sprites, 128)
+    cells = crop_cells(pictures, ENTRIES)
     assert cells.shape == (2 + 3 + 1 + 1, 64, 64, 3)
-    names = [name for entry in ENTRIES for name in expected(entry)]
+    names = [name for entry in ENTRIES for name in list_concepts(entry)]
     assert names == ["bear", "duck", "duck", "duck", "duck", "apple", "apple"]
     assert np.array_equal(cells[0], pictures[0, 32:96, :64])
-    assert crops(pictures[:, ::2, ::2], ENTRIES).shape == cells.shape
+    assert crop_cells(pictures[:, ::2, ::2], ENTRIES).shape == cells.shape
 
 
-def test_ranks_count_the_preferred_concepts(ruler: Ruler) -> None:
+def test_ranks_count_the_preferred_concepts(judge: Examiner) -> None:
     logits = np.array([[3.0, 2.0, 1.0]] * 3)
-    assert ruler.ranks(logits, ["apple", "bear", "duck"]).tolist() == [0, 1, 2]
+    assert judge.rank(logits, ["apple", "bear", "duck"]).tolist() == [0, 1, 2]
     with pytest.raises(JanusError, match="the judge does not know 'fox'"):
-        ruler.ranks(logits[:1], ["fox"])
+        judge.rank(logits[:1], ["fox"])
 
 
-def test_a_score_counts_concept_style_and_both(ruler: Ruler, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_score_counts_concept_style_and_both(judge: Examiner, monkeypatch: pytest.MonkeyPatch) -> None:
     concept = np.array([[2.0, 1, 0], [0, 1, 2], [0, 2, 1], [1, 0, 2]])
     style = np.array([[2.0, 1, 0], [2, 1, 0], [0, 1, 2], [2, 1, 0]])
-    monkeypatch.setattr(Ruler, "look", lambda self, pictures: (concept, style))
+    monkeypatch.setattr(Examiner, "classify", lambda self, pictures: (concept, style))
     asked = [("apple", "fluent"), ("apple", "noto"), ("bear", "noto"), ("duck", "fluent")]
-    score = ruler.score(np.zeros((4, 8, 8, 3), np.uint8), asked)
+    score = judge.score(np.zeros((4, 8, 8, 3), np.uint8), asked)
     assert score == {"n": 4, "top1": 0.75, "top5": 1.0, "style": 0.5, "both": 0.5}
 
 
 def test_known_answers() -> None:
     black, grey = np.zeros((2, 32, 32, 3), np.uint8), np.full((2, 32, 32, 3), 51, np.uint8)
-    assert fidelity.psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)
-    assert fidelity.ssim(grey, grey) == 1
-    assert fidelity.usage(np.array([5, 0, 5, 0])) == {"used": 2, "share": 0.5, "perplexity": 2}
-    assert [at_size(grey, side).shape for side in (16, 64)] == [(2, 16, 16, 3), (2, 64, 64, 3)]
-    assert (at_size(grey, 64) == 51).all()
+    assert measure_psnr(black, grey) == pytest.approx(20 * np.log10(5), abs=1e-2)
+    assert measure_ssim(grey, grey) == 1
+    assert measure_usage(np.array([5, 0, 5, 0])) == (2, pytest.approx(2))
+    assert [resize(grey, side).shape for side in (16, 64)] == [(2, 16, 16, 3), (2, 64, 64, 3)]
+    assert (resize(grey, 64) == 51).all()
 
 
 def test_ssim_says_how_to_get_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "skimage.metrics", None)
     with pytest.raises(JanusError, match=r"pip install 'janus-cli\[train\]'"):
-        fidelity.ssim(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
+        measure_ssim(np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8))
 
 
 # ---- the model card and the contact sheet
@@ -221,13 +230,13 @@ def test_the_table_goes_between_the_markers(tmp_path: Path) -> None:
 
 
 def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
-    table = rows(make_lists(three_concepts()), three_concepts())
+    table = list_strips(make_lists(three_concepts()), three_concepts())
     titles = [title for title, _ in table]
     assert "held out: never seen in this style" in titles
     assert titles[-1] == "other languages"
     assert table[-1][1][0] == (f"de:{table[-1][1][0][1][4:]}", table[-1][1][0][1])
     count = sum(len(shown) for _, shown in table)
-    picture = sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
+    picture = lay_out_sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
     assert picture.shape[1] == 10 + COLUMNS * 138
     assert (picture == 0).all(-1).sum() >= count * 128 * 128
 

@@ -10,33 +10,27 @@ from helpers.packs import three_concepts
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig
-from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, index, render
+from janus_cli.dataset.augment import soil, warp
+from janus_cli.dataset.labels import Labels, make_judge_config, read_labels, write_labels
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings, render
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
-from janus_cli.training.objectives.image_tokenizer import to_tensor
-from janus_cli.training.objectives.judge import (
-    JudgeObjective,
-    Labels,
-    judge_config,
-    read_labels,
-    soil,
-    warp,
-    write_labels,
-)
+from janus_cli.nets.pixels import to_float
+from janus_cli.training.objectives.judge import JudgeObjective
 from janus_cli.training.optim import adamw
 
 
 @pytest.fixture(scope="module")
 def sprites() -> Sprites:
     pack = three_concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in index(pack)]))
+    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 def objective(sprites: Sprites, batch_size: int = 16) -> JudgeObjective:
     torch.manual_seed(0)
     dvae = DVAE(DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2))
-    cfg = dataclasses.replace(judge_config(three_concepts()), dim=16)
+    cfg = dataclasses.replace(make_judge_config(three_concepts()), dim=16)
     return JudgeObjective(cfg, three_concepts(), sprites, dvae, batch_size)
 
 
@@ -62,7 +56,7 @@ def test_labels_and_configuration_make_a_model_folder(tmp_path: Path) -> None:
     folder.mkdir()
     labels = write_labels(folder, three_concepts())
     assert labels == Labels(("apple", "bear", "duck"), ("fluent", "noto", "twemoji")) == read_labels(folder)
-    assert zoo.find(str(folder)).config.judge == judge_config(three_concepts())
+    assert zoo.find(str(folder)).config.judge == make_judge_config(three_concepts())
     (folder / "labels.json").write_text("[]")
     with pytest.raises(ModelError, match=r"labels\.json: no readable judge labels"):
         read_labels(folder)
@@ -88,7 +82,7 @@ def test_cells_and_labels_go_together(sprites: Sprites) -> None:
     for seed in range(20):
         batch = made.batch(np.random.default_rng(seed), 0)
         for cell, label in zip(batch["cells"], batch["labels"][made.whole :].tolist(), strict=True):
-            true = to_tensor(compose(Scene((Item(numbers[tuple(label)]),)), sprites))
+            true = to_float(compose(Scene((Item(numbers[tuple(label)]),)), sprites))
             if bool((cell[:, 0, 0] == 1).all()):  # on white: the same drawing, perhaps of another hue
                 inside, outside = (cell != 1).any(0), (true != 1).any(0)
                 assert (inside == outside).float().mean() > 0.95
@@ -121,10 +115,9 @@ def test_it_learns(sprites: Sprites) -> None:
         loss, metrics = made(made.batch(np.random.default_rng(step), step))
         loss.backward()
         optimizers.step(1 - step / 60)
-        made.after_step(step)
     assert set(metrics) == {"top1", "top1_cells", "style"}
     assert all(p.grad is None for p in made.dvae.parameters())
-    real = to_tensor(np.stack([compose(Scene((Item(i),)), sprites) for i in range(9)]))
+    real = to_float(np.stack([compose(Scene((Item(i),)), sprites) for i in range(9)]))
     with torch.no_grad():
         concept, style = made.judge.eval()(real)
     assert (concept.argmax(1) == torch.arange(9) // 3).float().mean() > 0.85

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from janus_cli.evaluation.album import THUMB, spectrogram
-from janus_cli.evaluation.tables_any import codec_table, directions_table
+from janus_cli.evaluation.sheets import THUMB, paint_spectrogram
+from janus_cli.evaluation.tables import tabulate_codec, tabulate_directions
 
 SCORE = {"n": 2, "top1": 0.25, "top5": 0.5, "style": 1.0, "both": 0.5}
 DIRECTIONS = {
@@ -23,7 +23,7 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_every_direction_has_its_rows():
-    head, rule, *rows = cells(directions_table(DIRECTIONS))
+    head, rule, *rows = cells(tabulate_directions(DIRECTIONS))
     assert {len(row) for row in (head, rule, *rows)} == {4}
     directions = [row[0].strip("*") for row in rows if row[0]]
     assert directions == [
@@ -42,14 +42,14 @@ def test_every_direction_has_its_rows():
 def test_the_codec_has_a_row_for_every_number_of_codebooks():
     level = {"bits": 500.0, "mel": 2.0, "stoi": 0.8, "pesq": 1.5, "used": 0.6, "perplexity": 400.0}
     report = {"n": 5, "seconds": 12.0, "levels": [{"n_q": n, **level} for n in (1, 2)]}
-    _, _, *rows = cells(codec_table(report))
+    _, _, *rows = cells(tabulate_codec(report))
     assert [row[0] for row in rows] == ["1", "2"] and rows[0][1] == "0.5 kbit/s"
 
 
 @pytest.mark.parametrize("hertz", [300, 1000, 4000])
 def test_a_tone_is_one_bright_line_at_its_height(hertz: int):
     time = np.arange(16000, dtype=np.float32) / 16000
-    picture = spectrogram(np.sin(2 * np.pi * hertz * time).astype(np.float32)).astype(int)
+    picture = paint_spectrogram(np.sin(2 * np.pi * hertz * time).astype(np.float32)).astype(int)
     assert picture.shape == (THUMB, THUMB, 3)
     brightest = picture.sum(-1).mean(1).argmax()
     mel = np.log1p(hertz / 700) / np.log1p(8000 / 700)

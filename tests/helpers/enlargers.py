@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from janus_cli.nets.enlarger import import_spandrel
+from janus_cli.nets.super_resolution import import_spandrel
 
 
 def build(kind: str, **options) -> torch.nn.Module:

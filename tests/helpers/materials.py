@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from helpers.packs import four_concepts
 from helpers.sounds import lively
+from torch import Tensor
 
 from janus_cli.config import (
     CodecConfig,
@@ -15,21 +16,23 @@ from janus_cli.config import (
     RelativeConfig,
     VisionConfig,
 )
-from janus_cli.dataset.pictures import Sprites, index, render
-from janus_cli.dataset.samples import training_samples
+from janus_cli.dataset.pictures import Sprites, list_drawings, render
+from janus_cli.dataset.samples import Corpus, make_training_samples
 from janus_cli.dataset.speech import RATE, Phone, Utterance
-from janus_cli.dataset.utterances import Utterances, heard, said
+from janus_cli.dataset.utterances import Utterances, say_in_any_voice, say_in_own_voice
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.joint import Materials
+from janus_cli.training.objectives.joint import JointObjective, Materials
+from janus_cli.training.recipe import FitRecipe
 
 CONCEPTS = four_concepts()
 WEIGHTS = {"plain": 0.4, "background": 0.2, "hue": 0.2, "scene": 0.2}
 CODEC = CodecConfig(dim=8, n_filter=2, codebook_size=16, n_q=2)
 VISION = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=16, image_size=64)
 CODES, VOCABULARY = 40, 300
+CLOSED = 16**2  # the END of a sound, as an id
+TYPES = ("text", "image", "audio", "sight")
 DECODER = DecoderConfig(
     dim=32,
     n_layer=2,
@@ -69,7 +72,7 @@ def tiny_codec() -> Codec:
 
 def sprites() -> Sprites:
     """The drawings of CONCEPTS."""
-    return Sprites(np.stack([render(CONCEPTS[c].drawings[style]) for c, style in index(CONCEPTS)]))
+    return Sprites(np.stack([render(CONCEPTS[c].drawings[style]) for c, style in list_drawings(CONCEPTS)]))
 
 
 def tokenizer(folder: Path):  # type: ignore[no-untyped-def]
@@ -80,7 +83,7 @@ def tokenizer(folder: Path):  # type: ignore[no-untyped-def]
 
 def corpus(cells: tuple[int, int] = (2, 3)) -> Corpus:
     """Samples of every kind with random codes."""
-    samples = training_samples(CONCEPTS, "fluent", scenes=12)
+    samples = make_training_samples(CONCEPTS, "fluent", scenes=12)
     codes = np.random.default_rng(0).integers(CODES, size=(len(samples), *cells)).astype(np.uint16)
     return Corpus(samples, codes, WEIGHTS)
 
@@ -89,7 +92,8 @@ def spoken(of: Corpus, own: bool, count: int = 6) -> Utterances:
     """Captions of the corpus with random codes and phones of 3 to 8 frames."""
     rng = np.random.default_rng([7, own])
     chosen = [int(i) for i in of.draw(rng, count)]
-    texts = [u.text for u in (said if own else heard)(of.samples, chosen, CONCEPTS, rng)]
+    say = say_in_own_voice if own else say_in_any_voice
+    texts = [u.text for u in say(of.samples, chosen, CONCEPTS, rng)]
     starts = np.cumsum([0, *rng.integers(3, 9, count)])
     codes = rng.integers(CODEC.codebook_size, size=(CODEC.n_q, starts[-1])).astype(np.uint16)
     alphabet = ["_", "a", "p", "l"] if own else ["_", "b", "a"]
@@ -104,3 +108,15 @@ def materials(folder: Path) -> Materials:
     torch.nn.init.normal_(vision.pos_embed, std=0.1)
     of = corpus()
     return Materials(of, CONCEPTS, sprites(), tokenizer(folder), vision, spoken(of, False), spoken(of, True))
+
+
+def make_objective(of: Materials, mix: dict[str, int], **options: float) -> JointObjective:
+    """An objective of these directions: nothing dropped or corrupted, unless said otherwise."""
+    torch.manual_seed(0)
+    chosen = {"drop": 0.0, "corrupt": 0.0, **options}
+    return JointObjective(DECODER, of, FitRecipe(1, 1, 0.0, mix=mix, **chosen))  # type: ignore[arg-type]
+
+
+def batch_of(objective: JointObjective, seed: int = 0) -> dict[str, Tensor]:
+    """The batch that this seed gives."""
+    return objective.batch(np.random.default_rng(seed), 0)

@@ -19,13 +19,7 @@ from janus_cli.config import (
     VisionConfig,
     write_config,
 )
-from janus_cli.nets.codec import Codec
-from janus_cli.nets.decoder import Decoder
-from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.refiner import Refiner
-from janus_cli.nets.siglip import VisionTower
-
-NETS = {"dvae": DVAE, "decoder": Decoder, "refiner": Refiner, "codec": Codec, "vision": VisionTower}
+from janus_cli.nets.build import NETS, build
 
 
 def build_tiny_model(folder: Path, senses: bool = False) -> Path:
@@ -36,10 +30,10 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
     folder.mkdir(parents=True)
     config = tiny_config(folder.name, _write_tokenizer(folder / "tokenizer.json"), senses)
     torch.manual_seed(7)
-    for name, net in NETS.items():
+    for name in NETS:
         if getattr(config, name) is None:
             continue
-        module = net(getattr(config, name))
+        module = build(name, getattr(config, name))
         for parameter in module.parameters():  # zero-initialised layers would hide mistakes
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.02)

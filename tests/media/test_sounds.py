@@ -15,7 +15,7 @@ from helpers.sounds import cut, file_bytes, tone
 
 from janus_cli.errors import MediaError
 from janus_cli.media.sound_writer import Writer, sound_bytes, wav_header
-from janus_cli.media.sounds import Sound, fitted, open_sound, read_comment
+from janus_cli.media.sounds import Sound, fit, open_sound, read_comment
 
 LOSSLESS = [
     ("WAV", "PCM_16"),
@@ -33,7 +33,7 @@ LOSSLESS = [
 
 def read(data, name="x", **to):
     with open_sound(io.BytesIO(data), name) as sound:
-        return (fitted(sound, **to) if to else sound).whole()
+        return (fit(sound, **to) if to else sound).whole()
 
 
 @pytest.mark.parametrize(("format", "subtype"), LOSSLESS)
@@ -66,7 +66,7 @@ def test_every_rate_becomes_the_codecs_and_keeps_its_length(rate):
 def test_resampling_does_not_depend_on_the_pieces():
     sound = tone(1, 44100, 2)
     whole, parts = (
-        fitted(Sound(44100, 2, 44100, pieces), 16000, 1).whole()
+        fit(Sound(44100, 2, 44100, pieces), 16000, 1).whole()
         for pieces in ([sound], cut(sound, (1, 10, 997, 5000)))
     )
     np.testing.assert_array_equal(whole, parts)
@@ -77,7 +77,7 @@ def test_channels_are_mixed():
 
     def mixed(pieces, channels):
         sound = Sound(8000, len(pieces), 10, [np.concatenate(pieces)])
-        return fitted(sound, 8000, channels).whole()[:, 0].tolist()
+        return fit(sound, 8000, channels).whole()[:, 0].tolist()
 
     assert mixed([left, right], 1) == [0.125]
     assert mixed([left], 2) == [0.5, 0.5]

@@ -13,7 +13,7 @@ from helpers.sounds import KINDS, lively, tone
 from janus_cli.config import CodecConfig
 from janus_cli.nets import streaming
 from janus_cli.nets.codec import Codec
-from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames, span_of
+from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream, span_of
 
 WHOLE = [name for name, cfg in KINDS.items() if not cfg.segment]
 
@@ -85,9 +85,9 @@ def test_segments_are_as_long_as_what_is_left(samples):
     codec = lively(Codec(KINDS["48khz"]))
     sound = torch.from_numpy(tone(3, 48000, 2))[None, ..., :samples]
     runs = list(encode_stream(codec, sound.split(10007, 2)))
-    assert [codes.shape[2] for codes, _ in runs] == segment_frames(codec.cfg, samples)
+    assert [codes.shape[2] for codes, _ in runs] == count_frames(codec.cfg, samples)
     codes, scales = torch.cat([codes for codes, _ in runs], 2), [scale for _, scale in runs]
-    back = torch.cat(list(decode_stream(codec, codes, segment_frames(codec.cfg, samples), scales)), 2)
+    back = torch.cat(list(decode_stream(codec, codes, count_frames(codec.cfg, samples), scales)), 2)
     assert back.shape[:2] == (1, 2) and back.shape[2] >= samples and back.isfinite().all()
 
 
@@ -102,7 +102,7 @@ def test_fewer_codebooks_are_a_prefix():
 def test_no_frames_of_nothing():
     codec = Codec(KINDS["pocket"])
     assert list(encode_stream(codec, [])) == [] and list(encode_stream(codec, [torch.zeros(1, 1, 0)])) == []
-    assert segment_frames(codec.cfg, 0) == []
+    assert count_frames(codec.cfg, 0) == []
 
 
 def test_conv_shortcuts_can_be_left_out():

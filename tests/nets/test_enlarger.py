@@ -12,7 +12,7 @@ from helpers.enlargers import build, picture, save, tensors
 from helpers.runs import ROOT
 
 from janus_cli.errors import ModelError, UsageError
-from janus_cli.nets.enlarger import Enlarger, import_spandrel
+from janus_cli.nets.super_resolution import Enlarger, import_spandrel
 from janus_cli.stages.rows import tiles
 from janus_cli.stages.super_resolution import Picture, SuperResolution
 from janus_cli.weights.checkpoint import read_state
@@ -199,7 +199,7 @@ def test_without_spandrel(monkeypatch):
 def test_beside_a_torchvision_that_does_not_load(tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     code = (
-        "import sys; from janus_cli.nets.enlarger import import_spandrel; "
+        "import sys; from janus_cli.nets.super_resolution import import_spandrel; "
         "assert len(import_spandrel().MAIN_REGISTRY) > 30; assert 'torchvision' not in sys.modules"
     )
     path = os.pathsep.join([str(tmp_path), str(ROOT)])

@@ -7,7 +7,7 @@ import torch
 
 from janus_cli.config import VisionConfig
 from janus_cli.errors import ModelError
-from janus_cli.nets.siglip import PatchEmbed, VisionTower, pooled
+from janus_cli.nets.siglip import PatchEmbed, VisionTower, pool
 
 CONFIG = VisionConfig(dim=32, n_layer=1, n_head=2, ff_dim=48, patch=8, image_size=64, stem=4)
 
@@ -34,7 +34,7 @@ def test_a_place_is_its_patch_and_what_is_near(stem: int) -> None:
 def test_squares_of_features_are_averaged() -> None:
     torch.manual_seed(0)
     features = torch.rand(2, 36, 5)
-    made = pooled(features, 3)
+    made = pool(features, 3)
     assert made.shape == (2, 4, 5)
     squares = features.reshape(2, 6, 6, 5)
     for i, (top, left) in enumerate([(0, 0), (0, 3), (3, 0), (3, 3)]):
@@ -51,7 +51,7 @@ def test_fewer_tokens_are_the_same_eyes() -> None:
     assert (CONFIG.n_token, fewer.cfg.n_token) == (64, 16)
     every, some = tower(pixels), fewer(pixels)
     assert every.shape == (2, 64, 32) and some.shape == (2, 16, 32)
-    torch.testing.assert_close(some, pooled(every, 2))
+    torch.testing.assert_close(some, pool(every, 2))
     torch.testing.assert_close(some.mean(1), every.mean(1))
 
 
@@ -80,7 +80,7 @@ def test_patches_that_are_not_looked_at_count_for_nothing() -> None:
     changed = (tower(pixels, kept) - features).abs().amax((1, 2))
     assert changed[0] > 1e-3 and changed[1] < 1e-5
     every = torch.arange(64).expand(2, -1)
-    torch.testing.assert_close(pooled(tower(pixels, every), 2), tower(pixels)[:, :-1])
+    torch.testing.assert_close(pool(tower(pixels, every), 2), tower(pixels)[:, :-1])
 
 
 @pytest.mark.parametrize("pool", [0, 3, 9, 16])

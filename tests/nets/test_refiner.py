@@ -6,9 +6,16 @@ import torch
 from helpers.refiners import make_dvae, make_refiner
 from torch.nn import functional as F
 
-from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.nets.refiner import pixel_map, pixel_norm
-from janus_cli.training.objectives.refiner import NOISY, Crops, noise_maps, refine_loss, sharp_loss, underway
+from janus_cli.training.objectives.refiner import (
+    NOISY,
+    Crops,
+    draw_noise_maps,
+    refine_loss,
+    sharp_loss,
+    step_towards,
+)
 
 
 def test_untrained_refiner_is_the_reconstruction_and_bicubic():
@@ -96,14 +103,12 @@ def test_pixel_map_and_patches():
     grid = torch.tensor([[[1.0, 2.0]]])
     assert pixel_map(grid, 2).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
-    assert np.array_equal(join(cut(image, 8)), image)
-    assert np.array_equal(cut(image, 8)[1, 2], image[8:, 16:])
     assert np.array_equal(to_uint8(to_float(image)), image)
 
 
 def test_noise_maps_are_in_range_and_hold_every_kind():
     torch.manual_seed(0)
-    t, arrived = noise_maps(256, (4, 5), torch.device("cpu"))
+    t, arrived = draw_noise_maps(256, (4, 5), torch.device("cpu"))
     assert t.shape == arrived.shape == (256, 4, 5)
     assert t.min() >= 0 and t.max() <= 1
     flat = t.flatten(1)
@@ -144,7 +149,7 @@ def test_underway_is_where_steps_of_the_net_lead():
         torch.manual_seed(seed)
         time = pixel_map(torch.rand(6, 2, 2), 8)
         straight = torch.lerp(y, first, time)
-        x = underway(net, y, time, codes)
+        x = step_towards(net, y, time, codes)
         noisy_or_twice = (x - straight).abs().amax((1, 2, 3)) > 1e-4
         unlike += int(noisy_or_twice.sum())
         torch.manual_seed(seed)
@@ -155,7 +160,7 @@ def test_underway_is_where_steps_of_the_net_lead():
         assert (plain | noisy_or_twice).all()
     assert 12 < unlike < 42
     torch.manual_seed(0)
-    start = underway(net, y, zero, codes)
+    start = step_towards(net, y, zero, codes)
     assert (start - y).abs().max() < 6 * net.cfg.noise, "nothing but noise at time 0"
 
 

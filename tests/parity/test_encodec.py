@@ -9,7 +9,7 @@ from helpers.sounds import tone
 from janus_cli import zoo
 from janus_cli.errors import ModelError
 from janus_cli.nets.codec import Codec, import_encodec
-from janus_cli.nets.streaming import decode_stream, encode_stream, segment_frames
+from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.weights import published as parts
 from janus_cli.zoo import encodec
 
@@ -95,7 +95,7 @@ def test_codes_and_sounds_of_the_package(package, dtype):
         assert torch.equal(codes, theirs) and len(theirs.unique()) > 50
         if model.normalize:
             assert scales == pytest.approx([float(scale) for _, scale in frames], rel=1e-5)
-        decoded = list(decode_stream(codec, codes, segment_frames(codec.cfg, samples), scales or None))
+        decoded = list(decode_stream(codec, codes, count_frames(codec.cfg, samples), scales or None))
         found = torch.cat(decoded, 2)[..., :samples]
         torch.testing.assert_close(found, back[..., :samples], rtol=0, atol=1e-4)
     model.to(torch.float32)

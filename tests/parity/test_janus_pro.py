@@ -138,6 +138,6 @@ def test_a_round_trip_through_our_names_is_exact(folders):
     for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
         held = parts.PublishedNet(folder, load(str(folder)).nets.config)
         back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
-        assert sorted(back) == sorted(remap.without_leftovers(held.checkpoint, layout))
+        assert sorted(back) == sorted(remap.drop_leftovers(held.checkpoint, layout))
         for name, tensor in back.items():
             assert torch.equal(tensor, held.checkpoint[name]), name

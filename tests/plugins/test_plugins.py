@@ -68,7 +68,7 @@ def test_built_in_modalities_are_those_of_records():
 
 
 def test_our_own_plugin_is_found_as_others_are(good):
-    assert plugins.names() == ["bytes", "series"]
+    assert plugins.list_names() == ["bytes", "series"]
     assert plugins.find("series").dtypes == ("F32",)
 
 
@@ -147,7 +147,7 @@ def test_wrong_options(janus, good, args):
 
 def test_a_record_without_its_plugin_names_it(janus, good, monkeypatch):
     made = janus("tokenize", "bytes", stdin=b"xyz").out
-    monkeypatch.setattr("janus_cli.plugins.registry.installed", dict)
+    monkeypatch.setattr(plugins.registry, "find_all", dict)
     for command in ("info", "decode"):
         done = janus(command, stdin=made)
         assert done.code == 1 and no_traceback(done)
@@ -237,7 +237,7 @@ def test_every_other_name_can_be_a_modality_of_a_decoder():
 @pytest.mark.parametrize("name", ["Upper", "a.b", "0x", "a" * 33])
 def test_names_that_no_modality_may_have(janus, plug, name):
     plug("misnomer", GOOD, {name: "BYTES"})
-    assert name not in plugins.names()
+    assert name not in plugins.list_names()
     assert "a modality has a name of a-z, 0-9 and _" in " ".join(janus("tokenize", "--help").text.split())
 
 

@@ -27,7 +27,7 @@ from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding.beams import END
 from janus_cli.stages.decoding.loop import Loop
 from janus_cli.stages.decoding.options import GenerateOptions
-from janus_cli.training.objectives.sequences import Part, row_of
+from janus_cli.training.sequences import Span, join_spans
 
 GREEDY, DRAWN = 0.0, 1.0
 
@@ -165,8 +165,8 @@ def test_what_passes_is_what_training_lays_out(
         name = "sight" if segment is PICTURE else segment.modality
         ids = np.arange(4) if name == "sight" else layout([segment], "text", decoder)[0, 1:-1]
         grid = (2, 3) if name == "image" else None
-        parts.append(Part(name, ids, None if segment in segments else ids, None if grid else END, grid=grid))
-    row = row_of(parts, decoder.type_ids)
+        parts.append(Span(name, ids, None if segment in segments else ids, None if grid else END, grid=grid))
+    row = join_spans(parts, decoder.type_ids)
     passed = torch.cat(columns, dim=2)[:, 0]
     assert passed.tolist() == [row.ids, row.types, row.rows, row.cols]
 

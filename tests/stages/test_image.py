@@ -6,8 +6,8 @@ import torch
 
 from janus_cli.config import DVAEConfig, RefinerConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
+from janus_cli.media.pictures import pixels_to_image
 from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.pixels import join
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, dumps, loads
 from janus_cli.stages.denoise import DenoiseOptions, denoise, item_index
@@ -111,7 +111,7 @@ def test_denoise_appends_pixels_and_repeats_itself(dvae, refiner):
 def test_zero_steps_give_the_reconstruction(dvae, refiner):
     record = tokens()
     [out] = denoise([record], dvae, refiner, DenoiseOptions(steps=0))
-    assert np.array_equal(join(pixels_of(out)), decode_image(record.find("image"), dvae))
+    assert np.array_equal(pixels_to_image(pixels_of(out)), decode_image(record.find("image"), dvae))
 
 
 def test_a_batch_equals_single_runs_and_is_lazy(dvae, refiner):
@@ -232,12 +232,16 @@ def test_denoising_at_the_final_size_starts_from_the_enlarged(dvae, refiner, sca
     segment = sharp.find("pixels")
     assert dict(segment.info) == {"patch": 8 * scale, "size": [20 * scale, 30 * scale]}
     assert sharp.made_by[-1] == {"stage": "denoise", "steps": 1, "scale": scale}
-    whole = torch.from_numpy(join(pixels_of(started)).astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+    whole = (
+        torch.from_numpy(pixels_to_image(pixels_of(started)).astype(np.float32)).permute(2, 0, 1)[None]
+        / 127.5
+        - 1
+    )
     codes = torch.from_numpy(record.find("image").data.astype(np.int64))[None]
     with torch.inference_mode():
         wanted = refiner.denoise(whole, whole, torch.zeros_like(whole[:, :1]), codes)
     wanted = wanted[0].permute(1, 2, 0).clamp(-1, 1).numpy()
-    apart = join(pixels_of(sharp)).astype(np.float32) / 127.5 - 1 - wanted
+    apart = pixels_to_image(pixels_of(sharp)).astype(np.float32) / 127.5 - 1 - wanted
     assert np.abs(apart[: 8 * scale]).mean() < 0.05
 
 
@@ -259,7 +263,7 @@ def test_one_pass_denoises_and_enlarges(dvae, refiner, scale, steps):
                 x = x + (guess - x) / (steps - step)
             y = large.clamp(-1, 1)
     wanted = y[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
-    np.testing.assert_allclose(join(pixels_of(done)), wanted, atol=1.0)
+    np.testing.assert_allclose(pixels_to_image(pixels_of(done)), wanted, atol=1.0)
 
 
 def test_pixels_that_came_are_enlarged_and_then_denoised_in_the_next_pass(dvae, refiner):
@@ -268,12 +272,14 @@ def test_pixels_that_came_are_enlarged_and_then_denoised_in_the_next_pass(dvae, 
     told = next(upsample([sharp], dvae, refiner, UpsampleOptions(2, steps=3)))
     np.testing.assert_array_equal(pixels_of(once), pixels_of(told))
     codes = torch.from_numpy(sharp.find("image").data.astype(np.int64))[None]
-    x = torch.from_numpy(join(pixels_of(once)).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    x = torch.from_numpy(pixels_to_image(pixels_of(once)).astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[
+        None
+    ]
     with torch.inference_mode():
         large = refiner.denoise_up(x, x, torch.zeros_like(x[:, :1]), codes)[1].clamp(-1, 1)
     wanted = large[0].permute(1, 2, 0).add(1).mul(127.5).numpy()
     done = next(upsample([sharp], dvae, refiner, UpsampleOptions(4, steps=1)))
-    np.testing.assert_allclose(join(pixels_of(done)), wanted, atol=2.5)
+    np.testing.assert_allclose(pixels_to_image(pixels_of(done)), wanted, atol=2.5)
 
 
 def test_a_scale_of_one_and_no_steps_change_nothing(dvae, refiner):

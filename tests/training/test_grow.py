@@ -17,7 +17,7 @@ from janus_cli.config import (
 )
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.decoder import Decoder
-from janus_cli.training.grow import bias_rows, grow
+from janus_cli.training.grow import find_bias_rows, grow
 
 SMALL = DecoderConfig(
     dim=16,
@@ -71,7 +71,7 @@ def test_the_same_modalities_are_a_warm_start(folder: Path):
 
 def test_every_row_of_the_bias_table_has_a_place_of_its_own():
     assert SMALL.relative is not None
-    rows = bias_rows(SMALL, LARGE)
+    rows = find_bias_rows(SMALL, LARGE)
     assert len(rows) == len(set(rows.tolist())) == len(Decoder(SMALL).relative.table.weight)  # type: ignore[union-attr]
     assert int(rows.max()) < len(Decoder(LARGE).relative.table.weight)  # type: ignore[union-attr]
 
@@ -107,7 +107,7 @@ def test_what_is_new_starts_as_in_a_new_net(folder: Path):
         elif tensor.shape == small[name].shape:
             assert torch.equal(tensor, small[name]), name
         elif name == "relative.table.weight":
-            rows = bias_rows(SMALL, LARGE)
+            rows = find_bias_rows(SMALL, LARGE)
             others = torch.ones(len(tensor), dtype=torch.bool)
             others[rows] = False
             assert torch.equal(tensor[rows], small[name]) and torch.equal(tensor[others], fresh[name][others])

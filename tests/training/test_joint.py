@@ -2,25 +2,26 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from helpers.materials import CODES, CONCEPTS, DECODER, materials
+from helpers.materials import CLOSED, CODES, CONCEPTS, TYPES, batch_of, make_objective, materials
 from torch import Tensor
 
+from janus_cli.dataset import augment
+from janus_cli.dataset.augment import change_pace
 from janus_cli.dataset.pictures import compose
-from janus_cli.dataset.samples import Sample, scene_of
-from janus_cli.dataset.utterances import description
+from janus_cli.dataset.samples import Sample, build_scene
+from janus_cli.dataset.utterances import describe_sample
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.objectives import joint
 from janus_cli.training.objectives.drawing import END
 from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, Materials
-from janus_cli.training.objectives.sequences import DIRECTIONS, NONE
+from janus_cli.training.sequences import DIRECTIONS, NONE
 
-CLOSED = 16**2  # the END of a sound, as an id
-TYPES = ("text", "image", "audio", "sight")
 Make = Callable[..., JointObjective]
 
 
@@ -31,17 +32,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Materials:
 
 @pytest.fixture
 def make(shared: Materials) -> Make:
-    """An objective of these directions: nothing dropped or corrupted, unless said otherwise."""
-
-    def made(mix: dict[str, int], **options: float) -> JointObjective:
-        torch.manual_seed(0)
-        return JointObjective(DECODER, shared, mix, **{"drop": 0.0, "corrupt": 0.0, **options})  # type: ignore
-
-    return made
-
-
-def batch_of(objective: JointObjective, seed: int = 0) -> dict[str, Tensor]:
-    return objective.batch(np.random.default_rng(seed), 0)
+    """An objective of directions and options."""
+    return partial(make_objective, shared)
 
 
 Segment = tuple[str, list[int], list[int], set[int]]  # modality, ids, targets, roles
@@ -117,8 +109,8 @@ def test_see_is_a_picture_and_its_description(make: Make, shared: Materials) -> 
         starts.add(sight[1][0])
         shown = batch["pixels"][sight[1][0] // 16]
         text = said_in(objective, words[1])
-        samples = [s for s in shared.corpus.samples if description(s, CONCEPTS) == text]
-        paintings = [compose(scene_of(s, objective.numbers), shared.sprites, 64) for s in samples]
+        samples = [s for s in shared.corpus.samples if describe_sample(s, CONCEPTS) == text]
+        paintings = [compose(build_scene(s, objective.numbers), shared.sprites, 64) for s in samples]
         painted = ((shown.movedim(0, -1) + 1) * 127.5).round().numpy()
         assert any(np.array_equal(painted, p) for p in paintings), text
         assert words[2] == [*words[1], END]
@@ -139,7 +131,7 @@ def test_places_of_single_drawings_are_left_out_the_mean_and_those_of_scenes_nev
         plain = any(
             s.kind == "plain"
             for s in shared.corpus.samples
-            if description(s, CONCEPTS).startswith(said_in(objective, words[1]))
+            if describe_sample(s, CONCEPTS).startswith(said_in(objective, words[1]))
         )
         (single if plain else scenes).append(len(places))
     assert set(scenes) == {17}
@@ -151,7 +143,7 @@ def test_hear_is_a_sound_and_its_words(
     make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint, "DEAF", 0.0)
-    monkeypatch.setattr(joint, "HURRY", 0.0)
+    monkeypatch.setattr(augment, "HURRY", 0.0)
     objective = make({"hear": 20}, text_slots=60)
     learned = total = 0
     for sound, words in segments(batch_of(objective)):
@@ -194,7 +186,9 @@ def test_what_was_seen_is_said_and_spoken(make: Make, shared: Materials) -> None
         found = numbers(shared, True, said_in(objective, words[1]))
         assert codes_of(sound[1]) in [shared.said.frames(i).tolist() for i in found]
         painted = ((batch["pixels"][sight[1][0] // 16].movedim(0, -1) + 1) * 127.5).round().numpy()
-        scenes = [scene_of(shared.corpus.samples[shared.said.samples[i]], objective.numbers) for i in found]
+        scenes = [
+            build_scene(shared.corpus.samples[shared.said.samples[i]], objective.numbers) for i in found
+        ]
         assert any(np.array_equal(painted, compose(s, shared.sprites, 64)) for s in scenes)
 
 
@@ -266,7 +260,7 @@ def test_corrupted_sounds_keep_clean_targets(
     make: Make, shared: Materials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(joint, "DEAF", 1.0)
-    monkeypatch.setattr(joint, "HURRY", 0.0)
+    monkeypatch.setattr(augment, "HURRY", 0.0)
     monkeypatch.setattr(joint, "LISTEN", 1.0)
     objective = make({"hear": 20, "speak": 20}, corrupt=1.0)
     clean = {
@@ -297,15 +291,15 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
     for role in (joint.READ, joint.WRITTEN):
         source = objective.m.heard if role == joint.READ else objective.m.said
         monkeypatch.setattr(joint, "DEAF", 0.0)
-        objective.corrupt = 0.0
+        objective.fit = dataclasses.replace(objective.fit, corrupt=0.0)
         for number in range(len(source)):
-            part = objective._sound(source, number, role, np.random.default_rng(number))
-            frames = objective._frames(source.frames(number)).tolist()
+            span = objective._make_sound(source, number, role, np.random.default_rng(number))
+            frames = objective.audio.ids(list(torch.from_numpy(source.frames(number)))).tolist()
             own = [source.alphabet[k] for k in source.pronounced(number)]
-            assert part.phones is not None and len(part.phones) == len(part.ids)
+            assert span.phones is not None and len(span.phones) == len(span.ids)
             told = {
                 (int(frame), objective.phones.alphabet[p])
-                for frame, p in zip(part.ids, part.phones, strict=True)
+                for frame, p in zip(span.ids, span.phones, strict=True)
             }
             assert told <= set(zip(frames, own, strict=True))
 
@@ -313,7 +307,7 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
 def test_what_is_heard_is_hurried_a_little() -> None:
     lengths = []
     for seed in range(20):
-        heard = joint.hurried(1000, np.random.default_rng(seed))
+        heard = change_pace(1000, np.random.default_rng(seed))
         assert (np.diff(heard) >= 0).all(), "in order"
         assert len(set(heard.tolist())) > 860 and np.bincount(heard).max() <= 2
         lengths.append(len(heard))

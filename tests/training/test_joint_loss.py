@@ -1,21 +1,21 @@
 """The loss of mixed sequences by plain formulas, what learns by it, and where it starts."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.materials import CODEC, CODES, DECODER, materials, tiny_codec
+from helpers.materials import CLOSED, CODEC, CODES, TYPES, batch_of, make_objective, materials, tiny_codec
 from torch import Tensor
 
 from janus_cli.training.objectives import joint
 from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, Materials
-from janus_cli.training.objectives.sequences import DIRECTIONS, NONE
 from janus_cli.training.optim import muon
+from janus_cli.training.sequences import DIRECTIONS, NONE
 
-CLOSED = 16**2  # the END of a sound, as an id
-TYPES = ("text", "image", "audio", "sight")
 Make = Callable[..., JointObjective]
 
 
@@ -26,17 +26,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Materials:
 
 @pytest.fixture
 def make(shared: Materials) -> Make:
-    """An objective of these directions: nothing dropped or corrupted, unless said otherwise."""
-
-    def made(mix: dict[str, int], **options: float) -> JointObjective:
-        torch.manual_seed(0)
-        return JointObjective(DECODER, shared, mix, **{"drop": 0.0, "corrupt": 0.0, **options})  # type: ignore
-
-    return made
-
-
-def batch_of(objective: JointObjective, seed: int = 0) -> dict[str, Tensor]:
-    return objective.batch(np.random.default_rng(seed), 0)
+    """An objective of directions and options."""
+    return partial(make_objective, shared)
 
 
 # ---- the loss
@@ -97,7 +88,7 @@ def shaken(objective: JointObjective) -> JointObjective:
 def test_the_loss_is_plain_cross_entropy(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joint, "SPELLING", 0.0)
     monkeypatch.setattr(joint, "PHONES", 0.0)
-    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
+    monkeypatch.setattr(joint, "vary", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 1) | {"hear": 3}, corrupt=0.5))
     batch = batch_of(objective)
     with torch.no_grad():
@@ -109,7 +100,7 @@ def test_the_loss_is_plain_cross_entropy(make: Make, monkeypatch: pytest.MonkeyP
 
 
 def test_letters_and_phones_add_their_weighted_means(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
+    monkeypatch.setattr(joint, "vary", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 2)))
     batch = batch_of(objective)
     said: list[Tensor] = []
@@ -133,14 +124,14 @@ def test_letters_and_phones_add_their_weighted_means(make: Make, monkeypatch: py
 def test_as_many_negatives_as_classes_change_nothing_and_few_estimate(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(joint, "varied", lambda pixels, free: pixels)
+    monkeypatch.setattr(joint, "vary", lambda pixels, free: pixels)
     objective = shaken(make(dict.fromkeys(DIRECTIONS, 3)))
     batch = batch_of(objective)
     with torch.no_grad():
         exact = objective(batch)[0].item()
-        objective.negatives = 1000
+        objective.fit = replace(objective.fit, negatives=1000)
         assert objective(batch)[0].item() == exact
-        objective.negatives = 40  # of the 300 of texts alone
+        objective.fit = replace(objective.fit, negatives=40)  # of the 300 of texts alone
         estimates = [objective(batch)[0].item() for _ in range(10)]
     assert len(set(estimates)) > 5 and np.mean(estimates) == pytest.approx(exact, rel=0.1)
 
@@ -155,7 +146,6 @@ def test_everything_learns_but_the_eyes(make: Make) -> None:
         assert (parameter.grad is not None) == name.startswith(("decoder.", "spelling.", "phones.")), name
     optimizers = muon(objective, objective.decoder.layers, 0.02, 3e-3)
     optimizers.step(1.0)
-    objective.after_step(0)
     assert all(torch.equal(v, eyes[k]) for k, v in objective.vision.state_dict().items())
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ from helpers.packs import four_concepts
 from torch import Tensor
 
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
-from janus_cli.dataset.samples import Sample, training_samples
+from janus_cli.dataset.samples import Corpus, Sample, make_training_samples
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import PADDING
 from janus_cli.training.loop import Run, Schedule, fit
-from janus_cli.training.objectives.drawing import END, Corpus, GeneratorObjective
+from janus_cli.training.objectives.drawing import END, GeneratorObjective
 from janus_cli.training.optim import Optimizers, muon
+from janus_cli.training.recipe import FitRecipe
 
 CODES, STEPS = 40, 6
 WEIGHTS = {"plain": 0.6, "background": 0.2, "scene": 0.2}
@@ -35,7 +37,7 @@ class Training:
     def __init__(self, folder: Path, dim: int = 32, negatives: int = 0):
         self.folder, self.reports = folder, []
         concepts = four_concepts()
-        samples = training_samples(concepts, "fluent", scenes=8)
+        samples = make_training_samples(concepts, "fluent", scenes=8)
         codes = np.random.default_rng(0).integers(CODES, size=(len(samples), 3, 4)).astype(np.uint16)
         names = [label for c in concepts for label in c.labels.values()]
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,9 +60,7 @@ class Training:
             Corpus(samples, codes, WEIGHTS),
             concepts,
             tokenizer,
-            batch_size=3,
-            text_slots=6,
-            negatives=negatives,
+            FitRecipe(STEPS, 3, 0.0, text_slots=6, negatives=negatives),
         )
         self.objective.initialise(torch.randn(CODES, 5))
         self.optimizers: Optimizers = muon(self.objective, self.objective.decoder.layers, 0.02, 3e-3)
@@ -227,7 +227,7 @@ def test_a_foreign_checkpoint_is_one_line_and_runs_nothing(
 
 def test_a_batch_is_one_sequence_of_caption_and_codes(tmp_path: Path) -> None:
     objective = Training(tmp_path).objective
-    objective.drop, objective.corrupt = 0.0, 0.0
+    objective.fit = replace(objective.fit, drop=0.0, corrupt=0.0)
     batch = objective.batch(np.random.default_rng(5), 0)
     text, image = objective.types["text"], objective.types["image"]
     for row in range(3):
@@ -242,12 +242,12 @@ def test_a_batch_is_one_sequence_of_caption_and_codes(tmp_path: Path) -> None:
 
 def test_captions_are_dropped_and_codes_replaced_as_often_as_asked(tmp_path: Path) -> None:
     objective = Training(tmp_path).objective
-    objective.batch_size, objective.drop, objective.corrupt = 400, 0.3, 0.5
+    objective.fit = replace(objective.fit, batch_size=400, drop=0.3, corrupt=0.5)
     batch = objective.batch(np.random.default_rng(1), 0)
     dropped = (batch["text"] == PADDING).all(1).float().mean()
     wrong = (batch["ids"][:, 8:] != batch["codes"][:, :-1]).float().mean()
     assert 0.2 < dropped < 0.4 and 0.2 < wrong < 0.3  # half of 0.5, some replaced by themselves
-    objective.drop = 1.0
+    objective.fit = replace(objective.fit, drop=1.0)
     loss, metrics = objective(objective.batch(np.random.default_rng(1), 0))
     assert metrics["text"] == 0 and loss == metrics["image"]
 
@@ -255,7 +255,7 @@ def test_captions_are_dropped_and_codes_replaced_as_often_as_asked(tmp_path: Pat
 def test_the_text_loss_is_that_of_words_and_end(tmp_path: Path) -> None:
     """Against a loss worked out token by token."""
     objective = Training(tmp_path).objective
-    objective.drop = 0.0
+    objective.fit = replace(objective.fit, drop=0.0)
     batch = objective.batch(np.random.default_rng(2), 0)
     with torch.no_grad():
         _, metrics = objective(batch)

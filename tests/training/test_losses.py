@@ -12,7 +12,7 @@ from janus_cli.training.losses import (
     chunked_cross_entropy,
     gradient_loss,
     reconstruction_loss,
-    sampled_head,
+    sample_head,
     structure_loss,
 )
 
@@ -60,7 +60,7 @@ def test_chunked_cross_entropy_under_autocast() -> None:
 
 def test_a_head_sampled_whole_is_the_full_softmax() -> None:
     hidden, weight, bias, targets = head()
-    few, few_bias, renumbered = sampled_head(weight, bias, targets, negatives=len(weight))
+    few, few_bias, renumbered = sample_head(weight, bias, targets, negatives=len(weight))
     assert few.shape == weight.shape
     expected = F.cross_entropy(F.linear(hidden, weight, bias), targets)
     torch.testing.assert_close(F.cross_entropy(F.linear(hidden, few, few_bias), renumbered), expected)
@@ -69,7 +69,7 @@ def test_a_head_sampled_whole_is_the_full_softmax() -> None:
 def test_a_sampled_head_has_every_target_and_no_class_twice() -> None:
     _, weight, bias, _ = head(classes=50)
     targets = torch.tensor([7, 3, 7, 49])
-    few, few_bias, renumbered = sampled_head(weight, bias, targets, negatives=10)
+    few, few_bias, renumbered = sample_head(weight, bias, targets, negatives=10)
     assert len(few) == len(few_bias) == 3 + 10 and len(few.unique(dim=0)) == 13
     assert torch.equal(few[renumbered], weight[targets]) and torch.equal(few_bias[renumbered], bias[targets])
 
@@ -80,7 +80,7 @@ def test_a_sampled_head_estimates_the_partition_function_without_bias() -> None:
     exact = F.linear(hidden, weight, bias).exp().sum(1)
     draws = []
     for _ in range(3000):
-        few, few_bias, _ = sampled_head(weight.detach(), bias.detach(), targets, negatives=20)
+        few, few_bias, _ = sample_head(weight.detach(), bias.detach(), targets, negatives=20)
         draws.append(F.linear(hidden.detach(), few, few_bias).exp().sum(1))
     estimates = torch.stack(draws)
     error = estimates.std(0) / len(draws) ** 0.5

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from helpers.materials import DECODER
 
 from janus_cli.nets.decoder import Decoder
-from janus_cli.training.objectives.phones import LATE, SOON, Phones, moved
-from janus_cli.training.objectives.sequences import NONE
+from janus_cli.training.auxiliary import LATE, SOON, Phones, shift_columns
+from janus_cli.training.sequences import NONE
 
 FRAMES = 12
 
@@ -42,10 +42,10 @@ def test_alphabets_are_made_one(pair: tuple[Decoder, Phones]) -> None:
 
 def test_columns_move_and_lose_what_leaves() -> None:
     row = torch.tensor([[1, 2, 3, 4]])
-    assert moved(row, 1).tolist() == [[2, 3, 4, NONE]]
-    assert moved(row, -2).tolist() == [[NONE, NONE, 1, 2]]
-    assert moved(row, 0).tolist() == row.tolist()
-    assert moved(row, 9).tolist() == moved(row, -9).tolist() == [[NONE] * 4]
+    assert shift_columns(row, 1).tolist() == [[2, 3, 4, NONE]]
+    assert shift_columns(row, -2).tolist() == [[NONE, NONE, 1, 2]]
+    assert shift_columns(row, 0).tolist() == row.tolist()
+    assert shift_columns(row, 9).tolist() == shift_columns(row, -9).tolist() == [[NONE] * 4]
 
 
 def test_each_state_answers_for_its_phone(pair: tuple[Decoder, Phones]) -> None:

@@ -8,7 +8,7 @@ from helpers.runs import ROOT, Done, no_traceback
 
 from janus_cli.dataset.utterances import LONGEST
 from janus_cli.errors import JanusError, UsageError
-from janus_cli.training.jobs import planned
+from janus_cli.training.jobs import plan_components
 from janus_cli.training.recipe import DataRecipe, read_recipe
 
 SMALL = """
@@ -91,13 +91,13 @@ def test_files_that_are_no_recipe(tmp_path: Path) -> None:
 
 def test_components_are_planned_in_order(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "models" / "pocket" / "recipe.toml")
-    assert planned(recipe, None)[:3] == ["dvae", "decoder", "refiner"]
-    assert planned(recipe, "refiner") == ["refiner"]
+    assert plan_components(recipe, None)[:3] == ["dvae", "decoder", "refiner"]
+    assert plan_components(recipe, "refiner") == ["refiner"]
     every = read_recipe(ROOT / "models" / "pocket-any" / "recipe.toml")
-    assert planned(every, None) == ["codec", "vision", "decoder"]
+    assert plan_components(every, None) == ["codec", "vision", "decoder"]
     small = read_recipe(written(tmp_path, SMALL))
     with pytest.raises(UsageError, match="^--only judge: the recipe trains dvae$"):
-        planned(small, "judge")
+        plan_components(small, "judge")
 
 
 def test_the_command_says_it_in_one_line(environment: Path, janus: Callable[..., Done]) -> None:

@@ -8,21 +8,17 @@ import torch
 from helpers.materials import CONCEPTS, VISION, WEIGHTS, corpus, sprites, tokenizer
 
 from janus_cli.config import DVAEConfig
+from janus_cli.dataset.augment import dye, mix_pictures, turn, vary
 from janus_cli.dataset.pictures import compose
-from janus_cli.dataset.samples import scene_of
+from janus_cli.dataset.samples import Corpus, build_scene
 from janus_cli.nets.dvae import DVAE
 from janus_cli.training.objectives import vision as sight
-from janus_cli.training.objectives.drawing import Corpus
 from janus_cli.training.objectives.vision import (
     PAD,
     SLOTS,
     WIDTH,
     Bag,
     VisionObjective,
-    dye,
-    mixed,
-    turn,
-    varied,
 )
 from janus_cli.training.optim import muon
 
@@ -64,7 +60,7 @@ def test_a_batch_is_pictures_beside_their_captions(objective: VisionObjective) -
     chosen = objective.corpus.draw(np.random.default_rng(0), 12)
     for i, number in enumerate(chosen):
         sample = objective.corpus.samples[number]
-        shown = compose(scene_of(sample, objective.numbers), objective.sprites, 64)
+        shown = compose(build_scene(sample, objective.numbers), objective.sprites, 64)
         painted = ((batch["pixels"][i].movedim(0, -1) + 1) * 127.5).round().numpy()
         np.testing.assert_array_equal(painted, shown)
         single = sample.kind in ("plain", "background")
@@ -115,7 +111,7 @@ def test_turning_keeps_the_middle_and_moves_the_rest() -> None:
 def test_another_picture_is_mixed_in_all_over_or_in_a_rectangle() -> None:
     torch.manual_seed(0)
     ours, others = torch.ones(400, 3, 32, 32), -torch.ones(400, 3, 32, 32)
-    blend, share = mixed(ours, others)
+    blend, share = mix_pictures(ours, others)
     assert blend.shape == ours.shape and share.shape == (400,)
     assert share.min() >= 0.45 and share.max() <= 1 and 0.7 < share.mean() < 0.8
     torch.testing.assert_close((blend.mean((1, 2, 3)) + 1) / 2, share)
@@ -139,7 +135,7 @@ def test_what_is_mixed_goes_by_both_names(
     monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.arange(count))
     losses = {}
     for share in (0.5, 1.0):
-        monkeypatch.setattr(sight, "mixed", lambda a, b, s=share: (a, torch.full((len(a),), s)))
+        monkeypatch.setattr(sight, "mix_pictures", lambda a, b, s=share: (a, torch.full((len(a),), s)))
         for name, rows in (("first", batch), ("second", others)):
             torch.manual_seed(0)
             losses[share, name] = objective(rows)[1]["names"].item()
@@ -154,7 +150,7 @@ def test_mixing_does_not_depend_on_the_place_in_a_batch(
     """Pictures through the image tokenizer stand first: half of these, too, are seen alone."""
     objective.batch_size, shown = 60, []
     batch = objective.batch(np.random.default_rng(0), 0)
-    monkeypatch.setattr(sight, "mixed", lambda a, b: (torch.full_like(a, 5.0), torch.ones(len(a))))
+    monkeypatch.setattr(sight, "mix_pictures", lambda a, b: (torch.full_like(a, 5.0), torch.ones(len(a))))
     real = objective.embed
     objective.embed = lambda pixels, kept: shown.append(pixels) or real(pixels, kept)  # type: ignore
     torch.manual_seed(0)
@@ -171,7 +167,7 @@ def test_half_of_the_free_are_mirrored_and_no_others() -> None:
     pixels = torch.full((64, 3, 32, 32), -1.0)
     pixels[..., :16] = 1
     for free, least, most in ((True, 20, 44), (False, 0, 0)):
-        seen = varied(pixels, torch.full((64,), free))
+        seen = vary(pixels, torch.full((64,), free))
         mirrored = seen[..., 20:].mean((1, 2, 3)) > seen[..., :12].mean((1, 2, 3))
         assert least <= mirrored.sum() <= most
 
@@ -180,7 +176,7 @@ def test_pictures_that_speak_of_colours_keep_theirs(objective: VisionObjective) 
     torch.manual_seed(0)
     pixels = torch.ones(2, 3, 64, 64)
     pixels[:, 0], pixels[:, 1:] = 0.9, -0.8
-    seen = varied(pixels, torch.tensor([True, False])).mean((2, 3))
+    seen = vary(pixels, torch.tensor([True, False])).mean((2, 3))
     torch.testing.assert_close(seen[1], pixels[1].mean((1, 2)), atol=0.02, rtol=0)
     assert (seen[0] - pixels[0].mean((1, 2))).abs().max() > 0.05
 
@@ -211,7 +207,6 @@ def test_the_heat_has_a_limit(objective: VisionObjective) -> None:
 def test_the_loss_falls_on_one_batch(objective: VisionObjective) -> None:
     batch = objective.batch(np.random.default_rng(1), 0)
     optimizers, losses = muon(objective, objective.vision.blocks, 0.02, 3e-3), []
-    objective.after_step(0)
     for _ in range(14):
         loss, metrics = objective(batch)
         losses.append(loss.item())

@@ -7,19 +7,14 @@ from helpers.materials import CODEC, CONCEPTS, Humming
 from helpers.packs import concept
 from torch import Tensor, nn
 
+from janus_cli.dataset.captions import draw_sentence
 from janus_cli.dataset.pack import LANGUAGES
 from janus_cli.dataset.speech import RATE
 from janus_cli.nets.codec import Codec
 from janus_cli.training.loop import Schedule
+from janus_cli.training.losses import FLOOR, log_mel, mel_filters, spectral_loss
 from janus_cli.training.objectives import codec as sound
-from janus_cli.training.objectives.codec import (
-    CodecObjective,
-    log_mel,
-    mel_filters,
-    sentence,
-    spectral_loss,
-    spread,
-)
+from janus_cli.training.objectives.codec import CodecObjective, rescale_layers
 from janus_cli.training.optim import adamw
 
 # ---- spectra
@@ -70,7 +65,7 @@ def test_a_sine_is_loudest_in_its_own_band(hertz: float) -> None:
 
 def test_loudness_is_amplitude_and_silence_the_floor() -> None:
     silence = log_mel(torch.zeros(1, 4800), 1024, RATE)
-    torch.testing.assert_close(silence, torch.full_like(silence, np.log(sound.FLOOR)), atol=0.1, rtol=0)
+    torch.testing.assert_close(silence, torch.full_like(silence, np.log(FLOOR)), atol=0.1, rtol=0)
     loud, soft = (log_mel(sine(1000, a), 1024, RATE)[0, 5].max() for a in (0.8, 0.2))
     assert float(loud - soft) == pytest.approx(np.log(4), abs=0.05)
 
@@ -96,7 +91,7 @@ def test_silence_has_a_finite_gradient() -> None:
 
 def test_sentences_are_names_and_keywords_of_their_language() -> None:
     rng = np.random.default_rng(0)
-    heard = [sentence(CONCEPTS, rng) for _ in range(300)]
+    heard = [draw_sentence(CONCEPTS, rng) for _ in range(300)]
     assert {language for _, language in heard} == set(LANGUAGES)
     assert 0.35 < np.mean([language == "en" for _, language in heard]) < 0.65
     for text, language in heard:
@@ -108,7 +103,7 @@ def test_a_language_that_a_concept_lacks_falls_back_to_its_name() -> None:
     lacking = concept("apple")
     for language in LANGUAGES:
         lacking.labels.pop(language), lacking.tags.pop(language)
-    assert {sentence([lacking], np.random.default_rng(i))[0] for i in range(20)} == {"apple, apple"}
+    assert {draw_sentence([lacking], np.random.default_rng(i))[0] for i in range(20)} == {"apple, apple"}
 
 
 # ---- the start
@@ -118,8 +113,8 @@ def test_spread_gives_every_layer_unit_deviation() -> None:
     torch.manual_seed(0)
     codec = Codec(CODEC)
     example = 0.1 * torch.randn(4, 1, 6400)
-    latents = spread(codec.encoder, example)
-    result = spread(codec.decoder, latents, 0.05)
+    latents = rescale_layers(codec.encoder, example)
+    result = rescale_layers(codec.decoder, latents, 0.05)
     torch.testing.assert_close(codec.encoder(example), latents)
     torch.testing.assert_close(codec.decoder(latents), result, atol=1e-5, rtol=1e-3)
     for net, given, last in ((codec.encoder, example, 1.0), (codec.decoder, latents, 0.05)):
@@ -211,7 +206,6 @@ def test_afterwards_the_decoder_alone_moves(objective: CodecObjective) -> None:
         loss, _ = objective(objective.batch(np.random.default_rng(step), step))
         loss.backward()
         optimizers.step(1.0)
-        objective.after_step(step)
     moved = {k for k, v in objective.codec.state_dict().items() if not torch.equal(v, before[k])}
     assert moved == {k for k in before if k.startswith("decoder.")}
 

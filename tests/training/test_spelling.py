@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from helpers.materials import DECODER, tokenizer
 
 from janus_cli.nets.decoder import Decoder
-from janus_cli.training.objectives.spelling import BLANK, LETTERS, Spelling
+from janus_cli.training.auxiliary import BLANK, LETTERS, Spelling
 
 FRAMES = 12
 

@@ -20,14 +20,14 @@ from safetensors.torch import load_file
 
 from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, GenerationConfig
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
+from janus_cli.dataset.labels import read_labels
 from janus_cli.dataset.pictures import Sprites
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
-from janus_cli.training.objectives.judge import read_labels
 
 RECIPE = f"""
 seed = 1
@@ -214,10 +214,10 @@ def test_sprites_are_rendered_anew_for_another_pack(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
     """A BPE of 400 entries, trained on captions of four concepts in every language."""
-    from janus_cli.dataset.samples import training_samples
+    from janus_cli.dataset.samples import make_training_samples
 
     concepts, rng = four_concepts(), np.random.default_rng(0)
-    texts = [caption(s, concepts, rng, 0.5) for s in training_samples(concepts, "fluent", 50)]
+    texts = [write_caption(s, concepts, rng, 0.5) for s in make_training_samples(concepts, "fluent", 50)]
     return train_tokenizer(texts, 400, tmp_path_factory.mktemp("words") / "tokenizer.json")
 
 

@@ -194,22 +194,22 @@ def test_resuming_the_decoder_is_as_if_never_stopped(grown: Grown, monkeypatch: 
 def test_utterances_are_kept_and_made_again_for_another_codec(small: None, tmp_path: Path) -> None:
     place = Place(tmp_path, ANY)
 
+    samples = corpus()
+
     def shop() -> Workshop:
         made = place.shop()
-        made.codec = tiny_codec()
+        made.codec, made.corpus, made.samples = tiny_codec(), samples, samples.samples  # type: ignore[assignment]
         return made
 
     first = shop()
-    samples = corpus()
-    first.samples = samples.samples  # type: ignore[assignment]
-    made, path = first.utterances(False, 5, samples), place.data / "heard.npz"
+    made, path = first.utterances(False, 5), place.data / "heard.npz"
     age = path.stat().st_mtime_ns
-    again = first.utterances(False, 5, samples)
+    again = first.utterances(False, 5)
     assert again.texts == made.texts and path.stat().st_mtime_ns == age
-    own = first.utterances(True, 5, samples)
+    own = first.utterances(True, 5)
     assert own.texts != made.texts and path.stat().st_mtime_ns == age
     first.codec.quantizers[0].codebook.mul_(1.5)
-    assert not np.array_equal(first.utterances(False, 5, samples).codes, made.codes)
+    assert not np.array_equal(first.utterances(False, 5).codes, made.codes)
     assert path.stat().st_mtime_ns != age
 
 

@@ -55,20 +55,20 @@ def test_names_resolve_from_the_cache(cache, files):
     folder = write_cache(cache, files)
     assert zoo.locate(NAME) == zoo.Place(NAME, folder)
     assert zoo.locate(f"{NAME}@{COMMIT}").path == folder
-    assert [p.name for p in zoo.places()][-1] == NAME
+    assert [p.name for p in zoo.list_places()][-1] == NAME
     with pytest.raises(ModelError, match=r"janus models pull a/b fetches it"):
         zoo.locate("a/b")
 
 
 def test_a_revision_has_its_own_name(cache, files):
     write_cache(cache, files, ref="v2")
-    assert [s.name for s in hub.snapshots()] == [f"{NAME}@v2"]
-    assert hub.snapshot(f"{NAME}@v2") and hub.snapshot(NAME) is None
+    assert [s.name for s in hub.list_snapshots()] == [f"{NAME}@v2"]
+    assert hub.find_snapshot(f"{NAME}@v2") and hub.find_snapshot(NAME) is None
 
 
 def test_other_models_of_the_cache_are_passed_over(cache, files):
     write_cache(cache, files | {"config.json": b'{"model_type": "llama"}'})
-    assert not list(hub.snapshots())
+    assert not list(hub.list_snapshots())
 
 
 def test_a_folder_of_another_kind_hides_no_model(janus, cache, environment, monkeypatch):
@@ -158,7 +158,7 @@ def test_pull_a_revision(shell, cache, files, revision):
         )
         assert done.code == 0 and f"use it with --model {NAME}@{revision}" in done.err, done.err
     assert zoo.locate(f"{NAME}@{revision}").path == Path(done.text.strip())
-    assert [s.name for s in hub.snapshots()] == [f"{NAME}@{revision}"]
+    assert [s.name for s in hub.list_snapshots()] == [f"{NAME}@{revision}"]
     with pytest.raises(ModelError, match=f"janus models pull {NAME} fetches it"):  # main is not here
         zoo.locate(NAME)
 

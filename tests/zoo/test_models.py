@@ -18,12 +18,12 @@ from janus_cli.errors import ModelError
 def test_find_by_name_and_by_path(environment, tiny_model):
     assert zoo.find("pocket").path == tiny_model
     assert zoo.find(str(tiny_model)).name == "pocket"
-    assert "pocket" in [m.name for m in zoo.places()]
+    assert "pocket" in [m.name for m in zoo.list_places()]
 
 
 def test_the_checkouts_own_models_come_last(monkeypatch, zoo_folder):
     monkeypatch.setenv("JANUS_MODELS", str(zoo_folder))
-    own, checkout = zoo.folders()
+    own, checkout = zoo.list_folders()
     assert own == zoo_folder and checkout.name in ("models", "_models")
 
 

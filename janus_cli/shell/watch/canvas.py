@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from janus_cli.errors import RecordError
-from janus_cli.media.pictures import pixels_to_image, resized
+from janus_cli.media.pictures import pixels_to_image, resize
 from janus_cli.records import Record, Segment, to_ids
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Canvas:
         """Render the picture as it stands, uint8 [H, W, 3]; what only the tokenizer decoded is blurred."""
         self._decode_tokens()
         sharp = np.repeat(self._arrived["upsample"], self._patch * self._scale)
-        picture = self._fine.copy() if sharp.all() else resized(self._coarse, *self._fine.shape[:2])
+        picture = self._fine.copy() if sharp.all() else resize(self._coarse, *self._fine.shape[:2])
         picture[sharp] = self._fine[sharp]
         height, width = (n * self._scale for n in self._page)
         return picture[:height, :width]
@@ -109,4 +109,4 @@ def _put_in_middle(sheet: np.ndarray, page: tuple[int, int], patch: int, draft: 
     top, left = (
         (n // patch - -(-m // patch)) // 2 * patch for n, m in zip(sheet.shape, (height, width), strict=False)
     )
-    sheet[top : top + height, left : left + width] = resized(draft, height, width)
+    sheet[top : top + height, left : left + width] = resize(draft, height, width)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from janus_cli.media.pictures import resized
+from janus_cli.media.pictures import resize
 
 _CHUNK = 4096  # characters of base64 in one kitty command, a multiple of 4
 _MAX_SIDE = 1024  # pixels of a picture that is sent; terminals scale it
@@ -111,5 +111,5 @@ def _png(picture: np.ndarray) -> bytes:
 
 def half_blocks(picture: np.ndarray, columns: int, lines: int) -> np.ndarray:
     """Turn RGBA [H, W, 4] into the colours of characters [lines, columns, 2, 4]: upper half, lower half."""
-    small = resized(picture, lines * 2, columns)
+    small = resize(picture, lines * 2, columns)
     return small.reshape(lines, 2, columns, 4).swapaxes(1, 2)

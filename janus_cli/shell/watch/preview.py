@@ -112,7 +112,7 @@ class _Painting:
     def __init__(
         self, protocol: Protocol, pictures: Sequence["np.ndarray"], room: Room, caption: str, image_id: int
     ) -> None:
-        from janus_cli.media.pictures import resized
+        from janus_cli.media.pictures import resize
         from janus_cli.shell.watch import escapes
 
         self._caption = caption
@@ -124,7 +124,7 @@ class _Painting:
             self._cells = escapes.half_blocks(sheet, columns, self._lines)
         elif protocol is Protocol.sixel:
             height, width = self._lines * room.cell[1], columns * room.cell[0]
-            self._escape = escapes.sixel(resized(sheet, height, width))
+            self._escape = escapes.sixel(resize(sheet, height, width))
         elif protocol is Protocol.kitty:
             self._escape = escapes.kitty(sheet, self._lines, image_id)
         else:

@@ -148,8 +148,7 @@ def new_canvas(pipeline: "Pipeline", plan: "Plan") -> "Canvas":
 
 def key_of(record: "Record") -> "Key":
     """Tell the pictures of a run apart: by the prompt's id, and the number that `generate` gave."""
-    numbers = (step.get("index") for step in reversed(record.made_by) if step.get("stage") == "generate")
-    number = next(numbers, 0)
+    number = record.step("generate").get("index")
     return record.id, number if type(number) is int else 0
 
 

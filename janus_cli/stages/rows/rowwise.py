@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from janus_cli.errors import RecordError
+from janus_cli.media.pictures import image_to_pixels, pixels_to_image
 from janus_cli.media.tensor_header import quote
-from janus_cli.nets.pixels import cut, join, to_float, to_uint8
+from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.records import Record, Segment
 from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
 from janus_cli.stages.rows.bands import Chain, Row, Step
@@ -101,14 +102,18 @@ class _Result:
         cols, device = next(iter(row.values())).shape[1], self._stage.device
         ids = row.get("image", np.full((1, cols), self._stage.mask_code))
         codes = torch.from_numpy(ids.astype(np.int64))[None].to(device)
-        pixels = to_float(join(row["pixels"]), device) if "pixels" in row else torch.empty(1, 3, 0, 0)
+        pixels = (
+            to_float(pixels_to_image(row["pixels"]), device)[None]
+            if "pixels" in row
+            else torch.empty(1, 3, 0, 0)
+        )
         return Row(codes, pixels)
 
     def _keep(self, record: Record, rows: Sequence[Row]) -> Iterator[Record]:
         """Keep the pixels of rows that are done; where the stage streams, the part that each makes."""
         for row in rows:
             i, cols = len(self._made), row.codes.shape[2]
-            self._made.append(cut(to_uint8(row.pixels), row.pixels.shape[3] // cols))
+            self._made.append(image_to_pixels(to_uint8(row.pixels[0]), row.pixels.shape[3] // cols))
             if self._stage.stream:
                 ids = self._taken[i].get("image")
                 one = record if ids is None else with_rows(record, "image", ids)

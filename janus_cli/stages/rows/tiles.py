@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from janus_cli.nets.pixels import to_unit, unit_to_uint8
+
 MARGIN = 16  # px beside a cut that a net sees and whose result is thrown away: it lacks what lies beyond
 FADE = 16  # px over which one tile gives way to the next
 OVERLAP = 2 * MARGIN + FADE
@@ -95,23 +97,13 @@ def enlarge_bands(
         for column in cut_spans(width, tile, align):
             piece = picture[row.start : row.stop, column.start : column.stop]
             result = (
-                net(_to_unit(piece))[0].movedim(0, -1)[row.find_used(scale), column.find_used(scale)].cpu()
+                net(to_unit(piece))[0].movedim(0, -1)[row.find_used(scale), column.find_used(scale)].cpu()
             )
             band[:, column.find_place(scale)] += result * (down * column.weights(scale)[:, None])
             progress(1)
         if left is not None:
             band[: len(left)] += left
         done = (row.fall[0] - row.rise[0]) * scale
-        left, ready = band[done:].clone(), _to_bytes(band[:done])
+        left, ready = band[done:].clone(), unit_to_uint8(band[:done])
         del band  # before the next one is there
         yield ready
-
-
-def _to_unit(piece: np.ndarray) -> Tensor:
-    """uint8 [h, w, 3] -> float32 [1, 3, h, w] in [0, 1]."""
-    return torch.from_numpy(np.array(piece)).movedim(-1, 0)[None].float().div_(255)
-
-
-def _to_bytes(band: Tensor) -> np.ndarray:
-    """float [h, w, 3] in [0, 1] -> uint8, rounded; the band is used up."""
-    return band.mul_(255).round_().clamp_(0, 255).to(torch.uint8).numpy()

@@ -1,1 +1,1 @@
-"""What each net is trained to do: batches and losses, an objective a module."""
+"""What each net is trained to do: batches and losses, one objective a module."""

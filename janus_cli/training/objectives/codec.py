@@ -16,61 +16,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
+from janus_cli.dataset.captions import draw_sentence
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.speech import LANGUAGES, Speaker, any_voice
+from janus_cli.dataset.speech import Speaker, choose_voice
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.quantize import Quantizer
+from janus_cli.training.losses import spectral_loss
 
-WINDOWS = (128, 256, 512, 1024, 2048)  # samples of the spectra that are compared
-N_MEL = 64
-FLOOR = 2e-3  # amplitude in a band under which nobody hears a difference, -54 dB
 WAVEFORM_WEIGHT = 0.3
 NOISE = 0.3  # on the latents before there are codes, in shares of their deviation: what codes can hold
 FIT_LATENTS, FIT_STEPS = 40_000, 12
 CROP = 0.64  # seconds of a training sample
 
 
-def mel_filters(n_mel: int, window: int, rate: int) -> Tensor:
-    """Triangles [window / 2 + 1, n_mel] from 0 Hz to half the rate, evenly spaced in mel (O'Shaughnessy)."""
-    top = 2595 * np.log10(1 + rate / 2 / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, n_mel + 2) / 2595) - 1)
-    bins = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
-    rise = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    fall = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
-    return torch.from_numpy(np.maximum(0, np.minimum(rise, fall))).float()
-
-
-def log_mel(waveform: Tensor, window: int, rate: int, n_mel: int = N_MEL) -> Tensor:
-    """Log mel magnitudes [B, window frames, n_mel] of waveforms [B, T]."""
-    shape = torch.hann_window(window, device=waveform.device)
-    spectrum = torch.stft(waveform, window, window // 4, window=shape / shape.sum(), return_complex=True)
-    magnitude = (spectrum.real.square() + spectrum.imag.square() + 1e-10).sqrt()
-    filters = mel_filters(n_mel, window, rate).to(waveform.device)
-    return (magnitude.transpose(1, 2) @ filters + FLOOR).log()
-
-
-def spectral_loss(output: Tensor, target: Tensor, rate: int) -> Tensor:
-    """Mean over WINDOWS of L1 + L2 between log mel spectra of waveforms [B, T]."""
-    total = output.new_zeros(())
-    for window in WINDOWS:
-        n_mel = min(N_MEL, window // 8)  # narrow windows cannot tell more bands apart
-        difference = log_mel(output, window, rate, n_mel) - log_mel(target, window, rate, n_mel)
-        total = total + difference.abs().mean() + 0.5 * difference.square().mean()
-    return total / len(WINDOWS)
-
-
-def sentence(concepts: Sequence[Concept], rng: np.random.Generator) -> tuple[str, str]:
-    """Random words and their language: names and keywords of two concepts."""
-    language = str(rng.choice(list(LANGUAGES), p=(0.5, 0.1, 0.1, 0.1, 0.1, 0.1)))
-    words: list[str] = []
-    for number in rng.integers(len(concepts), size=2):
-        concept = concepts[number]
-        words += [concept.labels.get(language, concept.name), *concept.tags.get(language, [])[:2]]
-    return ", ".join(str(w) for w in rng.permutation(words)), language
-
-
 @torch.no_grad()
-def spread(net: nn.Module, example: Tensor, last: float = 1.0) -> Tensor:
+def rescale_layers(net: nn.Module, example: Tensor, last: float = 1.0) -> Tensor:
     """Rescale the convolutions of `net`, in the order in which they run, until each one's output has mean 0
     and deviation 1 (the last one's: `last`) on `example`; returns the net's output.
 
@@ -111,12 +71,12 @@ class CodecObjective(nn.Module):
     def initialise(self, rng: np.random.Generator) -> None:
         """Scale the layers so that a waveform reaches the other end, at a voice's loudness."""
         waveform = torch.from_numpy(np.stack([self.crop(rng) for _ in range(self.batch_size)]))
-        spread(self.codec.decoder, spread(self.codec.encoder, waveform[:, None]), 0.05)
+        rescale_layers(self.codec.decoder, rescale_layers(self.codec.encoder, waveform[:, None]), 0.05)
 
     def crop(self, rng: np.random.Generator) -> np.ndarray:
         """float32 [length]: a random stretch of a random sentence, at a random loudness."""
-        text, language = sentence(self.concepts, rng)
-        waveform = self.speaker.say(any_voice(text, rng, language))
+        text, language = draw_sentence(self.concepts, rng)
+        waveform = self.speaker.say(choose_voice(text, rng, language))
         start = int(rng.integers(max(1, len(waveform) - self.length)))
         piece = waveform[start : start + self.length] * (rng.uniform(0.3, 0.95) / np.abs(waveform).max())
         return np.pad(piece, (0, self.length - len(piece)))
@@ -166,6 +126,3 @@ class CodecObjective(nn.Module):
             mel = spectral_loss(output, waveform, self.codec.cfg.sample_rate)
         shape = F.l1_loss(output, waveform) / waveform.abs().mean()
         return mel + WAVEFORM_WEIGHT * shape, {"mel": mel, "waveform": shape}
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows a step."""

@@ -9,38 +9,20 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.samples import Sample, restyled
+from janus_cli.dataset.samples import Corpus, Sample, restyle
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.nets.modality import ModalityAdapter
-from janus_cli.training.losses import chunked_cross_entropy, sampled_head
+from janus_cli.training.losses import head_loss
+from janus_cli.training.recipe import FitRecipe
 
 END = 0  # id of <|end|>, the target after the last text token
 
 
-class Corpus:
-    """Samples with their precomputed codes [N, rows, cols], drawn by kind."""
-
-    def __init__(self, samples: Sequence[Sample], codes: np.ndarray, weights: dict[str, float]):
-        self.samples, self.codes = samples, codes
-        groups: dict[str, list[int]] = {}
-        for i, sample in enumerate(samples):
-            groups.setdefault(sample.kind, []).append(i)
-        self.groups = {kind: np.array(groups[kind]) for kind in weights if kind in groups}
-        share = np.array([weights[kind] for kind in self.groups])
-        self.share = share / share.sum()
-
-    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Numbers of `count` samples."""
-        kinds = rng.choice(len(self.share), count, p=self.share)
-        groups = list(self.groups.values())
-        return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
-
-
 @torch.no_grad()
 def begin_at_codebook(adapter: ModalityAdapter, codebook: Tensor, codes: np.ndarray, level: int = 0) -> None:
-    """Embeddings of a codebook [K, D] by a random projection, so that like codes start alike.
+    """Start the embeddings of a codebook [K, D] at a random projection of it, so that like codes start alike.
 
     The head's biases come from how often each of the `codes` occurs.
     """
@@ -74,46 +56,29 @@ class GeneratorObjective(nn.Module):
         corpus: Corpus,
         concepts: Sequence[Concept],
         tokenizer: object,
-        *,
-        batch_size: int,
-        text_slots: int = 20,
-        drop: float = 0.1,
-        corrupt: float = 0.25,
-        text_weight: float = 0.2,
-        negatives: int = 0,
-        blind: float = 0.0,
-        restyle: float = 0.0,
+        fit: FitRecipe,
     ):
         super().__init__()
-        self.negatives, self.blind, self.restyle = negatives, blind, restyle
-        self.held = heldout.pairs(list(concepts))
+        self.held = heldout.find_pairs(concepts)
         self.decoder = Decoder(cfg)
-        self.corpus, self.concepts, self.tokenizer = corpus, concepts, tokenizer
-        self.batch_size, self.text_slots, self.drop = batch_size, text_slots, drop
-        self.corrupt, self.text_weight = corrupt, text_weight
+        self.corpus, self.concepts, self.tokenizer, self.fit = corpus, concepts, tokenizer, fit
         self.types = {name: i for i, name in enumerate(cfg.modalities)}
 
     def initialise(self, codebook: Tensor) -> None:
-        """Image embeddings from the codebook [K, D], so that like codes start alike; bias from the counts."""
+        """Start image embeddings at the codebook [K, D], biases at the counts."""
         begin_at_codebook(self.decoder.adapter("image"), codebook, self.corpus.codes)
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """ids, types, rows, cols [B, T] and the clean image codes [B, N]."""
-        chosen = self.corpus.draw(rng, self.batch_size)
-        words = [caption(self._told(self.corpus.samples[i], rng), self.concepts, rng) for i in chosen]
-        texts = [e.ids[: self.text_slots] for e in self.tokenizer.encode_batch(words)]  # type: ignore[attr-defined]
-        texts = [[] if rng.random() < self.drop else ids for ids in texts]
+        """Make ids, types, rows, cols [B, T] and the clean image codes [B, N]."""
+        chosen = self.corpus.draw(rng, self.fit.batch_size)
+        text = self._make_texts(chosen, rng)
         codes = self.corpus.codes[chosen].astype(np.int64)
         count, height, width = codes.shape
-        slots = self.text_slots  # always: one shape for every step
-        text = np.full((count, slots), PADDING)
-        for row, ids in zip(text, texts, strict=True):
-            row[: len(ids)] = ids
         clean = codes.reshape(count, -1)
-        highest = np.where(rng.random((count, 1)) < self.blind, 1.0, self.corrupt)
+        highest = np.where(rng.random((count, 1)) < self.fit.blind, 1.0, self.fit.corrupt)
         noisy = rng.random(clean.shape) < rng.random((count, 1)) * highest
         inputs = np.where(noisy, rng.choice(clean.reshape(-1), clean.shape), clean)[:, :-1]
-        opening = np.full((count, 1), DELIMITER)
+        opening, slots = np.full((count, 1), DELIMITER), text.shape[1]
         ids = np.concatenate([opening, text, opening, inputs], 1)
         types = np.full(ids.shape, self.types["image"])
         types[:, : slots + 1] = self.types["text"]
@@ -123,11 +88,21 @@ class GeneratorObjective(nn.Module):
         arrays = {"ids": ids, "types": types, "rows": grid[0], "cols": grid[1], "codes": clean, "text": text}
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
 
-    def _told(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """What the caption of `sample` speaks of: mostly the sample itself."""
-        if sample.kind != "plain" or self.restyle == 0 or rng.random() >= self.restyle:
+    def _make_texts(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Tokens of a caption for each chosen sample [B, slots], PADDING where it is shorter or dropped."""
+        samples = self.corpus.samples
+        words = [write_caption(self._restyle(samples[i], rng), self.concepts, rng) for i in chosen]
+        text = np.full((len(words), self.fit.text_slots), PADDING)  # one shape for every step
+        for row, encoding in zip(text, self.tokenizer.encode_batch(words), strict=True):  # type: ignore[attr-defined]
+            ids = [] if rng.random() < self.fit.drop else encoding.ids[: len(row)]
+            row[: len(ids)] = ids
+        return text
+
+    def _restyle(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Choose what the caption of `sample` speaks of: mostly the sample itself."""
+        if sample.kind != "plain" or self.fit.restyle == 0 or rng.random() >= self.fit.restyle:
             return sample
-        return restyled(sample, self.concepts, self.held, rng)
+        return restyle(sample, self.concepts, self.held, rng)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss, and its parts in nats per token."""
@@ -140,14 +115,8 @@ class GeneratorObjective(nn.Module):
         target = F.pad(text.clamp_min(END) * (text != PADDING), (0, 1), value=END)
         present[:, 0] = spoken
         told = self._mean_loss("text", hidden[:, :first][present], target[present])
-        return image + self.text_weight * told, {"image": image, "text": told}
+        return image + self.fit.text_weight * told, {"image": image, "text": told}
 
     def _mean_loss(self, modality: str, hidden: Tensor, targets: Tensor) -> Tensor:
-        weight, bias = self.decoder.head(modality)
-        if 0 < self.negatives < len(weight) // 2:
-            weight, bias, targets = sampled_head(weight, bias, targets, self.negatives)
         share = torch.full_like(targets, 1 / max(1, len(targets)), dtype=torch.float32)
-        return chunked_cross_entropy(hidden, weight, bias, targets, share)
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows a step."""
+        return head_loss(self.decoder.head(modality), hidden, targets, share, self.fit.negatives)

@@ -9,47 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from janus_cli.config import DVAEConfig
-from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
+from janus_cli.dataset.augment import shift_and_mirror
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, draw_scene
 from janus_cli.errors import JanusError
 from janus_cli.nets.dvae import DVAE
-from janus_cli.training.losses import reconstruction_loss
+from janus_cli.nets.pixels import to_float
+from janus_cli.training.losses import psnr, reconstruction_loss
 
 POOL = 14_000  # pictures whose distinct patches the codebook is fitted to
 FIT_STEPS = 14
 MAX_PATCHES = 600_000
-
-
-def to_tensor(pictures: np.ndarray) -> Tensor:
-    """uint8 [..., H, W, 3] -> float [..., 3, H, W] in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).movedim(-1, -3).float().div_(127.5).sub_(1)
-
-
-def any_scene(rng: np.random.Generator, drawings: np.ndarray) -> Scene:
-    """A scene without a caption: mostly one drawing, sometimes coloured, small, or in company."""
-    background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.15 else ""
-    hue = str(rng.choice(list(HUES))) if rng.random() < 0.08 else ""
-    if rng.random() < 0.85:
-        return Scene((Item(int(rng.choice(drawings)), hue=hue),), background)
-    spots = [(t, left) for t in (0, 32) for left in (0, 32)]
-    count = rng.integers(1, 5)
-    places = [spots[int(i)] for i in rng.permutation(4)[:count]]
-    items = [Item(int(rng.choice(drawings)), top, left, 32, hue) for top, left in places]
-    return Scene(tuple(items), background)
-
-
-def moved(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """[H, W, 3] shifted by up to half a patch each way and mirrored at random; what leaves comes in opposite.
-
-    Codes that have seen edges at every place fit pictures that they have not: 0.15 dB on held-out ones.
-    """
-    picture = np.roll(picture, rng.integers(-4, 5, 2), (0, 1))
-    return np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture)
-
-
-def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of each picture's PSNR in dB; [B, 3, H, W] in [-1, 1]."""
-    error = (output.detach().float().clamp(-1, 1) - target).square().mean((1, 2, 3)).clamp_min(1e-8)
-    return (10 * torch.log10(4 / error)).mean()
 
 
 class TokenizerObjective(nn.Module):
@@ -64,7 +33,7 @@ class TokenizerObjective(nn.Module):
 
     def _picture(self, rng: np.random.Generator) -> np.ndarray:
         """64 px; a tenth are quarters of 128 px pictures, for finer patches."""
-        scene = any_scene(rng, self.drawings)
+        scene = draw_scene(rng, self.drawings)
         if rng.random() >= 0.1:
             return compose(scene, self.sprites, 64)
         top, left = 8 * rng.integers(0, 9, 2)
@@ -72,12 +41,12 @@ class TokenizerObjective(nn.Module):
 
     def _mixed(self, rng: np.random.Generator) -> np.ndarray:
         picture = self._picture(rng)
-        return moved(picture, rng) if rng.random() < 2 / 3 else picture
+        return shift_and_mirror(picture, rng) if rng.random() < 2 / 3 else picture
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Pixels [B, 3, 64, 64], half of the pictures mirrored."""
         pictures = [self._picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
-        return {"pixels": to_tensor(np.stack(pictures))}
+        return {"pixels": to_float(np.stack(pictures))}
 
     @torch.no_grad()
     def initialise(self, rng: np.random.Generator, pool: int = POOL) -> None:
@@ -88,7 +57,7 @@ class TokenizerObjective(nn.Module):
         """
         plain = (compose(Scene((Item(int(i)),)), self.sprites, 64) for i in self.drawings[:pool])
         mixed = (self._mixed(rng) for _ in range(pool - min(pool, len(self.drawings))))
-        pixels = to_tensor(np.stack([*plain, *mixed]))
+        pixels = to_float(np.stack([*plain, *mixed]))
         size = self.dvae.cfg.patch
         patches = torch.nn.functional.pixel_unshuffle(pixels, size).movedim(1, -1).flatten(0, 2)
         patches = torch.unique((patches * 127.5).round().to(torch.int16), dim=0).float() / 127.5
@@ -109,6 +78,3 @@ class TokenizerObjective(nn.Module):
         pixels = batch["pixels"]
         output = self.dvae.decode(self.dvae.encode(pixels))
         return reconstruction_loss(output, pixels), {"psnr": psnr(output, pixels)}
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows a step."""

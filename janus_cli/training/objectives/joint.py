@@ -8,8 +8,9 @@
 The two chains go through words: what was heard or seen is said first, then made.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -18,28 +19,36 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.augment import change_pace, vary
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Scene, Sprites, compose
-from janus_cli.dataset.samples import Sample, drawing_numbers, looked_at, other_looks, restyled, scene_of
-from janus_cli.dataset.utterances import Utterances, description
+from janus_cli.dataset.samples import (
+    Corpus,
+    Sample,
+    allows_changes,
+    build_scene,
+    choose_look,
+    find_other_looks,
+    number_drawings,
+    restyle,
+)
+from janus_cli.dataset.utterances import Utterances, describe_sample
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.decoder import DELIMITER, Decoder
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.quantize import Quantizer
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.losses import chunked_cross_entropy, sampled_head
-from janus_cli.training.objectives.drawing import END, Corpus, begin_at_codebook
-from janus_cli.training.objectives.image_tokenizer import to_tensor
-from janus_cli.training.objectives.phones import Phones
-from janus_cli.training.objectives.sequences import COLUMNS, DIRECTIONS, NONE, Part, chunks, pad, row_of
-from janus_cli.training.objectives.spelling import Spelling
-from janus_cli.training.objectives.vision import carefree, varied
+from janus_cli.training.auxiliary import Phones, Spelling
+from janus_cli.training.losses import head_loss
+from janus_cli.training.objectives.drawing import END, begin_at_codebook
+from janus_cli.training.recipe import FitRecipe
+from janus_cli.training.sequences import COLUMNS, DIRECTIONS, NONE, Span, group_by_length, join_spans, pad
 
 READ, WRITTEN = 0, 1  # roles: a prompt, of which a little is learned too, and an output
-CHUNKS = 5  # groups of like lengths that a batch is cut into
+GROUPS = 5  # groups of like lengths that a batch is cut into
 LISTEN = 0.25  # share of a heard utterance's frames that are targets too
 DEAF = 0.15  # highest rate of heard frames replaced by others
-HURRY = 0.12  # highest rate of heard frames said twice or not at all
 KEPT_PLACES = 2.0  # highest rate of a single drawing's places that are read, so half the time all of them
 SPELLING = 0.5  # weight of the letters that are heard on the way
 PHONES = 0.3  # and of the sounds that are heard, said, and to be said
@@ -48,13 +57,6 @@ WEIGHTS = {  # of each modality's mean loss: as a prompt, as an output
     "image": (0.0, 1.0),
     "audio": (0.05, 0.5),
 }
-
-
-def hurried(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of `count` frames at a slightly other pace: some twice, some left out."""
-    draw = rng.random(count)
-    faster, slower = rng.random(2) * HURRY
-    return np.arange(count).repeat(np.where(draw < faster, 0, np.where(draw > 1 - slower, 2, 1)))
 
 
 @dataclass(frozen=True)
@@ -79,30 +81,16 @@ class JointObjective(nn.Module):
     from these. Of half of the single drawings some places, or all, are left out where the mean of them
     follows: what a thing is must be read there, as single places are what drawings are known by heart from.
     The vision encoder stays as it is. In the middle of the decoder, what is heard is also spelled and the
-    sounds of speech are told; that is thrown away afterwards (spelling.py, phones.py).
+    sounds of speech are told; that is thrown away afterwards (auxiliary.py).
     """
 
-    def __init__(
-        self,
-        cfg: DecoderConfig,
-        materials: Materials,
-        mix: Mapping[str, int],
-        *,
-        text_slots: int = 12,
-        drop: float = 0.1,
-        corrupt: float = 0.25,
-        negatives: int = 0,
-        blind: float = 0.0,
-        restyle: float = 0.0,
-    ):
+    def __init__(self, cfg: DecoderConfig, materials: Materials, fit: FitRecipe):
         super().__init__()
         self.decoder = Decoder(cfg)
         self.vision = materials.vision.eval().requires_grad_(False)
-        self.m, self.mix, self.text_slots = materials, dict(mix), text_slots
-        self.drop, self.corrupt, self.blind, self.restyle = drop, corrupt, blind, restyle
-        self.negatives = negatives
-        self.held = heldout.pairs(list(materials.concepts))
-        self.numbers, self.looks = drawing_numbers(materials.concepts), other_looks(materials.concepts)
+        self.m, self.fit = materials, fit
+        self.held = heldout.find_pairs(materials.concepts)
+        self.numbers, self.looks = number_drawings(materials.concepts), find_other_looks(materials.concepts)
         self.audio = self.decoder.adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
         self.phones = Phones(self.decoder, (materials.heard.alphabet, materials.said.alphabet))
@@ -111,7 +99,7 @@ class JointObjective(nn.Module):
         self._free: list[bool] = []  # and whether in any colours, and mirrored
 
     def initialise(self, codec: Codec, image_codebook: Tensor | None) -> None:
-        """Embeddings of codes from their codebooks; the image's stay as they are where none is given."""
+        """Start the embeddings of codes at their codebooks; the image's stay where none is given."""
         if image_codebook is not None:
             begin_at_codebook(self.decoder.adapter("image"), image_codebook, self.m.corpus.codes)
         codes = np.concatenate([self.m.heard.codes, self.m.said.codes], 1)
@@ -119,120 +107,100 @@ class JointObjective(nn.Module):
             codebook = cast(Quantizer, codec.quantizers[level]).codebook.cpu()
             begin_at_codebook(self.audio, codebook, codes[level], level)
 
-    # ---- parts of a sequence
+    # ---- spans of a sequence
 
-    def _words(self, text: str, role: int, whole: bool = True) -> Part:
-        """What is said; unless it is `whole`, more might follow."""
-        ids = np.array(self.m.tokenizer.encode(text).ids, np.int64)  # type: ignore[attr-defined]
-        kept = ids[: self.text_slots]
-        return Part("text", kept, kept, END if whole and len(kept) == len(ids) else None, role)
+    def _make_words(self, text: str, role: int, whole: bool = True) -> Span:
+        """Tokens of what is said; unless it is `whole`, more might follow."""
+        ids = self.m.tokenizer.encode(text).ids  # type: ignore[attr-defined]
+        kept = np.array(ids[: self.fit.text_slots], np.int64)
+        return Span("text", kept, kept, END if whole and len(kept) == len(ids) else None, role)
 
-    def _image(self, sample: int, rng: np.random.Generator) -> Part:
+    def _make_image(self, sample: int, rng: np.random.Generator) -> Span:
         codes = self.m.corpus.codes[sample].astype(np.int64)
         clean = codes.reshape(-1)
-        highest = 1.0 if rng.random() < self.blind else self.corrupt
+        highest = 1.0 if rng.random() < self.fit.blind else self.fit.corrupt
         noisy = rng.random(clean.shape) < rng.random() * highest
         pool = self.m.corpus.codes.reshape(-1)
         others = pool[rng.integers(len(pool), size=len(clean))]
         ids = np.where(noisy, others, clean)
-        return Part("image", ids, clean, None, WRITTEN, (codes.shape[0], codes.shape[1]))
+        return Span("image", ids, clean, None, WRITTEN, (codes.shape[0], codes.shape[1]))
 
-    def _frames(self, codes: np.ndarray) -> np.ndarray:
-        """Composite ids [F] of codes [Q, F]."""
-        levels = [torch.from_numpy(row) for row in codes[: self.audio.n_q]]
-        return self.audio.ids(levels).numpy()
-
-    def _sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Part:
-        clean = self._frames(source.frames(number))
+    def _make_sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Span:
+        levels = [torch.from_numpy(row) for row in source.frames(number)[: self.audio.n_q]]
+        clean = self.audio.ids(levels).numpy()
         numbers = self.heard_phones if source is self.m.heard else self.said_phones
         phones = numbers[source.pronounced(number)]
         if role == READ:
-            pace = hurried(len(clean), rng)
+            pace = change_pace(len(clean), rng)
             clean, phones = clean[pace], phones[pace]
-        highest = self.corrupt if role == WRITTEN else DEAF
+        highest = self.fit.corrupt if role == WRITTEN else DEAF
         noisy = rng.random(clean.shape) < rng.random() * highest
         ids = np.where(noisy, rng.permutation(clean), clean)
         if role == WRITTEN:
-            return Part("audio", ids, clean, self.audio.vocab_size**self.audio.n_q, role, phones=phones)
+            return Span("audio", ids, clean, self.audio.vocab_size**self.audio.n_q, role, phones=phones)
         targets = np.where(rng.random(clean.shape) < LISTEN, clean, NONE)
-        return Part("audio", ids, targets, None, role, phones=phones)
+        return Span("audio", ids, targets, None, role, phones=phones)
 
-    def _sight(self, sample: Sample, scene: Scene, rng: np.random.Generator) -> Part:
+    def _make_sight(self, sample: Sample, scene: Scene, rng: np.random.Generator) -> Span:
         count = self.vision.cfg.n_token
         start = count * len(self._pictures)
         self._pictures.append(scene)
-        self._free.append(carefree(sample, self.m.concepts))
+        self._free.append(allows_changes(sample, self.m.concepts))
         kept = np.ones(count, bool)
         if sample.kind == "plain" and self.vision.cfg.summary:
             kept[:-1] = rng.random(count - 1) < KEPT_PLACES * rng.random()  # the mean, last, is there always
-        return Part("sight", start + kept.nonzero()[0])
+        return Span("sight", start + kept.nonzero()[0])
 
     # ---- sequences
 
-    def _draw(self, rng: np.random.Generator) -> list[Part]:
+    def _draw(self, rng: np.random.Generator) -> list[Span]:
         number = int(self.m.corpus.draw(rng, 1)[0])
         sample = self.m.corpus.samples[number]
-        told = sample
-        if sample.kind == "plain" and rng.random() < self.restyle:
-            told = restyled(sample, self.m.concepts, self.held, rng)
-        words = self._words(caption(told, self.m.concepts, rng), READ)
-        if rng.random() < self.drop:
-            words = Part("text", words.ids[:0])
-        return [words, self._image(number, rng)]
+        if sample.kind == "plain" and rng.random() < self.fit.restyle:
+            sample = restyle(sample, self.m.concepts, self.held, rng)
+        words = self._make_words(write_caption(sample, self.m.concepts, rng), READ)
+        if rng.random() < self.fit.drop:
+            words = Span("text", words.ids[:0])
+        return [words, self._make_image(number, rng)]
 
-    def _see(self, rng: np.random.Generator) -> list[Part]:
+    def _see(self, rng: np.random.Generator) -> list[Span]:
         sample = self.m.corpus.samples[int(self.m.corpus.draw(rng, 1)[0])]
-        shown, scene = looked_at(sample, self.numbers, self.looks, rng)
-        words = self._words(description(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
-        return [self._sight(shown, scene, rng), words]
+        shown, scene = choose_look(sample, self.numbers, self.looks, rng)
+        words = self._make_words(describe_sample(shown, self.m.concepts), WRITTEN, whole=bool(shown.style))
+        return [self._make_sight(shown, scene, rng), words]
 
-    def _hear(self, rng: np.random.Generator) -> list[Part]:
-        number = int(rng.integers(len(self.m.heard)))
-        words = self._words(self.m.heard.texts[number], WRITTEN)
-        return [self._sound(self.m.heard, number, READ, rng), words]
+    def _hear(self, rng: np.random.Generator, draw: bool = False) -> list[Span]:
+        heard = self.m.heard
+        number = int(rng.integers(len(heard)))
+        sound = self._make_sound(heard, number, READ, rng)
+        image = [self._make_image(int(heard.samples[number]), rng)] if draw else []
+        return [sound, self._make_words(heard.texts[number], WRITTEN), *image]
 
-    def _speak(self, rng: np.random.Generator) -> list[Part]:
-        number = int(rng.integers(len(self.m.said)))
-        return [self._words(self.m.said.texts[number], READ), self._sound(self.m.said, number, WRITTEN, rng)]
-
-    def _hear_draw(self, rng: np.random.Generator) -> list[Part]:
-        number = int(rng.integers(len(self.m.heard)))
-        words = self._words(self.m.heard.texts[number], WRITTEN)
-        return [
-            self._sound(self.m.heard, number, READ, rng),
-            words,
-            self._image(int(self.m.heard.samples[number]), rng),
-        ]
-
-    def _see_speak(self, rng: np.random.Generator) -> list[Part]:
-        number = int(rng.integers(len(self.m.said)))
-        words = self._words(self.m.said.texts[number], WRITTEN)
-        sample = self.m.corpus.samples[int(self.m.said.samples[number])]
-        return [
-            self._sight(sample, scene_of(sample, self.numbers), rng),
-            words,
-            self._sound(self.m.said, number, WRITTEN, rng),
-        ]
+    def _speak(self, rng: np.random.Generator, see: bool = False) -> list[Span]:
+        said = self.m.said
+        number = int(rng.integers(len(said)))
+        sample = self.m.corpus.samples[int(said.samples[number])]
+        sight = [self._make_sight(sample, build_scene(sample, self.numbers), rng)] if see else []
+        words = self._make_words(said.texts[number], WRITTEN if see else READ)
+        return [*sight, words, self._make_sound(said, number, WRITTEN, rng)]
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Columns of each group of rows as `<group>.ids` ..., [B, T]; pictures looked at, and which are free.
+        """Make columns of each group of sequences as `<group>.ids` ..., [B, T]; and what is looked at.
 
         pixels: [N, 3, S, S]; free: bool [N], those that may be dyed and mirrored.
         """
         self._pictures, self._free = [], []
-        makers = (self._draw, self._see, self._hear, self._speak, self._hear_draw, self._see_speak)
+        makers: list[Callable[..., list[Span]]] = [self._draw, self._see, self._hear, self._speak]
+        makers += [partial(self._hear, draw=True), partial(self._speak, see=True)]
         make = dict(zip(DIRECTIONS, makers, strict=True))
-        rows = [
-            row_of(make[direction](rng), self.decoder.type_ids)
-            for direction, count in self.mix.items()
-            for _ in range(count)
-        ]
-        groups = enumerate(map(pad, chunks(rows, CHUNKS)))
+        directions = (direction for direction, count in self.fit.mix.items() for _ in range(count))
+        sequences = [join_spans(make[direction](rng), self.decoder.type_ids) for direction in directions]
+        groups = enumerate(map(pad, group_by_length(sequences, GROUPS)))
         batch = {f"{i}.{name}": column for i, group in groups for name, column in group.items()}
         side = self.vision.cfg.image_size
         if self._pictures:
             seen = np.stack([compose(scene, self.m.sprites, side) for scene in self._pictures])
-            batch["pixels"], batch["free"] = to_tensor(seen), torch.tensor(self._free)
+            batch["pixels"], batch["free"] = to_float(seen), torch.tensor(self._free)
         return batch
 
     # ---- loss
@@ -242,7 +210,7 @@ class JointObjective(nn.Module):
         features = {}
         if "pixels" in batch:
             with torch.no_grad():
-                features["sight"] = self.vision(varied(batch["pixels"], batch["free"])).flatten(0, 1)
+                features["sight"] = self.vision(vary(batch["pixels"], batch["free"])).flatten(0, 1)
         hidden, targets, roles, kinds, spelled, told = [], [], [], [], [], []
         for i in range(sum(name.endswith(".ids") for name in batch)):
             ids, types, rows, cols, target, role, phones = (batch[f"{i}.{name}"] for name in COLUMNS)
@@ -300,10 +268,4 @@ class JointObjective(nn.Module):
         return total
 
     def _head_loss(self, modality: str, level: int, hidden: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        weight, bias = self.decoder.head(modality, level)
-        if 0 < self.negatives < len(weight) // 2:
-            weight, bias, targets = sampled_head(weight, bias, targets, self.negatives)
-        return chunked_cross_entropy(hidden, weight, bias, targets, share)
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows a step."""
+        return head_loss(self.decoder.head(modality, level), hidden, targets, share, self.fit.negatives)

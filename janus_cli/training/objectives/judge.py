@@ -4,79 +4,27 @@ It learns every drawing, the held-out ones too: it must know what a picture that
 should look like. It sees pictures as the generator can make them at best, through the frozen dVAE.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from janus_cli.config import JudgeConfig, ModelConfig, write_config
+from janus_cli.config import JudgeConfig
+from janus_cli.dataset.augment import soil, warp
+from janus_cli.dataset.labels import SIZE
 from janus_cli.dataset.pack import STYLES, Concept
-from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose, index, shrink
+from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose, list_drawings, shrink
+from janus_cli.dataset.samples import LAYOUTS
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
-from janus_cli.training.objectives.image_tokenizer import to_tensor
+from janus_cli.nets.pixels import to_float
 
-SIZE = 64  # pixels per side of what the judge sees
 SMOOTHING = 0.05
 STYLE_WEIGHT = 0.3  # style loss against the concept's 1: three classes are learned at once
-SPOTS = ((0, 0), (0, 32), (32, 0), (32, 32))  # the four half-size drawings of one picture
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the judge's outputs stand for, in order."""
-
-    concepts: tuple[str, ...]
-    styles: tuple[str, ...]
-
-
-def judge_config(concepts: Sequence[Concept]) -> JudgeConfig:
-    """The judge that these concepts need."""
-    return JudgeConfig(n_concept=len(concepts), n_style=len(STYLES), size=SIZE)
-
-
-def write_labels(folder: Path, concepts: Sequence[Concept]) -> Labels:
-    """Write labels.json and config.json of a judge of these concepts into its model folder."""
-    labels = Labels(tuple(c.name for c in concepts), tuple(STYLES))
-    data = {"concepts": labels.concepts, "styles": labels.styles}
-    (folder / "labels.json").write_text(json.dumps(data, ensure_ascii=False, indent=0) + "\n", "utf-8")
-    write_config(ModelConfig(name=folder.name, judge=judge_config(concepts)), folder / "config.json")
-    return labels
-
-
-def read_labels(folder: Path) -> Labels:
-    """The labels of the judge in `folder`. Raises ModelError when there are none."""
-    path = folder / "labels.json"
-    try:
-        data = json.loads(path.read_text("utf-8"))
-        return Labels(tuple(data["concepts"]), tuple(data["styles"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: no readable judge labels ({error}): train the judge again") from None
-
-
-def warp(pixels: Tensor, scale: float = 0.12, shift: float = 0.08) -> Tensor:
-    """Each picture [B, 3, S, S] resized and moved (`shift` in sides) a little at random; edges repeat."""
-    size = 1 + scale * (2 * torch.rand(len(pixels), 1, device=pixels.device) - 1)
-    move = 2 * shift * (2 * torch.rand(len(pixels), 2, device=pixels.device) - 1)
-    theta = torch.zeros(len(pixels), 2, 3, device=pixels.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = size[:, 0]
-    theta[:, :, 2] = move
-    grid = F.affine_grid(theta, list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid.to(pixels), padding_mode="border", align_corners=False)
-
-
-def soil(pixels: Tensor, noise: float = 0.06) -> Tensor:
-    """Blur a third of the pictures [B, 3, S, S] slightly, and add noise of a random level to each."""
-    blurred = F.avg_pool2d(F.pad(pixels, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    draw = torch.rand(2, len(pixels), 1, 1, 1, device=pixels.device)
-    pixels = torch.where(draw[0] < 0.33, blurred, pixels)
-    return pixels + noise * draw[1] * torch.randn_like(pixels)
+SPOTS = LAYOUTS["4"]  # the four half-size drawings of one picture
 
 
 class JudgeObjective(nn.Module):
@@ -99,7 +47,7 @@ class JudgeObjective(nn.Module):
         self.judge = Judge(cfg)
         self.sprites = sprites
         order = list(STYLES)
-        self.labels = np.array([(c, order.index(style)) for c, style in index(list(concepts))])
+        self.labels = np.array([(c, order.index(style)) for c, style in list_drawings(concepts)])
         self.quads = max(1, batch_size // 16)  # pictures of four drawings: a quarter of the batch
         self.whole = max(0, batch_size - 4 * self.quads)
         self.through = max(0, batch_size // 2 - 4 * self.quads)  # whole pictures through the dVAE
@@ -115,9 +63,9 @@ class JudgeObjective(nn.Module):
         four = np.stack(large)
         cells = four.reshape(-1, 2, SIZE, 2, SIZE, 3).swapaxes(2, 3).reshape(-1, SIZE, SIZE, 3)
         return {
-            "pixels": to_tensor(np.array(whole, np.uint8).reshape(-1, SIZE, SIZE, 3)),
-            "quads": to_tensor(shrink(four, SIZE)),
-            "cells": to_tensor(cells),
+            "pixels": to_float(np.array(whole, np.uint8).reshape(-1, SIZE, SIZE, 3)),
+            "quads": to_float(shrink(four, SIZE)),
+            "cells": to_float(cells),
             "labels": torch.from_numpy(self.labels[drawings]),
         }
 
@@ -167,6 +115,3 @@ class JudgeObjective(nn.Module):
             "top1_cells": right[self.whole :].mean(),
             "style": (style.detach().argmax(1) == labels[:, 1]).float().mean(),
         }
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows the optimiser's step."""

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from janus_cli.config import RefinerConfig
-from janus_cli.dataset.pictures import Sprites, compose
+from janus_cli.dataset.pictures import Sprites, compose, draw_scene
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import Refiner, pixel_map
-from janus_cli.training.losses import gradient_loss, structure_loss
-from janus_cli.training.objectives.image_tokenizer import any_scene, psnr, to_tensor
+from janus_cli.training.losses import gradient_loss, psnr, structure_loss
 
 CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
 PLAIN = 0.5  # share of the second enlargements that start from a finished picture; the rest denoise too
@@ -66,7 +66,7 @@ def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
     return pixels + edges + STRUCTURE * structure_loss(output, target)
 
 
-def noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+def draw_noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Times t [B, rows, cols] in [0, 1] and which patches have arrived (bool, same shape).
 
     A time per patch, as in Diffusion Forcing (2407.01392); the wavefront is Rolling Diffusion (2402.09470)
@@ -88,7 +88,7 @@ def noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple
 
 
 @torch.no_grad()
-def underway(refiner: Refiner, y: Tensor, time: Tensor, codes: Tensor) -> Tensor:
+def step_towards(refiner: Refiner, y: Tensor, time: Tensor, codes: Tensor) -> Tensor:
     """Where one or two Euler steps of `refiner` from y [B, 3, H, W] are at each pixel's time [B, 1, H, W].
 
     Some pictures start with noise of a random strength. This stands for every schedule of steps.
@@ -114,7 +114,7 @@ def bridge_losses(
     size = sharp.shape[2] // t.shape[1]
     time, here = pixel_map(t, size), pixel_map(arrived, size)
     known = codes.masked_fill(~arrived, refiner.mask_code)
-    x = underway(refiner, y * here, time, known) * here
+    x = step_towards(refiner, y * here, time, known) * here
     guess, enlarged = refiner.denoise_up(x, y * here, time, known)
     denoising = _masked(guess, sharp, here & (time < 1))
     return denoising, _masked(enlarged, twice, pixel_map(arrived, 2 * size))
@@ -126,7 +126,7 @@ def _masked(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def own_output(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Tensor:
+def run_denoiser(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Tensor:
     """The denoiser's result from y [B, 3, H, W] in Euler steps, with one time for all patches."""
     x = y
     for step in range(steps):
@@ -149,14 +149,14 @@ def refine_loss(
         codes = dvae.encode(small)
         decoded = dvae.decode(codes).float().clamp(-1, 1)
     grid = (codes.shape[1], codes.shape[2])
-    t, arrived = noise_maps(batch, grid, pictures.device)
+    t, arrived = draw_noise_maps(batch, grid, pictures.device)
     crops = Crops.draw(batch, grid, crop)
     codes, t, arrived = (crops.take(v) for v in (codes, t, arrived))
     x1, y = crops.take(small, size), crops.take(decoded, size)
     x2, x4 = crops.take(middle, 2 * size), crops.take(pictures, 4 * size)
     denoising, both = bridge_losses(refiner, x1, x2, y, codes, t, arrived)
 
-    own = own_output(refiner, y, codes)
+    own = run_denoiser(refiner, y, codes)
     pick = torch.rand(batch, 1, 1, 1, device=y.device)
     source = torch.where(pick < CLEAN, x1, torch.where(pick < CLEAN + RECONSTRUCTED, y, own))
     known = codes.masked_fill(torch.rand(batch, 1, 1, device=y.device) < NO_CODES, refiner.mask_code)
@@ -209,7 +209,7 @@ def _denoise_large(refiner: Refiner, source: Tensor, sharp: Tensor, codes: Tenso
     inner = Crops.draw(len(sharp), (codes.shape[1], codes.shape[2]), max(1, codes.shape[1] * 2 // 3))
     y, target = inner.take(source.detach().clamp(-1, 1).to(sharp), size), inner.take(sharp, size)
     codes, time = inner.take(codes), pixel_map(inner.take(t), size)
-    guess = refiner.denoise(underway(refiner, y, time, codes), y, time, codes)
+    guess = refiner.denoise(step_towards(refiner, y, time, codes), y, time, codes)
     return _masked(guess, target, time < 1)
 
 
@@ -235,13 +235,10 @@ class RefinerObjective(nn.Module):
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Pictures [B, 3, side, side]."""
-        scenes = [any_scene(rng, self.drawings) for _ in range(self.batch_size)]
+        scenes = [draw_scene(rng, self.drawings) for _ in range(self.batch_size)]
         pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
-        return {"pixels": to_tensor(np.stack(pictures))}
+        return {"pixels": to_float(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss and metrics of `batch`."""
         return refine_loss(self.refiner, self.dvae, batch["pixels"], self.crop)
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows the optimiser's step."""

@@ -15,15 +15,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import VisionConfig
-from janus_cli.dataset.captions import caption
+from janus_cli.dataset.augment import mix_pictures, vary
+from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Sprites, compose
-from janus_cli.dataset.samples import COLOUR_WORDS, Sample, drawing_numbers, looked_at, other_looks, words_of
+from janus_cli.dataset.samples import Corpus, allows_changes, choose_look, find_other_looks, number_drawings
 from janus_cli.nets.dvae import DVAE
+from janus_cli.nets.pixels import to_float
 from janus_cli.nets.siglip import VisionTower
-from janus_cli.training.objectives.drawing import Corpus
-from janus_cli.training.objectives.image_tokenizer import to_tensor
-from janus_cli.training.objectives.judge import soil, warp
 
 WIDTH = 256  # of the space in which pictures and captions meet
 SLOTS = 16  # tokens of a caption that count
@@ -31,60 +30,7 @@ THROUGH = 0.3  # share of pictures seen through the image tokenizer, as those of
 MIXED = 0.5  # share of single drawings with another mixed in
 LOOKED = 0.75  # share of the patches that are looked at
 PAD = -1
-SIDES = {"left", "right", "leftwards", "rightwards"}
 WARMEST = 4.6  # log of the highest inverse temperature, 100
-
-
-def turn(pixels: Tensor, angle: float = 0.25, scale: float = 0.2, shift: float = 0.08) -> Tensor:
-    """Each picture [B, 3, S, S] turned (radians), stretched, moved (sides), mirrored; edges repeat."""
-    draw = 2 * torch.rand(6, len(pixels), device=pixels.device) - 1
-    cos, sin = (angle * draw[0]).cos(), (angle * draw[0]).sin()
-    wide, high = 1 + scale * draw[1], 1 + scale * draw[2]
-    top = draw[5].sign() * torch.stack([wide * cos, -high * sin, 2 * shift * draw[3]])
-    bottom = torch.stack([wide * sin, high * cos, 2 * shift * draw[4]], 1)
-    grid = F.affine_grid(torch.stack([top.T, bottom], 1), list(pixels.shape), align_corners=False)
-    return F.grid_sample(pixels, grid.to(pixels), padding_mode="border", align_corners=False)
-
-
-def dye(pixels: Tensor, angle: float = 0.6, gain: float = 0.25) -> Tensor:
-    """Each picture [B, 3, S, S] with other hues (radians about grey), strengths and less colour; white stays.
-
-    Styles paint the same thing in other colours: so the encoder learns not to rely on them.
-    """
-    draw = 2 * torch.rand(3, len(pixels), 1, 1, device=pixels.device) - 1
-    grey = torch.full((3, 3), 1 / 3, device=pixels.device)
-    across = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]], device=pixels.device) / 3**0.5
-    hue, faded = angle * draw[0], draw[1].abs() ** 2
-    turned = grey + hue.cos() * (torch.eye(3, device=pixels.device) - grey) + hue.sin() * across
-    mixed = (gain * draw[2]).exp() * torch.lerp(turned, grey.expand_as(turned), faded)
-    return 1 - torch.einsum("bij,bjhw->bihw", mixed.to(pixels), 1 - pixels)
-
-
-def varied(pixels: Tensor, free: Tensor) -> Tensor:
-    """Pictures [B, 3, S, S] moved and soiled; where `free` [B] also dyed, turned, stretched, mirrored."""
-    seen = torch.where(free[:, None, None, None], turn(dye(pixels)), warp(pixels, 0.08, 0.04))
-    return soil(seen.clamp(-1, 1), 0.04)
-
-
-def mixed(pixels: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures [B, 3, S, S] with `other` mixed in: half of them all over, half in a square.
-
-    Second, the share of the first in each [B], about a half or more.
-    """
-    count, side = len(pixels), pixels.shape[-1]
-    draw = torch.rand(4, count, 1, 1, device=pixels.device)
-    share = 1 - draw[0] / 2
-    edge = (1 - share).sqrt()  # the square, in sides of the picture
-    at = (torch.arange(side, device=pixels.device) + 0.5) / side
-    top, left = draw[1] * (1 - edge), draw[2] * (1 - edge)
-    across = ((at >= left) & (at < left + edge)) & ((at >= top) & (at < top + edge)).transpose(1, 2)
-    weight = torch.where(draw[3] < 0.5, share, 1 - across.to(share))
-    return torch.lerp(other, pixels, weight[:, None].to(pixels)), weight.mean((1, 2))
-
-
-def carefree(sample: Sample, concepts: Sequence[Concept]) -> bool:
-    """Whether the caption stays true in other colours and mirrored."""
-    return sample.kind == "plain" and not words_of(concepts[sample.concepts[0]]) & (COLOUR_WORDS | SIDES)
 
 
 class Bag(nn.Module):
@@ -123,7 +69,7 @@ class VisionObjective(nn.Module):
         self.cfg, self.corpus, self.concepts, self.sprites = cfg, corpus, concepts, sprites
         self.tokenizer, self.batch_size = tokenizer, batch_size
         self.dvae = dvae.eval().requires_grad_(False)
-        self.numbers, self.looks = drawing_numbers(concepts), other_looks(concepts)
+        self.numbers, self.looks = number_drawings(concepts), find_other_looks(concepts)
         self.vision = VisionTower(cfg)
         nn.init.normal_(self.vision.pos_embed, std=0.02)
         self.pool = nn.Linear(cfg.dim, WIDTH)
@@ -143,13 +89,13 @@ class VisionObjective(nn.Module):
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several), free."""
         samples = [self.corpus.samples[i] for i in self.corpus.draw(rng, self.batch_size)]
-        shown = [looked_at(s, self.numbers, self.looks, rng) for s in samples]
+        shown = [choose_look(s, self.numbers, self.looks, rng) for s in samples]
         pictures = np.stack([compose(scene, self.sprites, self.cfg.image_size) for _, scene in shown])
-        words = [caption(s, self.concepts, rng, foreign=0.15) for s, _ in shown]
+        words = [write_caption(s, self.concepts, rng, foreign=0.15) for s, _ in shown]
         concept = [s.concepts[0] if s.kind in ("plain", "background") else PAD for s in samples]
-        free = torch.tensor([carefree(s, self.concepts) for s in samples])
+        free = torch.tensor([allows_changes(s, self.concepts) for s in samples])
         return {
-            "pixels": to_tensor(pictures),
+            "pixels": to_float(pictures),
             "text": self._tokens(words),
             "concept": torch.tensor(concept),
             "free": free,
@@ -157,10 +103,10 @@ class VisionObjective(nn.Module):
 
     @torch.no_grad()
     def _seen(self, pixels: Tensor, free: Tensor) -> Tensor:
-        """What the encoder is shown: `varied`, and a part of it through the dVAE."""
+        """What the encoder is shown: `vary`, and a part of it through the dVAE."""
         count = int(THROUGH * len(pixels))
         through = self.dvae.decode(self.dvae.encode(pixels[:count])).float().clamp(-1, 1)
-        return varied(torch.cat([through, pixels[count:]]), free)
+        return vary(torch.cat([through, pixels[count:]]), free)
 
     def embed(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
         """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S], or of the patches `kept` [B, K]."""
@@ -173,7 +119,7 @@ class VisionObjective(nn.Module):
         single = single[torch.randperm(len(single), device=single.device)]  # `_seen` chose the first ones
         first, clear = single.tensor_split([int(MIXED * len(single))])
         second = first.roll(1)
-        blend, share = mixed(seen[first], seen[second])
+        blend, share = mix_pictures(seen[first], seen[second])
         picture = self.embed(seen.index_copy(0, first, blend), self._glimpse(len(seen)))
         heat = self.scale.clamp(max=WARMEST).exp()
         whole = torch.ones_like(concept, dtype=torch.bool).index_fill(0, first, False)
@@ -195,6 +141,3 @@ class VisionObjective(nn.Module):
         own = torch.arange(len(scores), device=scores.device)
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
         return loss, (scores.argmax(1) == own).float().mean()
-
-    def after_step(self, step: int) -> None:
-        """Nothing follows a step."""

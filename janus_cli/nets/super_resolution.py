@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from janus_cli.errors import ModelError, UsageError
-from janus_cli.nets.standins import standing_in
+from janus_cli.nets.standins import stand_in
 
 EXTRA = "janus-cli[sr]"
 _ALIGN = 32  # px; the windows of most attention nets (8, 16, 32) divide it
@@ -26,11 +26,11 @@ _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (ref
 
 
 def import_spandrel() -> Any:
-    """The package. Raises UsageError where it is not installed."""
+    """Import the package. Raises UsageError where it is not installed."""
     if loaded := sys.modules.get("spandrel"):
         return loaded
     try:
-        with standing_in(_TORCHVISION):
+        with stand_in(_TORCHVISION):
             return importlib.import_module("spandrel")
     except ModuleNotFoundError as error:
         raise UsageError(
@@ -67,7 +67,7 @@ class Enlarger:
     def from_state(
         cls, state: Mapping[str, Any], name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
     ) -> "Enlarger":
-        """The net whose weights `state` holds; `name` is the file's, for messages.
+        """Make the net whose weights `state` holds; `name` is the file's, for messages.
 
         Raises ModelError for weights of an unknown architecture, or that do not fit theirs; UsageError for
         a dtype that the architecture cannot compute in.
@@ -104,13 +104,13 @@ class Enlarger:
 
     @torch.inference_mode()
     def __call__(self, picture: Tensor) -> Tensor:
-        """RGB [1, 3, H, W] in [0, 1] -> float32 [1, 3, H * scale, W * scale] in [0, 1], of any size.
+        """Enlarge RGB [1, 3, H, W] in [0, 1] to float32 [1, 3, H * scale, W * scale] in [0, 1], of any size.
 
         A grey net gets the three channels one by one. Nets that draw random numbers always draw the same.
         Raises ModelError where the net's output has another size or no finite numbers.
         """
         given = picture.to(self.net.device, self.net.dtype)
-        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._at_work(given):
+        with torch.random.fork_rng(devices=[given.device] if given.is_cuda else []), self._guard(given):
             torch.manual_seed(0)
             parts = torch.split(given, self._channels, dim=1)
             out = torch.cat([self.net(part) for part in parts], dim=1).float()
@@ -128,8 +128,8 @@ class Enlarger:
         return out
 
     @contextlib.contextmanager
-    def _at_work(self, given: Tensor) -> Iterator[None]:
-        """Keep torch's warnings at how a net is written away, and say in our words that memory failed."""
+    def _guard(self, given: Tensor) -> Iterator[None]:
+        """Silence torch's warnings about how a net is written, and say in our words that memory failed."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -37,7 +37,7 @@ def is_published(folder: Path) -> bool:
 
 
 def weights_file(path: Path) -> Path:
-    """The file to begin with: `path` itself, or the first of NAMES in the folder `path`.
+    """Find the file to begin with: `path` itself, or the first of NAMES in the folder `path`.
 
     Raises ModelError if there is none.
     """
@@ -52,7 +52,7 @@ def weights_file(path: Path) -> Path:
 
 
 def read_index(path: Path) -> dict[str, Path]:
-    """Which shard holds which tensor, from a `*.index.json`. Raises ModelError for a file that is none."""
+    """Read from an `*.index.json` which shard holds which tensor. Raises ModelError if it is none."""
     names = read_object(path).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
         raise ModelError(f"{path}: not an index of shards (it has no weight_map)")
@@ -62,13 +62,13 @@ def read_index(path: Path) -> dict[str, Path]:
 
 
 def index_of(shard: Path) -> Path | None:
-    """The index beside `shard` that names it, None where it is a whole by itself. Raises ModelError."""
+    """Find the index beside `shard` that names it, None where it is a whole by itself. Raises ModelError."""
     indexes = (path for name in NAMES if name.endswith(".json") and (path := shard.with_name(name)).is_file())
     return next((path for path in indexes if shard in read_index(path).values()), None)
 
 
 def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[str, tuple[Path, H]]:
-    """Every tensor of the folder, file or index `path`: its file, and what `read` says of it, shard by shard.
+    """Find every tensor of the folder, file or index `path`: its file, and what `read` says of it.
 
     Where two shards hold a tensor the index decides; one that it does not list counts too. Raises
     ModelError naming the shard that is missing or lacks a tensor, beside what `read` raises.

@@ -1,0 +1,143 @@
+"""The model that is examined: all that the exam asks of it, through its pipeline.
+
+The only module of the exam that calls `janus_cli.pipeline`. What is asked, and how it is scored, is decided
+elsewhere.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from janus_cli import zoo
+from janus_cli.nets.codec import Codec
+from janus_cli.pipeline import Pipeline, Sampling
+from janus_cli.records import Record
+
+Tell = Callable[[int, int], None]  # how many are done, of how many
+BATCH = 32  # pictures generated together from words
+MIXED_BATCH = 16  # prompts that see, hear or speak, generated together
+
+
+def _stay_silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model and the seed of all that it makes."""
+
+    pipeline: Pipeline
+    seed: int
+
+    @classmethod
+    def load(cls, model: zoo.Model, device: str, seed: int) -> "Candidate":
+        """Take up a model. Raises ModelError for a component that is missing; only the refiner may be."""
+        for component in ("dvae", "decoder", *(["refiner"] if model.config.refiner else [])):
+            model.file(component)
+        return cls(Pipeline(model, device), seed)
+
+    @property
+    def side(self) -> int:
+        """Pixels per side of a picture before it is enlarged."""
+        return self.pipeline.model.config.generation.grid[0] * self.pipeline.pictures.dvae.cfg.patch
+
+    @property
+    def has_refiner(self) -> bool:
+        """Whether the model sharpens and enlarges its pictures."""
+        return self.pipeline.model.config.refiner is not None
+
+    @property
+    def codec(self) -> Codec:
+        """The audio tokenizer. Raises ModelError where there is none."""
+        return self.pipeline.sounds.codec
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of image codes."""
+        return self.pipeline.pictures.dvae.cfg.codebook_size
+
+    # ---- prompts
+
+    def read(self, texts: Sequence[str]) -> list[Record]:
+        """Tokenize texts."""
+        return [self.pipeline.tokenize(text, str(i)) for i, text in enumerate(texts)]
+
+    def look(self, pictures: Iterable[np.ndarray]) -> list[Record]:
+        """Take pictures uint8 [S, S, 3] as they are."""
+        return [self.pipeline.show(picture, str(i)) for i, picture in enumerate(pictures)]
+
+    def listen(self, waveforms: Iterable[np.ndarray]) -> list[Record]:
+        """Tokenize waveforms float32 [T] at the codec's rate."""
+        return [self.pipeline.sounds.encode([w[None]], str(i)) for i, w in enumerate(waveforms)]
+
+    # ---- answers
+
+    def draw_tokens(
+        self, prompts: Sequence[Record], greedy: bool = False, batch_size: int = BATCH
+    ) -> Iterator[Record]:
+        """Generate image tokens for each prompt, with the model's own options or greedily."""
+        chosen = Sampling(seed=self.seed, temperature=0 if greedy else None, batch_size=batch_size)
+        return self.pipeline.plan_picture(chosen).run(prompts)
+
+    def draw(
+        self, prompts: Sequence[Record], tell: Tell = _stay_silent, batch_size: int = BATCH
+    ) -> np.ndarray:
+        """Draw each prompt: final pictures uint8 [N, S, S, 3], refined and enlarged if the model can."""
+        records = self.draw_tokens(prompts, batch_size=batch_size)
+        if self.has_refiner:
+            refining = self.pipeline.refining
+            records = refining.upsample(refining.denoise(records))
+        pictures = []
+        for record in records:
+            pictures.append(self.pipeline.decode(record))
+            tell(len(pictures), len(prompts))
+        return np.stack(cast(list[np.ndarray], pictures))
+
+    def write(self, prompts: Sequence[Record], tell: Tell = _stay_silent) -> list[str]:
+        """Put each prompt into words."""
+        plan = self.pipeline.plan_text(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
+        texts: list[str] = []
+        for record in plan.run(prompts):
+            texts.append(str(self.pipeline.decode(record)))
+            tell(len(texts), len(prompts))
+        return texts
+
+    def speak(self, prompts: Sequence[Record]) -> list[Record]:
+        """Say something to each prompt, as audio tokens."""
+        plan = self.pipeline.plan_sound(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
+        return list(plan.run(prompts))
+
+    def play(self, record: Record) -> np.ndarray:
+        """Decode the sound of a record's last segment, float32 [T]."""
+        sound: Any = self.pipeline.decode(record)
+        return np.concatenate([piece[0] for piece in sound.pieces])
+
+    # ---- the image tokenizer and the refiner alone
+
+    def encode(self, pictures: Iterable[np.ndarray]) -> list[Record]:
+        """Tokenize pictures uint8 [H, W, 3]."""
+        return [self.pipeline.pictures.encode(picture) for picture in pictures]
+
+    def decode(self, records: Iterable[Record]) -> np.ndarray:
+        """Decode image tokens or pixels of one size, uint8 [N, H, W, 3]."""
+        return np.stack(cast(list[np.ndarray], [self.pipeline.decode(record) for record in records]))
+
+    def reconstruct(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
+        """Send pictures uint8 [N, H, W, 3] through the image tokenizer and back."""
+        return self.decode(self.encode(pictures))
+
+    def denoise(self, record: Record) -> Record:
+        """Sharpen image tokens into pixels."""
+        return next(self.pipeline.refining.denoise([record]))
+
+    def upsample(self, record: Record, scale: int) -> Record:
+        """Enlarge pixels."""
+        return next(self.pipeline.refining.upsample([record], scale))
+
+
+def image_codes(records: Iterable[Record]) -> np.ndarray:
+    """Stack the image tokens of records, [N, rows, cols]."""
+    found = [record.find("image") for record in records]
+    return np.stack([segment.data for segment in found if segment is not None])

@@ -56,7 +56,7 @@ def evaluate(
     chosen = pick_device(device)
     talk = Talk(quiet)
     talk(f"device {chosen}")
-    with _progress(quiet) as progress:
+    with _show_progress(quiet) as progress:
         report = evaluate(
             model,
             data=Path(data),
@@ -79,8 +79,8 @@ def evaluate(
 
 
 @contextmanager
-def _progress(quiet: bool) -> "Iterator[Reporter | None]":
-    """One bar for each part of the examination, where stderr is a terminal."""
+def _show_progress(quiet: bool) -> "Iterator[Reporter | None]":
+    """Show one bar for each part of the examination, where stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield None
         return

@@ -65,12 +65,12 @@ def train(
     options = TrainOptions(
         only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen, bf16, compile
     )
-    folder = train(recipe, options, _reporter(talk), _tracker(quiet))
+    folder = train(recipe, options, _make_reporter(talk), _make_tracker(quiet))
     talk(f"trained {folder}")
 
 
-def _reporter(talk: Talk) -> Callable[[str, int, int, dict[str, float]], None]:
-    """Says each report in a line, with the time that is left at the present pace."""
+def _make_reporter(talk: Talk) -> Callable[[str, int, int, dict[str, float]], None]:
+    """Make what says each report in a line, with the time that is left at the present pace."""
     begun: dict[str, tuple[float, int]] = {}
 
     def report(component: str, step: int, steps: int, metrics: dict[str, float]) -> None:
@@ -85,8 +85,8 @@ def _reporter(talk: Talk) -> Callable[[str, int, int, dict[str, float]], None]:
     return report
 
 
-def _tracker(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:
-    """Shows a bar for long loops where stderr is a terminal."""
+def _make_tracker(quiet: bool) -> Callable[[Iterable[int], str], Iterable[int]]:
+    """Make what shows a bar for long loops where stderr is a terminal."""
     if quiet or not sys.stderr.isatty():
         return lambda loop, label: loop
 

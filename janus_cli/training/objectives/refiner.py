@@ -53,7 +53,7 @@ class Crops:
 
 
 def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
-    """Compare [B, 3, H, W] by colours (squared error above all), structure, edges and all spatial frequencies.
+    """Compare [B, 3, H, W] by colours (squared error above all), structure, edges, spatial frequencies.
 
     Squared error alone averages over where an edge might be and blurs it. The spectrum's L1 (MIMO-UNet,
     2108.05054) asks for the fine frequencies that hardly count among pixels; with more of it, pictures

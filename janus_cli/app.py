@@ -74,7 +74,7 @@ for _verbs in VERBS.values():
             app.command(_name)(_verb)
 
 
-def _version(wanted: bool) -> None:
+def _say_version(wanted: bool) -> None:
     if wanted:
         print(f"janus {__version__}")
         raise typer.Exit
@@ -83,7 +83,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def janus(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     """The options of `janus` itself."""
@@ -151,12 +151,12 @@ def _explain(error: Exception) -> int:
     if isinstance(error, JanusError):
         code, text = error.exit_code, str(error)
     elif isinstance(error, typer.TyperException):
-        code, text = error.exit_code, _usage_text(error)
+        code, text = error.exit_code, _format_usage_error(error)
         if text.startswith("Usage:"):  # a group without a subcommand: typer's message is its help
             print(text, file=sys.stderr)
             return code
     elif isinstance(error, OSError):
-        text = _os_text(error)
+        text = _format_os_error(error)
     elif isinstance(error, MemoryError):
         text = "out of memory: try a smaller batch or picture"
     else:
@@ -167,7 +167,7 @@ def _explain(error: Exception) -> int:
     return code
 
 
-def _usage_text(error: typer.TyperException) -> str:
+def _format_usage_error(error: typer.TyperException) -> str:
     """Typer's complaint about the command line, and which --help to read."""
     context = getattr(error, "ctx", None)
     text = error.format_message().replace("Value error, ", "")  # pydantic's words, not ours
@@ -176,7 +176,7 @@ def _usage_text(error: typer.TyperException) -> str:
     return f"{' '.join(text.split()).rstrip('.')} (see {context.command_path} --help)"
 
 
-def _os_text(error: OSError) -> str:
+def _format_os_error(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{place}the disk is full"

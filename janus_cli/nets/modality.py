@@ -63,7 +63,7 @@ class ModalityAdapter(nn.Module):
         return out
 
     def rows(self, level: int) -> slice:
-        """Return the table rows that the head of codebook `level` chooses from; the first ends with the END."""
+        """Return the table rows that the head of codebook `level` chooses from; the first with the END."""
         start = level * self.vocab_size + self.ends if level else 0
         return slice(start, start + self.vocab_size + (0 if level else self.ends))
 

@@ -112,7 +112,7 @@ class Pipeline:
         return self.pictures.decode(segment)
 
     def check(self, record: "Record") -> "Record":
-        """Give `record` back. Raises ModelError for another model's tokens, RecordError for ids beyond ours."""
+        """Give `record` back. Raises ModelError for another model's tokens, RecordError for foreign ids."""
         for segment in record.segments:
             if segment.modality == "text":
                 check_fingerprint(segment, self.model.text_fingerprint, self.model.name)

@@ -65,7 +65,7 @@ def make_command(plugin: Modality) -> Any:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures()
         names = expand(inputs or ["-"], plugin.suffixes)
-        write_all(_records(names, plugin, options, failures), output, force, failures)
+        write_all(_tokenize(names, plugin, options, failures), output, force, failures)
 
     parameters = [
         _parameter(
@@ -122,7 +122,7 @@ def _choice_check(option: Option) -> Callable[[Any], Any]:
     return check
 
 
-def _records(
+def _tokenize(
     names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
 ) -> "Iterator[Record]":
     from janus_cli.media.files import read_bytes

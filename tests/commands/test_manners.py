@@ -266,10 +266,8 @@ def test_a_folder_that_cannot_be_written(janus):
 
 
 def test_a_missing_folder_is_said_before_anything_is_made(janus, monkeypatch):
-    from janus_cli.pipeline import Pipeline
-
     tokens = apple(janus)
-    monkeypatch.setattr(Pipeline, "_load", lambda *_: 1 / 0)
+    monkeypatch.setattr("janus_cli.nets.build.build", lambda *_: 1 / 0)
     for args in (["draw", "a"], ["decode"]):
         assert "there is no folder no" in janus(*args, "-o", "no/a.png", stdin=tokens).err
 

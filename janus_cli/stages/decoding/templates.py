@@ -91,7 +91,7 @@ class Templates:
         return text
 
     def put_question(self, parts: Sequence[str | None], n_token: int) -> Question:
-        """Put a question together of texts and pictures (None), in order; a picture has `n_token` features."""
+        """Put a question together of texts and pictures (None), in order; each has `n_token` features."""
         ids, seen = [self._special[BOS]], [False]
         for id in self._tokenizer.ids(write_turn(self._write_body(parts), SYSTEM)):
             if id == self._special[PICTURE]:

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.runs import TIMEOUT, no_traceback
+from helpers.runs import TIMEOUT, no_traceback, records
 
 from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
 from janus_cli.records.progressive import check_order
-
-
-def records(data: bytes) -> list[Record]:
-    return list(read_stream(io.BytesIO(data)))
 
 
 def stream(parts: list[Record], end: bool = True) -> bytes:

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.runs import records
 from PIL import Image
 from safetensors.numpy import load_file
 
-from janus_cli.records import Record, Segment, dumps, read_stream
-
-
-def records(data: bytes) -> list[Record]:
-    return list(read_stream(io.BytesIO(data)))
+from janus_cli.records import Record, Segment, dumps
 
 
 def saved(path: str) -> list[Record]:

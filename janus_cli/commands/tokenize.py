@@ -36,6 +36,7 @@ _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 app = typer.Typer(
     cls=PluginGroup,
     rich_markup_mode=None,
+    add_completion=False,
     no_args_is_help=True,
     help="Text, pictures, sounds and what plugins know to tokens.",
 )

@@ -131,11 +131,11 @@ def test_the_wave_takes_every_patch_from_start_to_end(grid, stride, window):
     rows, cols = grid
     wave, front, time = Wave(cols, stride, window), 0, np.zeros(grid, np.float32)
     evaluations = np.zeros(grid, int)
-    while wave.active(front)[0] < rows:
-        assert np.array_equal(wave.time(front, 0, rows), time), "evaluations must join"
-        then = wave.time(front + stride, 0, rows)
+    while wave.find_active_rows(front)[0] < rows:
+        assert np.array_equal(wave.time_of(front, 0, rows), time), "evaluations must join"
+        then = wave.time_of(front + stride, 0, rows)
         moved = np.flatnonzero((then > time).any(1))
-        top, bottom = wave.active(front)
+        top, bottom = wave.find_active_rows(front)
         assert (moved[0], moved[-1] + 1) == (top, min(bottom, rows))
         assert (np.diff(then.ravel()) <= 0).all(), "raster order: an earlier patch is never behind"
         evaluations += then > time
@@ -148,8 +148,10 @@ def reference(dvae, refiner, rows: list[Row], wave: Wave, above: int, below: int
     """The same picture by a plain loop over a whole picture."""
     codes, y = torch.cat([row.codes for row in rows], 1), drawn(rows)
     x, front = y.clone(), 0
-    while (wave.time(front, 0, len(rows)) < 1).any():
-        now, then = (torch.from_numpy(wave.time(m, 0, len(rows)))[None] for m in (front, front + wave.stride))
+    while (wave.time_of(front, 0, len(rows)) < 1).any():
+        now, then = (
+            torch.from_numpy(wave.time_of(m, 0, len(rows)))[None] for m in (front, front + wave.stride)
+        )
         active = (then > now).any(2)[0].nonzero()[:, 0]
         top, bottom = max(0, int(active[0]) - above), min(len(rows), int(active[-1]) + 1 + below)
         band = slice(8 * top, 8 * bottom)

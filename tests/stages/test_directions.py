@@ -208,7 +208,7 @@ def test_rare_looks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     often = tokens()
-    monkeypatch.setattr(Loop, "_all_ended", lambda _, ended, step: step % 16 == 15 and bool(ended.all()))
+    monkeypatch.setattr(Loop, "_have_ended", lambda _, ended, step: step % 16 == 15 and bool(ended.all()))
     assert tokens() == often
 
 

@@ -206,9 +206,9 @@ def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iter
             if _holds_records(name):
                 for i, record in enumerate(read_records([name], failures, "upsample")):
                     with failures.item(whose := label_of(record, i)):
-                        yield whose, Picture.of_record(record, decode)
+                        yield whose, Picture.from_record(record, decode)
             else:
-                yield label, Picture.of_file(read_image(place, label), id_of(label))
+                yield label, Picture.from_file(read_image(place, label), id_of(label))
 
 
 def _holds_records(name: str) -> bool:

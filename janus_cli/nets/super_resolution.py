@@ -26,7 +26,7 @@ _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (ref
 
 
 def import_spandrel() -> Any:
-    """Import the package. Raises UsageError where it is not installed."""
+    """Import spandrel. Raises UsageError where it is not installed."""
     if loaded := sys.modules.get("spandrel"):
         return loaded
     try:

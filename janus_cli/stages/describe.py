@@ -132,13 +132,13 @@ class Answer:
         self.begin()
         net, options, used = self.net, self.options, len(question.ids)
         total = min(options.max_tokens, net.cfg.max_seq_len - used)
-        x, cache = prefill(net, images, question.ids, question.seen), net.new_cache(1, used + total)
+        x, cache = prefill(net, images, question.ids, question.seen), net.make_cache(1, used + total)
         vocab_size = net.cfg.modalities["text"].vocab_size
         noise = Noise(options.seed, [index], vocab_size, net.device) if options.temperature else None
         chain = make_filters(options.temperature, options.top_k, options.top_p)
         for _ in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
-            new = sample(net.logits(hidden[:, -1], "text"), chain, noise.step() if noise else None)
+            new = sample(net.compute_logits(hidden[:, -1], "text"), chain, noise.draw() if noise else None)
             id = int(new)
             if id == self.end:
                 return

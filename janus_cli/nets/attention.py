@@ -62,7 +62,7 @@ class KVCache:
         self.places = self.places.index_select(1, rows)
 
     def reorder(self, rows: Tensor, start: int) -> None:
-        """Reorder the batch by these rows, int64 [B]; the slots before `start` are alike and stay."""
+        """Reorder the batch by these rows, int64 [B], from slot `start` on; before it all are alike."""
         own = slice(start, self.length)
         for each in (self.keys, self.values):
             each[:, :, :, own] = each[:, :, :, own].index_select(1, rows)

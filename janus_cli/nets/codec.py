@@ -74,10 +74,13 @@ class Codec(nn.Module):
         return waveform / scale, float(scale)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Encode a whole to codes [B, Q, ceil(T / hop_length)]; `streaming` knows segments and loudness."""
+        """Encode a waveform at once to codes [B, Q, ceil(T / hop_length)].
+
+        `streaming` knows segments and loudness.
+        """
         return self.quantize(self.encoder(waveform))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Decode codes [B, Q, F] all at once to a waveform [B, C, F * hop_length]."""
+        """Decode codes [B, Q, F] at once to a waveform [B, C, F * hop_length]."""
         out: Tensor = self.decoder(self.dequantize(codes))
         return out

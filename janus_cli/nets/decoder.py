@@ -80,7 +80,7 @@ class Decoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.norm.weight.device
 
     def make_cache(self, batch: int, max_len: int) -> KVCache:
@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         return weight[adapter.find_rows(level)], adapter.head_bias[adapter.find_rows(level)]
 
     def compute_logits(self, hidden: Tensor, modality: str, before: Sequence[Tensor] = ()) -> Tensor:
-        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V].
+        """Compute the logits of the next token if it is of `modality`: hidden [.., D] -> [.., V].
 
         Where a token has several codes: of the codebook after those whose codes, [..] each, are `before`.
         """

@@ -53,7 +53,7 @@ class DVAE(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many rows of codes beside its own a row of decoded pixels depends on, on either side."""
+        """Rows of codes above its own, and as many below, that a row of decoded pixels depends on."""
         blocks = self.cfg.n_block // 2  # of the second resolution, two cells a code
         return 1 + 2 * self.cfg.n_block + (2 * blocks + 1 + 1) // 2
 

@@ -56,7 +56,7 @@ class GenHead(nn.Module):
 
 
 class JanusPro(nn.Module):
-    """All parts. To the generate stage it looks as the shared decoder does: local ids with types."""
+    """All parts of the model, used by the generate stage as the shared decoder is: local ids with types."""
 
     def __init__(self, cfg: JanusProConfig) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class JanusPro(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the language model computes."""
+        """The device of the language model."""
         return self.language_model.norm.weight.device
 
     def make_cache(self, batch: int, max_len: int) -> KVCache:
@@ -104,7 +104,7 @@ class JanusPro(nn.Module):
         return self.run(self.embed(ids, types), types, cache)
 
     def compute_logits(self, hidden: Tensor, modality: str) -> Tensor:
-        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
+        """Compute the logits of the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
         head = self.gen_head if modality == "image" else self.language_model.lm_head
         out: Tensor = head(hidden)
         return out

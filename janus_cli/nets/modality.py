@@ -55,7 +55,7 @@ class ModalityAdapter(nn.Module):
         return sum((c * self.vocab_size**level for level, c in enumerate(codes[1:], 1)), codes[0])
 
     def deepen(self, hidden: Tensor, before: Sequence[Tensor]) -> Tensor:
-        """Change hidden [.., D] for the head of codebook len(before) by the codes [..] before it."""
+        """Adapt hidden [.., D] to the head of codebook len(before), by the codes [..] before it."""
         if not before:
             return hidden
         seen = sum(self.embed_codes(level, code) for level, code in enumerate(before))

@@ -99,7 +99,7 @@ class Enlarger:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.net.device
 
     @torch.inference_mode()

@@ -4,20 +4,18 @@ Knows a codec and numpy pieces. Opens no file and picks no device: the net's own
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from janus_cli.config import CodecConfig
+from janus_cli.config import CodecConfig, Progress
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.records import Record, Segment, check_ids, to_ids
-
-Progress = Callable[[int], None]  # called with each number of samples done
 
 
 def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:

@@ -95,7 +95,7 @@ class Answer:
     def __call__(
         self, questions: Iterable[Question | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """For every question make `options.n` records of one text segment, numbered as by `Generate`.
+        """Make `options.n` records of one text segment for every question, numbered as by `Generate`.
 
         None holds the place of a record that failed before. `progress` is called with each number of new
         tokens. Raises UsageError for `stream`: only pictures come in parts.

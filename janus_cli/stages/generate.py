@@ -39,7 +39,7 @@ class Generate:
     def __call__(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """For every prompt make `options.n` records of one new segment, in order; lazily, by batches.
+        """Make `options.n` records of one new segment for every prompt, in order; lazily, by batches.
 
         Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
         depend on the batch size; None holds the place of a prompt that failed before. `progress` is called

@@ -23,8 +23,9 @@ Encode = Callable[[np.ndarray], Record]  # uint8 [H, W, 3] -> a record of its im
 
 @dataclass(frozen=True)
 class Page:
-    """A picture's size in pixels, and the enlargement after which it has it: height and width are multiples
-    of `scale`. Tokens stand for `patch` pixels per side before the enlargement.
+    """A picture's final size in pixels, and the enlargement by `scale`, which divides height and width.
+
+    Tokens stand for `patch` pixels per side before the enlargement.
     """
 
     width: int
@@ -45,7 +46,7 @@ class Page:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no token sticks out."""
+        """Whether no token sticks out of the page."""
         return not any(n % self.patch for n in self.pixels)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from janus_cli.config import Progress
 from janus_cli.errors import RecordError
 from janus_cli.media.pictures import cut_to_size, pixels_to_image
 from janus_cli.media.png import Rows
@@ -30,13 +31,13 @@ class Picture:
 
     @classmethod
     def from_file(cls, image: np.ndarray, id: str, source: str = "") -> "Picture":
-        """Make it of a picture from a file or pipe."""
+        """Make a Picture of an image from a file or pipe."""
         grid = (-(-image.shape[0] // PATCH), -(-image.shape[1] // PATCH))
         return cls(image, Record((), id), grid, PATCH)
 
     @classmethod
     def from_record(cls, record: Record, decode: Callable[[Record], np.ndarray]) -> "Picture":
-        """Make it of a record's pixels, else of its image tokens by `decode`; cut to the true size.
+        """Make a Picture of a record's pixels, else of its image tokens by `decode`; cut to the true size.
 
         Raises RecordError where the record has neither.
         """
@@ -68,7 +69,7 @@ class SuperResolution:
         """Count the tiles that `picture` is cut into."""
         return tiles.count_tiles(picture.image.shape, self.tile, self.net.align)
 
-    def enlarge(self, picture: Picture, progress: Callable[[int], None] = lambda tiles: None) -> Rows:
+    def enlarge(self, picture: Picture, progress: Progress = lambda tiles: None) -> Rows:
         """Enlarge `picture`, while the rows of the result are taken; progress: called after each tile."""
         net, image = self.net, picture.image
         bands = tiles.enlarge_bands(image, net, net.scale, self.tile, net.align, progress)

@@ -23,7 +23,7 @@ from janus_cli.stages.rows.wavefront import MAX_STEPS
 
 @dataclass(frozen=True)
 class UpsampleOptions:
-    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was.
+    """How far to enlarge, in all. `follow`: by the scale that the record's page was laid out for, if any.
 
     steps: evaluations of each patch in a pass that denoises what the pass before it made, or the dVAE; pixels
     that came with the record are taken as they are. 0 = all passes only enlarge.

@@ -79,7 +79,7 @@ def test_noise_depends_on_seed_item_and_step_only() -> None:
 
 
 def test_noise_is_the_same_on_every_machine() -> None:
-    first = Noise(7, [3], 4, "cpu").step()[0]
+    first = Noise(7, [3], 4, "cpu").draw()[0]
     torch.testing.assert_close(first, torch.tensor(KNOWN), rtol=1e-5, atol=1e-5)
 
 

@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What came of a batch, on the CPU."""
+    """The tokens made for a batch, on the CPU."""
 
     words: np.ndarray | None  # ids int64 [B, up to max_words] that may hold an END; None where none was asked
     codes: np.ndarray  # int64 [B, Q, up to length]; the first codebook may hold an END
@@ -195,7 +195,7 @@ class Loop:
 
     @property
     def _own(self) -> Decoder:
-        """The decoder where it is one of our own: only such know several codebooks."""
+        """The decoder as one of our own: only those know several codebooks."""
         assert isinstance(self.decoder, Decoder)
         return self.decoder
 

@@ -1,7 +1,7 @@
-"""Prompts before the decoder: a record is checked and laid out once, and the loop consumes what came of it.
+"""Prompts before the decoder: a record is checked and laid out once, for the loop.
 
-Knows a decoder's configuration, options and whose tokens the decoder speaks. No net of the decoder runs here;
-a vision encoder does where a prompt holds pictures that are seen.
+Knows a decoder's configuration, options and the model's tokenizers by fingerprint. No decoder runs here; a
+vision encoder does where a prompt holds pictures that are seen.
 """
 
 from collections.abc import Callable

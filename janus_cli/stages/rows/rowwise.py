@@ -1,6 +1,6 @@
 """Stages that make pixels row by row: records or their parts in, records with pixels or their parts out.
 
-What they have in common. Offline is the stream fed everything at once: there is no second way to a picture.
+The part that they share. A whole record is a stream that comes at once: there is no second way to a picture.
 """
 
 from abc import ABC, abstractmethod

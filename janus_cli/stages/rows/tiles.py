@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from janus_cli.config import Progress
 from janus_cli.nets.pixels import to_unit, unit_to_uint8
 
 MARGIN = 16  # px beside a cut that a net sees and whose result is thrown away: it lacks what lies beyond
@@ -82,7 +83,7 @@ def enlarge_bands(
     scale: int,
     tile: int,
     align: int,
-    progress: Callable[[int], None] = lambda tiles: None,
+    progress: Progress = lambda tiles: None,
 ) -> Iterator[np.ndarray]:
     """Enlarge a picture uint8 [H, W, 3] by `net`; give its rows from the top, in uint8 [h, W * scale, 3].
 

@@ -49,7 +49,7 @@ class Wave:
 
 
 class Denoiser:
-    """Rows of the dVAE's reconstruction to sharp ones: a step of `bands`.
+    """A step of `bands` that makes rows of the dVAE's reconstruction sharp.
 
     Euler steps of v = (x_hat - x_t) / (1 - t) along the bridge x_t = (1 - t) y + t x, from the
     reconstruction y; each evaluation sees a band of rows around the patches under way. `twice`: what is

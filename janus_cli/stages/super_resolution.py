@@ -30,7 +30,7 @@ class Picture:
     patch: int
 
     @classmethod
-    def from_file(cls, image: np.ndarray, id: str, source: str = "") -> "Picture":
+    def from_file(cls, image: np.ndarray, id: str) -> "Picture":
         """Make a Picture of an image from a file or pipe."""
         grid = (-(-image.shape[0] // PATCH), -(-image.shape[1] // PATCH))
         return cls(image, Record((), id), grid, PATCH)

@@ -12,6 +12,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -86,17 +87,15 @@ class Ways:
             for steps in STEPS[:2]:
                 yield f"enlarged, {_steps(steps)}", lambda tokens, n=steps: self._at_size(tokens, n, scale)
             for steps in STEPS[:2]:
-                yield (
-                    f"{_steps(steps)} in each pass",
-                    lambda tokens, n=steps: self._in_passes(tokens, n, scale),
-                )
+                way = partial(self._in_passes, steps=steps, scale=scale)
+                yield f"{_steps(steps)} in each pass", way
         yield f"2 steps{then}, noise of training", lambda tokens: self._refined(tokens, 2, scale, noise=1.0)
 
-    def _decoded(self, record: Record) -> np.ndarray:
+    def _decode(self, record: Record) -> np.ndarray:
         return cast(np.ndarray, self.pipeline.decode(record))
 
     def _plain(self, tokens: Record, scale: int) -> np.ndarray:
-        decoded = to_float(self._decoded(tokens)[None])
+        decoded = to_float(self._decode(tokens)[None])
         if scale > 1:
             decoded = F.interpolate(decoded, scale_factor=scale, mode="bicubic")
         return to_uint8(decoded)[0]
@@ -108,7 +107,7 @@ class Ways:
     @torch.inference_mode()
     def _regressed(self, tokens: Record, scale: int) -> np.ndarray:
         assert self.rival is not None
-        x = to_float(self._decoded(tokens)[None])
+        x = to_float(self._decode(tokens)[None])
         grid = torch.from_numpy(tokens.segments[-1].data.astype(np.int64))[None]
         zero = torch.zeros_like(x[:, :1])
         if scale == 1:
@@ -121,15 +120,15 @@ class Ways:
         self, tokens: Record, steps: int, scale: int, noise: float = 0.0, up_steps: int | None = None
     ) -> np.ndarray:
         done = self.pipeline.denoise([tokens], steps, noise)
-        return self._decoded(next(self.pipeline.upsample(done, scale, steps=up_steps)))
+        return self._decode(next(self.pipeline.upsample(done, scale, steps=up_steps)))
 
     def _at_size(self, tokens: Record, steps: int, scale: int) -> np.ndarray:
         """Case 1: enlarged first, then denoised straight at the final size."""
-        return self._decoded(next(self.pipeline.denoise([tokens], steps, scale=scale)))
+        return self._decode(next(self.pipeline.denoise([tokens], steps, scale=scale)))
 
     def _in_passes(self, tokens: Record, steps: int, scale: int) -> np.ndarray:
         """Case 2: each pass denoises and enlarges."""
-        return self._decoded(next(self.pipeline.upsample([tokens], scale, steps=steps)))
+        return self._decode(next(self.pipeline.upsample([tokens], scale, steps=steps)))
 
 
 def _steps(count: int) -> str:
@@ -146,9 +145,8 @@ def rows(
         output = np.stack([way(record) for record in tokens])
         each = 1000 * (time.perf_counter() - start) / len(tokens)
         ssimulacra, flip = perceptual(output, target)
-        cells = (
-            f"x{scale} | {name} | {measure_psnr(output, target):.2f} | {measure_ssim(output, target):.4f} | "
-        )
+        psnr, ssim = measure_psnr(output, target), measure_ssim(output, target)
+        cells = f"x{scale} | {name} | {psnr:.2f} | {ssim:.4f} | "
         cells += f"{ssimulacra:.2f} | {flip:.4f} | {each / tokens[0].segments[-1].data.size:.2f} | {each:.1f}"
         yield f"| {cells} |", output
 

@@ -14,45 +14,55 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NoReturn, TextIO, cast
+from typing import Annotated, BinaryIO, ClassVar, NoReturn, TextIO, cast
 
 import typer
 
 from janus_cli import __version__
-from janus_cli.commands import models, tokenize
-from janus_cli.commands.decode import decode
-from janus_cli.commands.denoise import denoise
-from janus_cli.commands.describe import describe
-from janus_cli.commands.draw import draw
-from janus_cli.commands.eval import evaluate
-from janus_cli.commands.generate import generate
-from janus_cli.commands.info import info
-from janus_cli.commands.speak import speak
-from janus_cli.commands.train import train
-from janus_cli.commands.transcribe import transcribe
-from janus_cli.commands.upsample import upsample
 from janus_cli.errors import JanusError, OutputError
 from janus_cli.shell.console import complain
-from janus_cli.shell.help import HelpfulGroup
+from janus_cli.shell.help import VerbGroup
 
-VERBS: dict[str, dict[str, Any]] = {
-    "Draw and tell": {"draw": draw, "describe": describe, "speak": speak, "transcribe": transcribe},
-    "The pipeline": {
-        "tokenize": tokenize.app,
-        "generate": generate,
-        "denoise": denoise,
-        "upsample": upsample,
-        "decode": decode,
+# Section of the help -> command -> where it is, and its line there: the first of its docstring. A command is
+# imported when it is called.
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "Draw and tell": {
+        "draw": ("draw:draw", "Draw pictures."),
+        "describe": ("describe:describe", "Put pictures into words."),
+        "speak": ("speak:speak", "Say words aloud."),
+        "transcribe": ("transcribe:transcribe", "Put speech into words."),
     },
-    "Look": {"info": info, "models": models.app},
-    "Train": {"train": train, "eval": evaluate},
+    "The pipeline": {
+        "tokenize": ("tokenize:app", "Text, pictures, sounds and what plugins know to tokens."),
+        "generate": (
+            "generate:generate",
+            "Prompts of words, pictures and sounds to tokens of a picture, words or a sound.",
+        ),
+        "denoise": ("denoise:denoise", "Blur to sharp."),
+        "upsample": ("upsample:upsample", "Small to large."),
+        "decode": ("decode:decode", "Tokens to pictures, sounds, text or what a plugin writes."),
+    },
+    "Look": {
+        "info": ("info:info", "Look inside."),
+        "models": ("models:app", "The model zoo."),
+    },
+    "Train": {
+        "train": ("train:train", "Train a model."),
+        "eval": (
+            "eval:evaluate",
+            "Examine a model: trained and held-out pairs, scenes, the tokenizer, the refiner.",
+        ),
+    },
 }
 
 
-class _Group(HelpfulGroup):
-    """The commands of `janus`, in sections."""
+class _Group(VerbGroup):
+    """The commands of `janus`."""
 
-    sections = VERBS
+    sections: ClassVar = {
+        title: {name: (f"janus_cli.commands.{place}", line) for name, (place, line) in verbs.items()}
+        for title, verbs in VERBS.items()
+    }
 
 
 app = typer.Typer(
@@ -66,15 +76,9 @@ app = typer.Typer(
     epilog='janus tokenize text "a red apple" | janus generate | janus denoise | janus upsample | '
     "janus decode -o apple.png",
 )
-for _verbs in VERBS.values():
-    for _name, _verb in _verbs.items():
-        if isinstance(_verb, typer.Typer):
-            app.add_typer(_verb, name=_name)
-        else:
-            app.command(_name)(_verb)
 
 
-def _version(wanted: bool) -> None:
+def _say_version(wanted: bool) -> None:
     if wanted:
         print(f"janus {__version__}")
         raise typer.Exit
@@ -83,7 +87,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def janus(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
     """The options of `janus` itself."""
@@ -151,12 +155,12 @@ def _explain(error: Exception) -> int:
     if isinstance(error, JanusError):
         code, text = error.exit_code, str(error)
     elif isinstance(error, typer.TyperException):
-        code, text = error.exit_code, _usage_text(error)
+        code, text = error.exit_code, _format_usage_error(error)
         if text.startswith("Usage:"):  # a group without a subcommand: typer's message is its help
             print(text, file=sys.stderr)
             return code
     elif isinstance(error, OSError):
-        text = _os_text(error)
+        text = _format_os_error(error)
     elif isinstance(error, MemoryError):
         text = "out of memory: try a smaller batch or picture"
     else:
@@ -167,7 +171,7 @@ def _explain(error: Exception) -> int:
     return code
 
 
-def _usage_text(error: typer.TyperException) -> str:
+def _format_usage_error(error: typer.TyperException) -> str:
     """Typer's complaint about the command line, and which --help to read."""
     context = getattr(error, "ctx", None)
     text = error.format_message().replace("Value error, ", "")  # pydantic's words, not ours
@@ -176,7 +180,7 @@ def _usage_text(error: typer.TyperException) -> str:
     return f"{' '.join(text.split()).rstrip('.')} (see {context.command_path} --help)"
 
 
-def _os_text(error: OSError) -> str:
+def _format_os_error(error: OSError) -> str:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"{place}the disk is full"

@@ -312,15 +312,12 @@ def _explain(fault: str, data: Any) -> str:
     what, _, path = fault.replace("`", "").partition(" - at $")
     if found := re.fullmatch(r"Object missing required field (.*)", what):
         return f"{path}: lacks {found[1]!r}"
-    expected, _, got = what.partition(", got ")
+    expected, _, got = what.replace("Expected", "expected").partition(", got ")
     places = list(_places(data, re.findall(r"\w+|\.\.\.", path)))
     key, value = next((place for place in places if _KINDS.get(type(place[1])) == got), places[0])
     if expected.startswith("Invalid enum value"):
         return f"{key}: this janus does not know {value!r}"
-    expected = (
-        expected.replace("Expected", "expected").replace("object", "an object").replace("array", "a list")
-    )
-    return f"{key}: {expected}, found {value!r}"
+    return f"{key}: {expected.replace('object', 'an object').replace('array', 'a list')}, found {value!r}"
 
 
 def _places(data: Any, steps: list[str]) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.models import build_tiny_model
 from helpers.runs import ROOT, TIMEOUT, Done
 
@@ -20,7 +21,10 @@ def pytest_configure() -> None:
     """Let this tree's entry points be found, whatever tree the environment was installed from.
 
     Before the tests are collected: records of our own plugin are among their parameters.
+    And one thread a process: tests run side by side, and threads that wait for a processor spin.
     """
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     write_metadata(Path(_own_metadata.name), project["name"], project["entry-points"])
     sys.path.insert(0, _own_metadata.name)
@@ -153,7 +157,7 @@ def shell(environment: Path) -> Callable[..., Done]:
             capture_output=True,
             timeout=TIMEOUT,
             check=False,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(env or {})},
+            env={**os.environ, "PYTHONPATH": path, **(env or {})},
         )
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))
 

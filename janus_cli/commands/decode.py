@@ -12,7 +12,7 @@ from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import label_of, open_tokenizer, read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import EncodedOutput, Output, as_output
-from janus_cli.shell.outputs import Outputs, suffixes_for
+from janus_cli.shell.outputs import Outputs, list_suffixes
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -54,7 +54,7 @@ def decode(
     talk, failures = Talk(quiet), Failures()
     loader = Loader(model, device, talk, dtype)
     reader = open_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
-    outputs = Outputs(output, force, suffixes_for(output))
+    outputs = Outputs(output, force, list_suffixes(output))
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         outputs.check(record)

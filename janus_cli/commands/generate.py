@@ -8,7 +8,7 @@ import typer
 
 from janus_cli.config import Progress
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.pipeline import PictureOptions, Sampling
+from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype
@@ -32,6 +32,34 @@ class Target(StrEnum):
     audio = "audio"
 
 
+_Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        min=0.0,
+        show_default="the model's; 0 for a text",
+        help="0 = always the likeliest token, or the likeliest text of --beams tries.",
+    ),
+]
+_MaxTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-tokens",
+        min=1,
+        metavar="N",
+        show_default="64; 512 of a Janus-Pro model",
+        help="At most, of a text.",
+    ),
+]
+_ThroughWords = Annotated[
+    bool,
+    typer.Option(
+        "--through-words/--direct",
+        help="Whether a prompt without text is put into words first, which then stay in the record.",
+    ),
+]
+
+
 def generate(
     inputs: opt.Inputs = None,
     to: Annotated[Target, typer.Option("--to", help="What to generate.")] = Target.image,
@@ -39,35 +67,12 @@ def generate(
     seed: opt.Seed = 0,
     size: opt.Size = None,
     cfg_scale: opt.CfgScale = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            min=0.0,
-            show_default="the model's; 0 for a text",
-            help="0 = always the likeliest token, or the likeliest text of --beams tries.",
-        ),
-    ] = None,
+    temperature: _Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens",
-            min=1,
-            metavar="N",
-            show_default="64; 512 of a Janus-Pro model",
-            help="At most, of a text.",
-        ),
-    ] = None,
+    max_tokens: _MaxTokens = None,
     seconds: opt.Seconds = None,
-    through_words: Annotated[
-        bool,
-        typer.Option(
-            "--through-words/--direct",
-            help="Whether a prompt without text is put into words first, which then stay in the record.",
-        ),
-    ] = True,
+    through_words: _ThroughWords = True,
     beams: opt.Beams = None,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     batch_size: opt.BatchSize = 8,
@@ -83,6 +88,37 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
+    check_parts(stream, output)
+    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
+    talk, failures = Talk(quiet), Failures()
+
+    loader = Loader(model, device, talk, dtype)
+    records = read_records(inputs or [], failures, "generate")
+    if join:
+        records = _join(records, failures)
+
+    def make(count: Progress) -> Iterator["Record"]:
+        for pipeline, group in loader.grouped(records, failures):
+            plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
+            if plan.limits:
+                talk(f"--size {size}: {plan.limits}")
+            yield from plan.generate(prepare_all(group, plan, failures), count, stream)
+
+    with token_bar(quiet) as (rate, count):
+        write_all(make(count), output, force, failures)
+    talk(f"seed {seed}, {rate}")
+
+
+def _check_flags(
+    to: Target,
+    max_tokens: int | None,
+    size: Size | None,
+    cfg_scale: float | None,
+    seconds: float | None,
+    stream: bool,
+) -> None:
+    """Raise UsageError for a flag that is for another modality than `to`."""
     if to is not Target.text and max_tokens is not None:
         raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")
     if to is not Target.image and size is not None:
@@ -93,37 +129,26 @@ def generate(
         raise UsageError("--seconds is for --to audio")
     if to is not Target.image and stream:
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
-    check_parts(stream, output)
-    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
-    talk, failures = Talk(quiet), Failures()
 
-    def plan_for(pipeline: "Pipeline") -> "Plan":
-        if to is Target.text:
-            return pipeline.plan_text(sampling, max_tokens)
-        if to is Target.audio:
-            return pipeline.plan_sound(sampling, seconds)
-        plan = pipeline.plan_picture(sampling, PictureOptions(size))
-        if plan.limits:
-            talk(f"--size {size}: {plan.limits}")
-        return plan
 
-    loader = Loader(model, device, talk, dtype)
-    records = read_records(inputs or [], failures, "generate")
-    if join:
-        records = _join(records, failures)
-
-    def make(count: Progress) -> Iterator["Record"]:
-        for pipeline, group in loader.grouped(records, failures):
-            plan = plan_for(pipeline)
-            yield from plan.generate(prepare_all(group, plan, failures), count, stream)
-
-    with token_bar(quiet) as (rate, count):
-        write_all(make(count), output, force, failures)
-    talk(f"seed {seed}, {rate}")
+def _plan(
+    to: Target,
+    pipeline: "Pipeline",
+    sampling: Sampling,
+    size: Size | None,
+    max_tokens: int | None,
+    seconds: float | None,
+) -> "Plan":
+    """Plan what is to be generated. Raises UsageError where the model cannot."""
+    if to is Target.text:
+        return pipeline.plan_text(sampling, max_tokens)
+    if to is Target.audio:
+        return pipeline.plan_sound(sampling, seconds)
+    return pipeline.plan_picture(sampling, PictureOptions(size))
 
 
 def _join(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:
-    """Join all segments into one record, in order. Raises RecordError where a part of it could not be read."""
+    """Join all segments into one record, in order. Raises RecordError where a part could not be read."""
     from janus_cli.records import Record
 
     parts = list(records)

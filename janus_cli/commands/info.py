@@ -13,7 +13,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import put_json
 from janus_cli.shell.facts import describe_record, find_describer
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import named_records
+from janus_cli.shell.inputs import read_named_records
 from janus_cli.shell.tables import put_table
 
 
@@ -57,7 +57,7 @@ def _describe(name: str, failures: Failures) -> Iterator[dict[str, Any]]:
     elif name != "-" and path.is_file() and (describe := find_describer(path)):
         yield describe(path)
     else:
-        for i, (place, record) in enumerate(named_records([name], failures, "info")):
+        for i, (place, record) in enumerate(read_named_records([name], failures, "info")):
             yield {"kind": "record", "file": place, "number": i, **describe_record(record)}
 
 

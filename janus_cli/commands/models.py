@@ -18,7 +18,9 @@ from janus_cli.shell.help import HelpfulGroup
 from janus_cli.shell.progress import byte_bar
 from janus_cli.shell.tables import align_columns, put_table
 
-app = typer.Typer(cls=HelpfulGroup, rich_markup_mode=None, no_args_is_help=True, help="The model zoo.")
+app = typer.Typer(
+    add_completion=False, cls=HelpfulGroup, rich_markup_mode=None, no_args_is_help=True, help="The model zoo."
+)
 
 
 @app.command("list")

@@ -36,6 +36,7 @@ _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 app = typer.Typer(
     cls=PluginGroup,
     rich_markup_mode=None,
+    add_completion=False,
     no_args_is_help=True,
     help="Text, pictures, sounds and what plugins know to tokens.",
 )
@@ -72,10 +73,10 @@ def text(
     """
     failures = Failures()
     encoder = open_tokenizer(tokenizer, model)
-    write_all(_text_records(texts or ["-"], lines, encoder, failures), output, force, failures)
+    write_all(_tokenize_texts(texts or ["-"], lines, encoder, failures), output, force, failures)
 
 
-def _text_records(
+def _tokenize_texts(
     texts: Sequence[str], lines: bool, encoder: "TextTokenizer", failures: Failures
 ) -> Iterator["Record"]:
     index = 0
@@ -108,10 +109,12 @@ def image(
     """
     failures = Failures()
     loader = Loader(model, device, Talk(quiet), dtype)
-    write_all(_image_records(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures)
+    write_all(
+        _tokenize_pictures(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures
+    )
 
 
-def _image_records(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
+def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
     from janus_cli.media.pictures import read_image
 
     for name in names:
@@ -154,11 +157,11 @@ def audio(
     """
     failures = Failures()
     loader = Loader(model, device, Talk(quiet))
-    records = _audio_records(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
+    records = _tokenize_sounds(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
     write_all(records, output, force, failures)
 
 
-def _audio_records(
+def _tokenize_sounds(
     names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
     from janus_cli.media.sounds import fit, open_sound

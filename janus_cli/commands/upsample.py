@@ -31,70 +31,78 @@ _RECORDS = (".safetensors", ".tar")
 _HINT = "name pictures or token files (janus upsample FILE --model CHECKPOINT), or pipe one in"
 
 
+_Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE|DIR|-",
+        show_default=False,
+        help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if "
+        "none or -.",
+    ),
+]
+_Scale = Annotated[
+    int | None,
+    typer.Option(
+        "--scale",
+        show_default="what --size asked for, else the model's",
+        help="Enlargement: 1, 2 or 4; a checkpoint has its own.",
+    ),
+]
+_Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        min=0,
+        show_default="the model's",
+        help="Denoising steps of a pass that goes on from an "
+        "enlarged picture, or from bare tokens; 0 = only enlarge.",
+    ),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR|CHECKPOINT",
+        show_default=False,
+        help="Model to use (otherwise the one that the record names), or a super-resolution checkpoint: "
+        "SwinIR, ESRGAN, SPAN ... in .safetensors or .pth.",
+    ),
+]
+_Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        min=0,
+        metavar="PX",
+        show_default="256",
+        help="With a checkpoint: about the side of what it sees at once; 0 = the whole picture.",
+    ),
+]
+_Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        show_default=False,
+        help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; with a checkpoint also "
+        "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id}; standard output if "
+        "none or -.",
+    ),
+]
+
+
 def upsample(
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE|DIR|-",
-            show_default=False,
-            help="Token files, folders or .tar shards, with a checkpoint also pictures; standard input if "
-            "none or -.",
-        ),
-    ] = None,
-    scale: Annotated[
-        int | None,
-        typer.Option(
-            "--scale",
-            show_default="what --size asked for, else the model's",
-            help="Enlargement: 1, 2 or 4; a checkpoint has its own.",
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=0,
-            show_default="the model's",
-            help="Denoising steps of a pass that goes on from an "
-            "enlarged picture, or from bare tokens; 0 = only enlarge.",
-        ),
-    ] = None,
+    inputs: _Inputs = None,
+    scale: _Scale = None,
+    steps: _Steps = None,
     stream: opt.Stream = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|DIR|CHECKPOINT",
-            show_default=False,
-            help="Model to use (otherwise the one that the record names), or a super-resolution checkpoint: "
-            "SwinIR, ESRGAN, SPAN ... in .safetensors or .pth.",
-        ),
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            "--tile",
-            min=0,
-            metavar="PX",
-            show_default="256",
-            help="With a checkpoint: about the side of what it sees at once; 0 = the whole picture.",
-        ),
-    ] = None,
+    model: _Model = None,
+    tile: _Tile = None,
     device: opt.DeviceChoice = Device.auto,
     dtype: Annotated[Dtype, typer.Option("--dtype", help="What a checkpoint computes in.")] = Dtype.auto,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default=False,
-            help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; with a checkpoint also "
-            "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id}; standard output if "
-            "none or -.",
-        ),
-    ] = None,
+    output: _Output = None,
     force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -145,9 +153,9 @@ def _enlarge(
     )
     outputs = Outputs(output, force, PICTURE_FORMATS) if to_pictures else None
     work = _load(model, scale, tile, device, dtype, talk)
-    pictures = _pictures(names, Loader(None, device, talk), failures)
+    pictures = _read_pictures(names, Loader(None, device, talk), failures)
     if outputs is None:
-        write_all(_records(pictures, work, failures, quiet), output, force, failures)
+        write_all(_enlarge_records(pictures, work, failures, quiet), output, force, failures)
         return
     done = 0
     for name, picture in pictures:
@@ -184,7 +192,7 @@ def _load(
     return work
 
 
-def _records(
+def _enlarge_records(
     pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
 ) -> "Iterator[Record]":
     for name, picture in pictures:
@@ -192,7 +200,9 @@ def _records(
             yield work.make_record(picture, work.enlarge(picture, progress))
 
 
-def _pictures(names: Sequence[str], loader: Loader, failures: Failures) -> "Iterator[tuple[str, Picture]]":
+def _read_pictures(
+    names: Sequence[str], loader: Loader, failures: Failures
+) -> "Iterator[tuple[str, Picture]]":
     """Read what there is to enlarge, each with a name for messages; inputs that fail are counted."""
     from janus_cli.media.pictures import read_image
     from janus_cli.stages.super_resolution import Picture

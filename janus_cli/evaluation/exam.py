@@ -51,7 +51,7 @@ class Exam:
     progress: Reporter
 
     def tell(self, label: str) -> Tell:
-        """What shows how far one part is."""
+        """Give what shows how far one part is."""
         return partial(self.progress, label)
 
     def draw(self, prompts: Sequence[str], label: str) -> np.ndarray:
@@ -59,7 +59,7 @@ class Exam:
         return self.candidate.draw(self.candidate.read(prompts), self.tell(label))
 
     def find_drawings(self, pairs: Sequence[Pair]) -> list[int]:
-        """Numbers of the drawings of (concept name, style) pairs."""
+        """Find the numbers of the drawings of (concept name, style) pairs."""
         numbers, by_name = number_drawings(self.concepts), {c.name: i for i, c in enumerate(self.concepts)}
         return [numbers[by_name[name], style] for name, style in pairs]
 
@@ -75,12 +75,13 @@ class Exam:
 
 
 def _examine_tokenizer(exam: Exam) -> dict[str, Any]:
+    """Measure how true the image tokenizer is, and how many of its codes are used."""
     held, every = exam.find_drawings(exam.lists.pairs), range(len(list_drawings(exam.concepts)))[: exam.limit]
     return fidelity.report_tokenizer(exam.candidate, exam.sprites, held, every, exam.tell("tokenizer"))
 
 
 def _examine_judge(exam: Exam) -> dict[str, Any]:
-    """The judge on real drawings, as they are and through the image tokenizer: the most a model can get."""
+    """Score real drawings, as they are and through the image tokenizer: the most that a model can get."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
         real = exam.paint(pairs)
@@ -90,7 +91,7 @@ def _examine_judge(exam: Exam) -> dict[str, Any]:
 
 
 def _examine_generator(exam: Exam) -> dict[str, Any]:
-    """The judge on what the model draws for prompts of one concept."""
+    """Score what the model draws for prompts of one concept."""
     report: dict[str, Any] = {}
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
         prompts = [add_style(concept, style, 0) for concept, style in pairs]
@@ -107,7 +108,7 @@ def _examine_generator(exam: Exam) -> dict[str, Any]:
 
 
 def _match_tokens(exam: Exam) -> dict[str, float]:
-    """How much of what it was trained on the model repeats: greedy tokens against the drawings' own.
+    """Count how much of what it was trained on the model repeats: greedy tokens against the true ones.
 
     `drawn` leaves out the positions where the true token is the one of empty paper.
     """
@@ -129,7 +130,7 @@ def _match_tokens(exam: Exam) -> dict[str, float]:
 
 
 def _examine_scenes(exam: Exam) -> dict[str, Any]:
-    """The scenes as the model draws them, and the same measure on true pictures and on their tokens."""
+    """Score the scenes as the model draws them, and true scenes, as they are and through their tokens."""
     entries, large = exam.lists.scenes, exam.paint_scenes()
     references = paint_scenes(entries, exam.concepts, exam.sprites)
     score = partial(score_scenes, entries=entries, references=references, judge=exam.judge)
@@ -141,7 +142,7 @@ def _examine_scenes(exam: Exam) -> dict[str, Any]:
 
 
 def _examine_senses(exam: Exam, album: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The codec on unseen voices, and every direction but text to image."""
+    """Examine the codec on unseen voices, and every direction but text to image."""
     candidate = exam.candidate
     codec = report_codec(candidate.codec, exam.concepts, candidate.seed, exam.limit, exam.tell("codec"))
     tour = Tour(candidate, exam.judge, exam.lists, exam.tell("directions"))

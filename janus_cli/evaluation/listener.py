@@ -45,7 +45,7 @@ class Listener:
     """Hears which of some phrases was said."""
 
     def __init__(self, phrases: Sequence[str]) -> None:
-        """The phrases must be sayable."""
+        """Take phrases whose words the recogniser knows."""
         choices = " | ".join(map(spell, phrases))
         with tempfile.NamedTemporaryFile("w", suffix=".jsgf", encoding="utf-8") as file:
             file.write(f"#JSGF V1.0;\ngrammar names;\npublic <name> = {choices};\n")
@@ -66,7 +66,7 @@ class Listener:
             )
 
     def hear(self, waveform: np.ndarray) -> str:
-        """The phrase in float32 [T] at 16 kHz, as `spell` spells it; "" where there is none."""
+        """Hear a phrase in float32 [T] at 16 kHz, spelled as `spell` does; "" where there is none."""
         quiet = np.pad(waveform, SILENCE)
         samples = (quiet * (LOUD / max(1e-6, float(np.abs(quiet).max())))).astype(np.int16)
         self._decoder.start_utt()

@@ -57,7 +57,7 @@ class Lists:
     scenes: tuple[SceneEntry, ...]
 
     def limit(self, limit: int | None) -> "Lists":
-        """The first `limit` of each list; of the scenes, a mixture of all kinds."""
+        """Keep the first `limit` of each list; of the scenes, a mixture of all kinds."""
         if limit is None:
             return self
         step = max(1, len(self.scenes) // max(1, limit))

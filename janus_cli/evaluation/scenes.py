@@ -65,7 +65,7 @@ def find_background(picture: np.ndarray) -> np.ndarray:
 
 
 def _measure_distance(picture: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Mean distance from `colour` in each block of a picture [64, 64, 3]: [4, 4]."""
+    """Measure the mean distance from `colour` in each block of a picture [64, 64, 3]: [4, 4]."""
     far = np.abs(picture.astype(np.float32) - colour).mean(-1)
     return far.reshape(64 // BLOCK, BLOCK, 64 // BLOCK, BLOCK).mean((1, 3))
 

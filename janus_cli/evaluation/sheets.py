@@ -128,13 +128,11 @@ def make_album(tour: Tour, held: Sequence[np.ndarray]) -> np.ndarray:
     said = tour.candidate.speak(tour.candidate.read(names))
     true = [Speaker().say(Utterance(name)) for name in names]
     shown_said = tour.candidate.speak(tour.candidate.look(pictures))
+    both = [f"{name} > {text}" for name, text in zip(names, words, strict=True)]
     table = [
         _label_strip("image to text: held-out drawings, and what the model writes", seen),
         _label_strip("image to audio: what it says to them", [f"to {text}" for text in seen]),
-        _label_strip(
-            "audio to text: unseen voices, and what the model understands",
-            [f"{name} > {text}" for name, text in zip(names, words, strict=True)],
-        ),
+        _label_strip("audio to text: unseen voices, and what the model understands", both),
         _label_strip("audio to image: drawn from the sounds above", words),
         _label_strip("text to audio: said by the model", names),
         _label_strip("the same, said by espeak-ng", names),

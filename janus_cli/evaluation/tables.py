@@ -111,9 +111,8 @@ def tabulate_refiner(report: dict[str, Any]) -> str:
         ["256 px, decoded and enlarged bicubically", f"{part['psnr_bicubic']:.2f} dB", part["ssim_bicubic"]],
         ["256 px, denoised and upsampled", f"{part['psnr_x4']:.2f} dB", part["ssim_x4"]],
     ]
-    return format_table(
-        [f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"], rows
-    )
+    head = [f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"]
+    return format_table(head, rows)
 
 
 def tabulate_codec(part: dict[str, Any]) -> str:
@@ -141,16 +140,12 @@ def tabulate_codec(part: dict[str, Any]) -> str:
 def tabulate_directions(part: dict[str, Any]) -> str:
     """Format the directions, one row a direction and measure."""
     names = f"{part['hear']['names']['n']} names, unseen voices"
+    scenes = f"{part['hear']['scenes']['n']} held-out scenes, unseen voices"
     blocks = [
         ("image to text", f"{part['see']['n']} held-out pairs", part["see"], SEEN),
         ("", f"{part['see_scenes']['n']} held-out scenes", part["see_scenes"], SEEN_SCENES),
         ("audio to text", names, part["hear"]["names"], HEARD),
-        (
-            "",
-            f"{part['hear']['scenes']['n']} held-out scenes, unseen voices",
-            part["hear"]["scenes"],
-            HEARD[:1],
-        ),
+        ("", scenes, part["hear"]["scenes"], HEARD[:1]),
         ("", "", part["hear"], [("words right, both lists", "words")]),
         ("text to audio", f"{part['speak']['n']} names", part["speak"], SPOKEN),
         ("audio to image", names, part["hear_draw"]["audio"], DRAWN),
@@ -158,14 +153,9 @@ def tabulate_directions(part: dict[str, Any]) -> str:
         ("image to audio", f"{part['see_speak']['n']} held-out pairs", part["see_speak"], SAID),
     ]
     rows = [
-        [
-            direction if first else "",
-            material if first else "",
-            name.format(**scores),
-            format_percent(scores[key]),
-        ]
-        for direction, material, scores, measures in blocks
-        for first, (name, key) in zip([True] + [False] * len(measures), measures, strict=False)
+        [*(heads if i == 0 else ("", "")), name.format(**scores), format_percent(scores[key])]
+        for *heads, scores, measures in blocks
+        for i, (name, key) in enumerate(measures)
     ]
     return format_table(["direction", "on", "measure", "score"], rows)
 

@@ -14,25 +14,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from janus_cli.errors import MediaError, RecordError
-from janus_cli.media.files import atomic_write, free_path, read_bytes
+from janus_cli.media.files import read_bytes
 from janus_cli.media.sniff import is_safetensors
 
 if TYPE_CHECKING:
     from PIL import Image
-
-__all__ = [
-    "animation_bytes",
-    "atomic_write",
-    "cut_to_size",
-    "free_path",
-    "image_bytes",
-    "image_to_pixels",
-    "pixels_to_image",
-    "read_bytes",
-    "read_image",
-    "read_image_metadata",
-    "resize",
-]
 
 MAX_PIXELS = 100_000_000  # of one picture; more is taken for a decompression bomb
 MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its frame

@@ -14,20 +14,8 @@ from janus_cli.errors import RecordError
 
 MAX_AXES = 8  # also keeps the product of a hostile shape cheap
 LENGTH = struct.Struct("<Q")  # bytes of JSON that follow
-WIDTH = {  # bytes of a number, by safetensors' word for its type
-    "F64": 8,
-    "F32": 4,
-    "F16": 2,
-    "BF16": 2,
-    "I64": 8,
-    "I32": 4,
-    "U32": 4,
-    "I16": 2,
-    "U16": 2,
-    "I8": 1,
-    "U8": 1,
-    "BOOL": 1,
-}
+# Bytes of a number, by safetensors' word for its type.
+WIDTH = dict(F64=8, F32=4, F16=2, BF16=2, I64=8, I32=4, U32=4, I16=2, U16=2, I8=1, U8=1, BOOL=1)
 
 
 @dataclass(frozen=True)

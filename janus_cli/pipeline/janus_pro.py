@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from janus_cli import zoo
 from janus_cli.config import JanusProConfig
 from janus_cli.errors import UsageError
-from janus_cli.pipeline.options import Sampling, Size, check_size, complete_words
+from janus_cli.pipeline.options import Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures
 from janus_cli.weights.published import CODEBOOK, GENERATE, TOKENIZE, UNDERSTAND, PublishedNet
 
@@ -106,9 +106,8 @@ class JanusProNets:
 
     def complete_text(self, given: Sampling, max_tokens: int | None) -> "GenerateOptions":
         """Complete the options for an answer, greedy where nothing is said; it ends where the room does."""
-        return complete_words(
-            given, self.count_beams(given), MAX_TOKENS if max_tokens is None else max_tokens
-        )
+        most = MAX_TOKENS if max_tokens is None else max_tokens
+        return complete("text", given, self.count_beams(given), max_tokens=most)
 
     def complete_sound(self, given: Sampling, seconds: float | None) -> NoReturn:
         """Raise UsageError: no such model speaks."""

@@ -5,8 +5,8 @@ Knows options; no model, no net.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from janus_cli.config import GenerationConfig
 from janus_cli.errors import UsageError
 from janus_cli.stages.decoding.options import GenerateOptions
 
@@ -52,53 +52,16 @@ class PictureOptions:
             raise UsageError("give --size or --scale, not both")
 
 
-def complete_picture(given: Sampling, ours: GenerationConfig, beams: int) -> GenerateOptions:
-    """Complete the options for pictures with a model's own defaults."""
-    words = ("cfg_scale", "temperature", "top_k", "top_p")
-    chosen = {w: getattr(ours, w) if getattr(given, w) is None else getattr(given, w) for w in words}
-    return GenerateOptions(
-        to="image",
-        n=given.n,
-        seed=given.seed,
-        grid=ours.grid,
-        batch_size=given.batch_size,
-        through_words=given.through_words,
-        beams=beams,
-        **chosen,
-    )
+def complete(to: str, given: Sampling, beams: int, **ours: Any) -> GenerateOptions:
+    """Complete the options for a modality; what neither `given` nor `ours` says is greedy, without filters.
 
-
-def complete_words(given: Sampling, beams: int, max_tokens: int) -> GenerateOptions:
-    """Complete the options for a text: the likeliest words where nothing is said."""
-    return GenerateOptions(
-        to="text",
-        n=given.n,
-        seed=given.seed,
-        temperature=given.temperature or 0.0,
-        top_k=given.top_k or 0,
-        top_p=1.0 if given.top_p is None else given.top_p,
-        cfg_scale=1.0,
-        batch_size=given.batch_size,
-        beams=beams,
-        max_tokens=max_tokens,
-    )
-
-
-def complete_speech(given: Sampling, temperature: float, beams: int, frames: int) -> GenerateOptions:
-    """Complete the options for at most `frames` of sound, drawn at `temperature` where nothing is said."""
-    return GenerateOptions(
-        to="audio",
-        n=given.n,
-        seed=given.seed,
-        temperature=temperature if given.temperature is None else given.temperature,
-        top_k=given.top_k or 0,
-        top_p=1.0 if given.top_p is None else given.top_p,
-        cfg_scale=1.0,
-        batch_size=given.batch_size,
-        through_words=given.through_words,
-        beams=beams,
-        max_tokens=frames,
-    )
+    ours: fields of GenerateOptions by name.
+    """
+    words = ("temperature", "top_k", "top_p", *(["cfg_scale"] if to == "image" else []))
+    wanted = {word: value for word in words if (value := getattr(given, word)) is not None}
+    same = {word: getattr(given, word) for word in ("n", "seed", "batch_size", "through_words")}
+    greedy = {"cfg_scale": 1.0, "temperature": 0.0}
+    return GenerateOptions(to=to, beams=beams, **same, **(greedy | ours | wanted))
 
 
 def check_size(size: Size, sizes: Iterable[int], name: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from janus_cli import zoo
 from janus_cli.errors import MediaError, ModelError, UsageError
-from janus_cli.pipeline.options import MAX_SIDE, Sampling, Size, check_size, complete_speech, complete_words
+from janus_cli.pipeline.options import MAX_SIDE, Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures, load_component
 from janus_cli.plugins import BUILT_IN
 
@@ -155,7 +155,7 @@ class OwnNets:
                 f"{max_tokens} tokens are too long: model {self._model.name} writes {most} at most"
             )
         beams = 1 if given.temperature and given.beams is None else self.count_beams(given)
-        return complete_words(given, beams, MAX_WORDS if max_tokens is None else max_tokens)
+        return complete("text", given, beams, max_tokens=MAX_WORDS if max_tokens is None else max_tokens)
 
     def complete_sound(self, given: Sampling, seconds: float | None) -> "GenerateOptions":
         """Complete the options for at most `seconds` of sound. Raises UsageError where it cannot."""
@@ -168,7 +168,8 @@ class OwnNets:
             raise UsageError(
                 f"{seconds:g} s are too long: model {self._model.name} says {most:.1f} s at most"
             )
-        return complete_speech(given, ours.speech_temperature, self.count_beams(given), frames)
+        beams = self.count_beams(given)
+        return complete("audio", given, beams, temperature=ours.speech_temperature, max_tokens=frames)
 
     def lay_page(self, size: Size) -> "Page | None":
         """Give how pictures of `size` are laid out; None where the model draws that size by itself.

@@ -18,7 +18,7 @@ from janus_cli.config import Progress, PublishedConfig
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.pipeline.janus_pro import JanusProNets
 from janus_cli.pipeline.nets import Nets
-from janus_cli.pipeline.options import PictureOptions, Sampling, complete_picture
+from janus_cli.pipeline.options import PictureOptions, Sampling, complete
 from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
@@ -112,7 +112,7 @@ class Pipeline:
         return self.pictures.decode(segment)
 
     def check(self, record: "Record") -> "Record":
-        """Give `record` back. Raises ModelError for another model's tokens, RecordError for ids beyond ours."""
+        """Give `record` back. Raises ModelError for another model's tokens, RecordError for foreign ids."""
         for segment in record.segments:
             if segment.modality == "text":
                 check_fingerprint(segment, self.model.text_fingerprint, self.model.name)
@@ -131,7 +131,10 @@ class Pipeline:
         if not self.nets.refines and (picture.steps or picture.scale not in (None, 1)):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         page = None if picture.size is None else self.nets.lay_page(picture.size)
-        options = complete_picture(sampling, self.model.config.generation, self.nets.count_beams(sampling))
+        ours = self.model.config.generation
+        words = ("grid", "cfg_scale", "temperature", "top_k", "top_p")
+        defaults = {word: getattr(ours, word) for word in words}
+        options = complete("image", sampling, self.nets.count_beams(sampling), **defaults)
         limits = "" if page is None else self._tell_limits(page)
         return Plan(
             options,

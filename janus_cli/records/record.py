@@ -94,7 +94,7 @@ class Record:
         return next((step for step in reversed(self.made_by) if step.get("stage") == stage), {})
 
     def with_step(self, stage: str, segments: Sequence[Segment] | None = None, **options: Any) -> "Record":
-        """Return the record after `stage`: with one step more, and with new `segments` where they are given."""
+        """Return the record after `stage`: one step more, and new `segments` where they are given."""
         kept = self.segments if segments is None else tuple(segments)
         return Record(kept, self.id, (*self.made_by, {"stage": stage, **options}))
 

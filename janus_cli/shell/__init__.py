@@ -1,1 +1,4 @@
-"""What commands share: flags, stdin and stdout, paths, devices, progress. The only room that touches them."""
+"""What commands share: options, devices, lines and bars, inputs and outputs, facts and tables, help.
+
+The only room that touches standard streams and chooses devices. Whoever needs something imports its module.
+"""

@@ -104,11 +104,11 @@ def open_tokenizer(file: str | None, model: str) -> "TextTokenizer":
 def read_records(
     inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
 ) -> Iterator["Record"]:
-    """Read the records that `named_records` reads, without the names."""
-    return (record for _, record in named_records(inputs, failures, command, parts))
+    """Read the records that `read_named_records` reads, without the names."""
+    return (record for _, record in read_named_records(inputs, failures, command, parts))
 
 
-def named_records(
+def read_named_records(
     inputs: Sequence[str], failures: Failures, command: str, parts: bool = False
 ) -> Iterator[tuple[str, "Record"]]:
     """Read the records of files, folders and shards one after another; of stdin for "-" or no input.
@@ -125,7 +125,7 @@ def named_records(
     for name in names:
         count, wholes, seen = 0, 0, PartOrder("stdin" if name == "-" else name)
         try:
-            for place, record in _records_of(name, command):
+            for place, record in _read_file(name, command):
                 seen.check(record)
                 if parts or is_whole(record):
                     yield place, record
@@ -145,22 +145,22 @@ def named_records(
             failures.add(error, name)
 
 
-def _records_of(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
+def _read_file(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
     from janus_cli.records import read_stream
 
     if name == "-":
         hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
         yield from ((name, record) for record in read_stream(stdin_bytes(hint)))
         return
-    with _opened(name) as file:
+    with _open(name) as file:
         if name.endswith(".tar"):
-            yield from _tar_members(file, name)
+            yield from _read_tar(file, name)
         else:
             yield from ((name, record) for record in read_stream(file, name))
 
 
 @contextlib.contextmanager
-def _opened(name: str) -> Iterator[BinaryIO]:
+def _open(name: str) -> Iterator[BinaryIO]:
     try:
         file = Path(name).open("rb")  # noqa: SIM115 (closed below; the reader's errors are its own)
     except OSError as error:
@@ -169,7 +169,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _tar_members(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
+def _read_tar(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
     """Read the token records in a WebDataset shard; members of other kinds are passed over."""
     import tarfile
 

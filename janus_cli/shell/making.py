@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
-from janus_cli.shell.console import Talk, put_json, shorten, stdout_bytes
+from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, stdout_for
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import prepare_texts
@@ -27,14 +27,11 @@ class Craft:
     verb: str  # what is done with a text
     noun: str  # what a text is called
     thing: str  # what is made of it
-    hint: str  # how it leaves where standard output is a terminal
     suffixes: tuple[str, ...]
 
 
-DRAWING = Craft(
-    "draw", "draw", "prompt", "picture", "use -o picture.png, or redirect it", tuple(PICTURE_FORMATS)
-)
-SPEAKING = Craft("speak", "say", "text", "sound", "use -o sound.wav, or pipe it on", tuple(SOUND_FORMATS))
+DRAWING = Craft("draw", "draw", "prompt", "picture", tuple(PICTURE_FORMATS))
+SPEAKING = Craft("speak", "say", "text", "sound", tuple(SOUND_FORMATS))
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ class Order:
         if self.as_json and self.output == "-":
             raise UsageError("--json and -o - both want standard output: name a file")
         if self.output == "-":
-            stdout_bytes(f"a {self.craft.thing} is", self.craft.hint)
+            stdout_for(self.craft.thing)
 
     @property
     def is_typed(self) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PICTURE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 SOUND_FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
+_HINTS = {"picture": "use -o picture.png, or redirect it", "sound": "use -o sound.wav, or pipe it on"}
 
 
 class Output(Protocol):
@@ -71,8 +72,7 @@ class PictureOutput:
         return atomic_write(path, self.encode(record, path.suffix.lower()), force)
 
     def put(self, record: "Record", stdout: "StandardOutput") -> None:
-        file = stdout_for_pictures()
-        stdout.write(file, self.encode(record, ".png"))
+        stdout.write(stdout_for(self.kind), self.encode(record, ".png"))
 
 
 @dataclass(frozen=True)
@@ -196,14 +196,9 @@ def as_output(media: "np.ndarray | str | Sound", label: str = "", quiet: bool = 
     return SoundOutput(media, label, quiet) if isinstance(media, Sound) else PictureOutput(media)
 
 
-def stdout_for_pictures() -> BinaryIO:
-    """Give standard output for a picture. Raises UsageError where it is a terminal."""
-    return stdout_bytes("a picture is", "use -o picture.png, or redirect it")
-
-
-def stdout_for_sounds() -> BinaryIO:
-    """Give standard output for a sound. Raises UsageError where it is a terminal."""
-    return stdout_bytes("a sound is", "use -o sound.wav, or pipe it on")
+def stdout_for(kind: str) -> BinaryIO:
+    """Give standard output for a picture or a sound. Raises UsageError where it is a terminal."""
+    return stdout_bytes(f"a {kind} is", _HINTS[kind])
 
 
 def _is_text(data: bytes) -> bool:
@@ -251,7 +246,7 @@ class StandardOutput:
 
     def append(self, record: "Record", sound: "Sound") -> None:
         """Append `sound`. Raises MediaError where its rate or channels are not those of the ones before."""
-        file = stdout_for_sounds()
+        file = stdout_for("sound")
         with output_errors():
             if self._writer is None:
                 self._writer = self._begin(record, sound, file)

@@ -23,7 +23,7 @@ _MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file sys
 _KINDS = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
 
 
-def suffixes_for(template: str | None) -> tuple[str, ...]:
+def list_suffixes(template: str | None) -> tuple[str, ...]:
     """List the suffixes that a decoded file may have: plugins' too where `template` has none of ours.
 
     Only then are plugins imported: they are what is left to know the suffix.

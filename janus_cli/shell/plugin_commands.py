@@ -15,7 +15,7 @@ from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 from janus_cli.shell import options as opt
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.help import HelpfulGroup
+from janus_cli.shell.help import HelpfulGroup, make_command
 from janus_cli.shell.inputs import expand, file_name, id_of, source
 from janus_cli.shell.sinks import write_all
 
@@ -42,7 +42,7 @@ class PluginGroup(HelpfulGroup):
         """Find the command that `args` call. Raises PluginError where its plugin is broken."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in plugins.list_names() and name not in self.commands:
-            command = make_command(plugins.find(name))
+            command = make_plugin_command(plugins.find(name))
         return name, command, rest
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
@@ -52,7 +52,7 @@ class PluginGroup(HelpfulGroup):
             formatter.write_text(line)
 
 
-def make_command(plugin: Modality) -> Any:
+def make_plugin_command(plugin: Modality) -> Any:
     """Make the command `janus tokenize NAME` of a plugin."""
 
     def run(
@@ -65,7 +65,7 @@ def make_command(plugin: Modality) -> Any:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures()
         names = expand(inputs or ["-"], plugin.suffixes)
-        write_all(_records(names, plugin, options, failures), output, force, failures)
+        write_all(_tokenize(names, plugin, options, failures), output, force, failures)
 
     parameters = [
         _parameter(
@@ -85,9 +85,7 @@ def make_command(plugin: Modality) -> Any:
         _parameter("quiet", opt.Quiet, False),
     ]
     vars(run)["__signature__"] = inspect.Signature(parameters)  # what typer reads of a function
-    alone = typer.Typer(rich_markup_mode=None, add_completion=False)
-    alone.command(plugin.name, help=plugin.help)(run)
-    return typer.main.get_command(alone)
+    return make_command(plugin.name, run, plugin.help)
 
 
 def _word(option: Option) -> str:
@@ -122,7 +120,7 @@ def _choice_check(option: Option) -> Callable[[Any], Any]:
     return check
 
 
-def _records(
+def _tokenize(
     names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
 ) -> "Iterator[Record]":
     from janus_cli.media.files import read_bytes

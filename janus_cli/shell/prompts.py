@@ -1,4 +1,4 @@
-"""What is asked for, before the nets: texts and records become prompts, those that can be none are counted."""
+"""What is asked for, before the nets: texts and records become prompts; those that cannot are counted."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain

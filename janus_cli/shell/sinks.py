@@ -148,9 +148,9 @@ class _ShardSink:
         self._shard = self._count = 0
         self._file: NewFile | None = None
         self._tar: Any = None
-        self._path()
+        self._shard_path()
 
-    def _path(self) -> Path:
+    def _shard_path(self) -> Path:
         if "%" not in self._template:
             return Path(self._template)
         try:
@@ -167,7 +167,7 @@ class _ShardSink:
         member = tarfile.TarInfo(f"{self._keys.next(record.id)}.safetensors")
         member.size = len(data)
         if self._file is None:
-            self._file = new_file(self._path(), self._force)
+            self._file = new_file(self._shard_path(), self._force)
             self._tar = tarfile.open(fileobj=self._file.file, mode="w")  # noqa: SIM115 (closed in `close`)
         with write_errors(self._file.path):
             self._tar.addfile(member, io.BytesIO(data))

@@ -15,9 +15,12 @@ def put_table(facts: dict[str, Any]) -> None:
 
 def format_facts(facts: dict[str, Any]) -> list[str]:
     """Format the facts of a record, picture, sound or model as lines."""
-    return {"record": _record_lines, "picture": _media_lines, "sound": _media_lines, "model": _model_lines}[
-        facts["kind"]
-    ](facts)
+    return {
+        "record": _format_record,
+        "picture": _format_media,
+        "sound": _format_media,
+        "model": _format_model,
+    }[facts["kind"]](facts)
 
 
 def align_columns(rows: list[list[str]]) -> list[str]:
@@ -26,7 +29,7 @@ def align_columns(rows: list[list[str]]) -> list[str]:
     return ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _record_lines(facts: dict[str, Any]) -> list[str]:
+def _format_record(facts: dict[str, Any]) -> list[str]:
     place = "stdin" if facts["file"] == "-" else facts["file"]
     part = f"  part {facts['part']['index']}{' (last)' * facts['part']['last']}" if "part" in facts else ""
     rows = [["", "modality", "shape", "dtype", "values", "tokenizer", "fingerprint"]]
@@ -54,7 +57,7 @@ def _record_lines(facts: dict[str, Any]) -> list[str]:
         *align_columns(rows),
         *align_columns(sounds),
         *(f"  {'  '.join(cells)}" for cells in others),
-        *_history_lines(facts["made_by"]),
+        *_format_history(facts["made_by"]),
     ]
 
 
@@ -77,7 +80,7 @@ def _sound_cells(segment: dict[str, Any]) -> list[str]:
     return cells + [f"{segment['shape'][0]} channels"] * (segment["modality"] == "waveform")
 
 
-def _history_lines(made_by: list[dict[str, Any]]) -> list[str]:
+def _format_history(made_by: list[dict[str, Any]]) -> list[str]:
     rows = [
         [
             str(step.get("stage", "?")),
@@ -88,7 +91,7 @@ def _history_lines(made_by: list[dict[str, Any]]) -> list[str]:
     return align_columns(rows)
 
 
-def _media_lines(facts: dict[str, Any]) -> list[str]:
+def _format_media(facts: dict[str, Any]) -> list[str]:
     what = (
         f"picture {facts['width']}x{facts['height']}"
         if facts["kind"] == "picture"
@@ -101,10 +104,10 @@ def _media_lines(facts: dict[str, Any]) -> list[str]:
     words = ("prompt", "model", "seed", "index", "tokens", "version")
     rows = [[word, str(facts[word])] for word in words if word in facts]
     lines += align_columns(rows) if rows else ["  says nothing of how it was made"]
-    return lines + _history_lines(facts.get("made_by", []))
+    return lines + _format_history(facts.get("made_by", []))
 
 
-def _model_lines(facts: dict[str, Any]) -> list[str]:
+def _format_model(facts: dict[str, Any]) -> list[str]:
     rows = [["component", "parameters", "bytes", "dtype"]]
     for name, part in facts["components"].items():
         rows.append(

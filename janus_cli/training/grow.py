@@ -15,7 +15,7 @@ from janus_cli.nets.decoder import Decoder
 
 
 def find_bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
-    """Where each row of the small net's relative-bias table stands in the large one's, int64 [rows]."""
+    """Find where each row of the small net's relative-bias table stands in the large one's, int64 [rows]."""
     assert small.relative is not None and small.relative == large.relative
     n, m, bucket = len(small.modalities), len(large.modalities), small.relative.n_bucket
     pairs = torch.arange(n)[:, None] * m + torch.arange(n)
@@ -29,7 +29,7 @@ def find_bias_rows(small: DecoderConfig, large: DecoderConfig) -> Tensor:
 def grow(decoder: Decoder, folder: Path) -> bool:
     """Give `decoder` the weights of the model in `folder`, which has the first of its modalities or all.
 
-    Whether it grew. Raises JanusError where the two differ in more than that.
+    Returns whether it grew. Raises JanusError where the two differ in more than that.
     """
     small = read_config(folder / "config.json").decoder
     large = decoder.cfg

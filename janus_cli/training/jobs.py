@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,8 @@ from janus_cli.errors import UsageError
 from janus_cli.training.grow import grow
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.codec import CodecObjective
-from janus_cli.training.objectives.drawing import GeneratorObjective
-from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
+from janus_cli.training.objectives.drawing import DrawingObjective
+from janus_cli.training.objectives.image_tokenizer import ImageTokenizerObjective
 from janus_cli.training.objectives.joint import JointObjective, Materials
 from janus_cli.training.objectives.judge import JudgeObjective
 from janus_cli.training.objectives.refiner import RefinerObjective
@@ -33,7 +34,7 @@ from janus_cli.training.workshop import Workshop
 if TYPE_CHECKING:
     from accelerate import PartialState
 
-Report = Callable[[str, int, int, dict[str, float]], None]
+Report = Callable[[str, int, int, dict[str, float]], None]  # component, step, steps, metrics
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TrainOptions:
 
 def _build_tokenizer(shop: Workshop, fit: FitRecipe) -> nn.Module:
     cfg = shop.config("dvae")
-    return TokenizerObjective(cfg, shop.sprites, shop.trained_drawings, fit.batch_size)
+    return ImageTokenizerObjective(cfg, shop.sprites, shop.trained_drawings, fit.batch_size)
 
 
 def _build_codec(shop: Workshop, fit: FitRecipe) -> nn.Module:
@@ -71,7 +72,7 @@ def _build_decoder(shop: Workshop, fit: FitRecipe) -> nn.Module:
     cfg = shop.config("decoder")
     if fit.mix:
         return JointObjective(cfg, gather_materials(shop, fit), fit)
-    return GeneratorObjective(cfg, shop.corpus, shop.concepts, shop.tokenizer, fit)
+    return DrawingObjective(cfg, shop.corpus, shop.concepts, shop.tokenizer, fit)
 
 
 def gather_materials(shop: Workshop, fit: FitRecipe) -> Materials:
@@ -111,13 +112,13 @@ TOKENIZERS = ("dvae", "codec")
 HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
     CodecObjective: lambda objective: objective.codec,
     VisionObjective: lambda objective: objective.vision.blocks,
-    GeneratorObjective: lambda objective: objective.decoder.layers,
+    DrawingObjective: lambda objective: objective.decoder.layers,
     JointObjective: lambda objective: objective.decoder.layers,
 }
 
 
 def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool) -> None:
-    """The weights of step 0: those in the model folder if `warm`, else what the objective starts from."""
+    """Give the weights of step 0: those in the model folder if `warm`, else the objective's own start."""
     if isinstance(objective, JointObjective):
         grown = warm and grow(objective.decoder, shop.model)
         if not warm or grown:
@@ -129,9 +130,9 @@ def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool
         for parameter, grad in zip(net.parameters(), wanted, strict=True):
             parameter.data = parameter.data.clone()  # off the mapped file
             parameter.requires_grad_(grad)
-    elif isinstance(objective, TokenizerObjective | CodecObjective):
+    elif isinstance(objective, ImageTokenizerObjective | CodecObjective):
         objective.initialise(np.random.default_rng(shop.recipe.seed))
-    elif isinstance(objective, GeneratorObjective):
+    elif isinstance(objective, DrawingObjective):
         objective.initialise(shop.dvae.quantize.codebook.cpu())
 
 
@@ -150,7 +151,7 @@ def _compile(objective: nn.Module) -> None:
 
 
 def _choose_file(component: str, shop: Workshop) -> Path:
-    """Where a component's weights go; the judge stands apart from the models that it judges."""
+    """Choose where a component's weights go; the judge stands apart from the models that it judges."""
     folder = shop.model.parent / "judge" if component == "judge" else shop.model
     return folder / f"{component}.safetensors"
 
@@ -161,11 +162,10 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     path = _choose_file(component, shop)
     dtype = None if component in TOKENIZERS else torch.float16
     path.parent.mkdir(exist_ok=True)
+    weights.save(module, path, dtype)
     if component == "judge":
         write_labels(path.parent, shop.concepts)
-        weights.save(module, path, dtype)
         return
-    weights.save(module, path, dtype)
     config = shop.model / "config.json"
     before = read_config(config) if config.exists() else shop.recipe.model
     new = {component, "vision"} if isinstance(objective, JointObjective) else {component}
@@ -175,7 +175,7 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
 
 
 def plan_components(recipe: Recipe, only: str | None) -> list[str]:
-    """The components to train, in order. Raises UsageError for one that the recipe lacks."""
+    """List the components to train, in order. Raises UsageError for one that the recipe lacks."""
     known = [c for c in BUILDERS if getattr(recipe, c) is not None]
     if only is not None and only not in known:
         raise UsageError(f"--only {only}: the recipe trains {', '.join(known)}")
@@ -203,7 +203,7 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
         optimizers = _make_optimizers(objective.to(options.device), fit_recipe)
-        say = _reporter(report, component, fit_recipe.steps)
+        say = partial(_report_step, report, component, fit_recipe.steps)
         with _no_denormals():
             fit(component, objective, optimizers, schedule, run, options.resume, say)
         if processes is None or processes.is_main_process:
@@ -224,7 +224,7 @@ def _no_denormals() -> Iterator[None]:
 
 
 def _find_processes(device: str) -> "PartialState | None":
-    """The processes of an `accelerate launch`; None where this one is alone."""
+    """Find the processes of an `accelerate launch`; None where this one is alone."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return None
     from accelerate import PartialState
@@ -232,5 +232,5 @@ def _find_processes(device: str) -> "PartialState | None":
     return PartialState(cpu=device == "cpu")
 
 
-def _reporter(report: Report, component: str, steps: int) -> Callable[[int, dict[str, float]], None]:
-    return lambda step, metrics: report(component, step, steps, metrics)
+def _report_step(report: Report, component: str, steps: int, step: int, metrics: dict[str, float]) -> None:
+    report(component, step, steps, metrics)

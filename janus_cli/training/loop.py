@@ -70,7 +70,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
-    """Load a checkpoint; the number of steps that it has. Raises JanusError when it is damaged or foreign."""
+    """Load a checkpoint; returns its number of steps. Raises JanusError when it is damaged or foreign."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         objective.load_state_dict(state["objective"])
@@ -84,7 +84,7 @@ def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
 
 
 def _open_log(path: Path, first: int) -> TextIO:
-    """The metrics file, ready for step `first`: later lines, of a run cut off since its checkpoint, go."""
+    """Open the metrics file for step `first`: later lines, of a run cut off since its checkpoint, go."""
     lines = path.read_text("utf-8").splitlines(keepends=True) if first and path.exists() else []
     log = path.open("w", encoding="utf-8")
     log.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] < first)
@@ -141,7 +141,7 @@ def fit(
 
 
 def _prepare(objective: nn.Module, run: Run) -> tuple[nn.Module, int, torch.device]:
-    """The module to call, this process's rank, and its device; DDP through accelerate when launched so."""
+    """Prepare the module to call, this process's rank, and its device; DDP under `accelerate launch`."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import Accelerator
 

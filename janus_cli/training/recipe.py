@@ -61,7 +61,7 @@ class Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The recipe in `path`. Raises JanusError naming the file, and the key that is wrong."""
+    """Read the recipe in `path`. Raises JanusError naming the file, and the key that is wrong."""
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

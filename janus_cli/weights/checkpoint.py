@@ -19,22 +19,13 @@ from torch import Tensor
 from janus_cli import zoo
 from janus_cli.errors import ModelError
 from janus_cli.media.sniff import is_safetensors
+from janus_cli.media.tensor_header import WIDTH
 from janus_cli.zoo import weight_files
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U32": torch.uint32,
-    "I16": torch.int16,
-    "U16": torch.uint16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}  # safetensors' words
+_TORCH = "float64 float32 float16 bfloat16 int64 int32 uint32 int16 uint16 int8 uint8 bool"
+DTYPES: dict[str, torch.dtype] = {  # by safetensors' words
+    word: getattr(torch, name) for word, name in zip(WIDTH, _TORCH.split(), strict=True)
+}
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 _ZIP_END = 22  # bytes of the record that ends a zip file

@@ -16,103 +16,56 @@ from torch import Tensor
 
 from janus_cli.errors import ModelError
 
-# ours, DeepSeek's, transformers'. `*` is a number, the same in every column; names go on as they are behind
-# the match, and the first row that fits counts. Braces: a tensor that transformers cuts up, or squeezes.
-TABLE = (
+# Ours and theirs. `*` is a number, the same on both sides; names go on as they are behind the match, and the
+# first row that fits counts. Braces: a tensor that is cut up there, or squeezed.
+ORIGINAL = (
+    ("language_model.embed_tokens.", "language_model.model.embed_tokens."),
+    ("language_model.norm.", "language_model.model.norm."),
+    ("language_model.layers.*.attention.", "language_model.model.layers.*.self_attn."),
+    ("language_model.layers.*.", "language_model.model.layers.*."),
+    ("", ""),  # the other parts have DeepSeek's names
+)
+TRANSFORMERS = (
+    ("language_model.embed_tokens.", "model.language_model.embed_tokens."),
+    ("language_model.lm_head.", "lm_head."),
+    ("language_model.norm.", "model.language_model.norm."),
+    ("language_model.layers.*.attention.", "model.language_model.layers.*.self_attn."),
+    ("language_model.layers.*.", "model.language_model.layers.*."),
+    ("vision_model.vision_tower.pos_embed", "model.vision_model.embeddings.position_embedding.weight{0}"),
+    ("vision_model.vision_tower.patch_embed.proj.", "model.vision_model.embeddings.patch_embedding."),
+    ("vision_model.vision_tower.norm.", "model.vision_model.post_layernorm."),
+    ("vision_model.vision_tower.blocks.*.norm1.", "model.vision_model.encoder.layers.*.layer_norm1."),
+    ("vision_model.vision_tower.blocks.*.norm2.", "model.vision_model.encoder.layers.*.layer_norm2."),
     (
-        "language_model.embed_tokens.",
-        "language_model.model.embed_tokens.",
-        "model.language_model.embed_tokens.",
-    ),
-    ("language_model.lm_head.", "language_model.lm_head.", "lm_head."),
-    ("language_model.norm.", "language_model.model.norm.", "model.language_model.norm."),
-    (
-        "language_model.layers.*.attention.",
-        "language_model.model.layers.*.self_attn.",
-        "model.language_model.layers.*.self_attn.",
-    ),
-    ("language_model.layers.*.", "language_model.model.layers.*.", "model.language_model.layers.*."),
-    (
-        "vision_model.vision_tower.pos_embed",
-        "vision_model.vision_tower.pos_embed",
-        "model.vision_model.embeddings.position_embedding.weight{0}",
-    ),
-    (
-        "vision_model.vision_tower.patch_embed.proj.",
-        "vision_model.vision_tower.patch_embed.proj.",
-        "model.vision_model.embeddings.patch_embedding.",
-    ),
-    (
-        "vision_model.vision_tower.norm.",
-        "vision_model.vision_tower.norm.",
-        "model.vision_model.post_layernorm.",
-    ),
-    (
-        "vision_model.vision_tower.blocks.*.norm1.",
-        "vision_model.vision_tower.blocks.*.norm1.",
-        "model.vision_model.encoder.layers.*.layer_norm1.",
-    ),
-    (
-        "vision_model.vision_tower.blocks.*.norm2.",
-        "vision_model.vision_tower.blocks.*.norm2.",
-        "model.vision_model.encoder.layers.*.layer_norm2.",
-    ),
-    (
-        "vision_model.vision_tower.blocks.*.attn.qkv.",
         "vision_model.vision_tower.blocks.*.attn.qkv.",
         "model.vision_model.encoder.layers.*.self_attn.{q_proj,k_proj,v_proj}.",
     ),
     (
         "vision_model.vision_tower.blocks.*.attn.proj.",
-        "vision_model.vision_tower.blocks.*.attn.proj.",
         "model.vision_model.encoder.layers.*.self_attn.projection_layer.",
     ),
-    (
-        "vision_model.vision_tower.blocks.*.mlp.",
-        "vision_model.vision_tower.blocks.*.mlp.",
-        "model.vision_model.encoder.layers.*.mlp.",
-    ),
-    ("aligner.layers.0.", "aligner.layers.0.", "model.aligner.fc1."),
-    ("aligner.layers.2.", "aligner.layers.2.", "model.aligner.hidden_layers.0."),
-    ("gen_embed.", "gen_embed.", "model.generation_embeddings."),
-    ("gen_aligner.layers.0.", "gen_aligner.layers.0.", "model.generation_aligner.fc1."),
-    ("gen_aligner.layers.2.", "gen_aligner.layers.2.", "model.generation_aligner.hidden_layers.0."),
-    ("gen_head.output_mlp_projector.", "gen_head.output_mlp_projector.", "model.generation_head.proj_out."),
-    ("gen_head.vision_head.", "gen_head.vision_head.", "model.generation_head.vision_head."),
-    (
-        "gen_vision_model.encoder.conv_blocks.*.res.",
-        "gen_vision_model.encoder.conv_blocks.*.res.",
-        "model.vqmodel.encoder.down.*.block.",
-    ),
-    (
-        "gen_vision_model.encoder.conv_blocks.*.",
-        "gen_vision_model.encoder.conv_blocks.*.",
-        "model.vqmodel.encoder.down.*.",
-    ),
-    (
-        "gen_vision_model.decoder.conv_blocks.*.res.",
-        "gen_vision_model.decoder.conv_blocks.*.res.",
-        "model.vqmodel.decoder.up.*.block.",
-    ),
-    (
-        "gen_vision_model.decoder.conv_blocks.*.",
-        "gen_vision_model.decoder.conv_blocks.*.",
-        "model.vqmodel.decoder.up.*.",
-    ),
+    ("vision_model.vision_tower.blocks.*.mlp.", "model.vision_model.encoder.layers.*.mlp."),
+    ("aligner.layers.0.", "model.aligner.fc1."),
+    ("aligner.layers.2.", "model.aligner.hidden_layers.0."),
+    ("gen_embed.", "model.generation_embeddings."),
+    ("gen_aligner.layers.0.", "model.generation_aligner.fc1."),
+    ("gen_aligner.layers.2.", "model.generation_aligner.hidden_layers.0."),
+    ("gen_head.output_mlp_projector.", "model.generation_head.proj_out."),
+    ("gen_head.vision_head.", "model.generation_head.vision_head."),
+    ("gen_vision_model.encoder.conv_blocks.*.res.", "model.vqmodel.encoder.down.*.block."),
+    ("gen_vision_model.encoder.conv_blocks.*.", "model.vqmodel.encoder.down.*."),
+    ("gen_vision_model.decoder.conv_blocks.*.res.", "model.vqmodel.decoder.up.*.block."),
+    ("gen_vision_model.decoder.conv_blocks.*.", "model.vqmodel.decoder.up.*."),
     *(
-        (
-            f"gen_vision_model.{side}.mid.{i}.",
-            f"gen_vision_model.{side}.mid.{i}.",
-            f"model.vqmodel.{side}.mid.{name}.",
-        )
+        (f"gen_vision_model.{side}.mid.{i}.", f"model.vqmodel.{side}.mid.{name}.")
         for side in ("encoder", "decoder")
         for i, name in enumerate(("block_1", "attn_1", "block_2"))
     ),
-    ("gen_vision_model.", "gen_vision_model.", "model.vqmodel."),
+    ("gen_vision_model.", "model.vqmodel."),
 )
 # The same for codecs: ours, the `encodec` package's, transformers'. {g,v}: a weight norm's two tensors, where
 # the codec has weight norms.
-CODEC_TABLE = (
+CODECS = (
     ("quantizers.*.codebook", "quantizer.vq.layers.*._codebook.embed", "quantizer.layers.*.codebook.embed"),
     *(
         (
@@ -156,11 +109,11 @@ LEFTOVERS = {
     "encodec": tuple(f"quantizer.vq.layers.*._codebook.{word}" for word in _TRAINING),
     "encodec_transformers": tuple(f"quantizer.layers.*.codebook.{word}" for word in _TRAINING),
 }
-COLUMNS = {
-    "original": (TABLE, 1),
-    "transformers": (TABLE, 2),
-    "encodec": (CODEC_TABLE, 1),
-    "encodec_transformers": (CODEC_TABLE, 2),
+TABLES: dict[str, Iterable[tuple[str, str]]] = {
+    "original": ORIGINAL,
+    "transformers": TRANSFORMERS,
+    "encodec": [(ours, theirs) for ours, theirs, _ in CODECS],
+    "encodec_transformers": [(ours, theirs) for ours, _, theirs in CODECS],
 }
 
 
@@ -200,8 +153,7 @@ class Source:
 
 @cache
 def _compile_rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
-    table, column = COLUMNS[layout]
-    return [(_compile_pattern(row[0]), _number_groups(row[column])) for row in table]
+    return [(_compile_pattern(ours), _number_groups(theirs)) for ours, theirs in TABLES[layout]]
 
 
 def _number_groups(text: str) -> str:

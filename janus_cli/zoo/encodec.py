@@ -48,13 +48,8 @@ class EncodecConfig(Struct):
     num_lstm_layers: Annotated[int, Meta(ge=1, le=16)] = 2
     codebook_size: Size = 1024
     codebook_dim: Size | None = None
-    target_bandwidths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (
-        1.5,
-        3.0,
-        6.0,
-        12.0,
-        24.0,
-    )  # kbit/s
+    # kbit/s
+    target_bandwidths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1.5, 3.0, 6.0, 12.0, 24.0)
     norm_type: Literal["weight_norm", "time_group_norm", None] = None
     use_causal_conv: bool | None = None
     use_conv_shortcut: bool | None = None

@@ -230,27 +230,17 @@ def _preprocessing(path: Path) -> dict[str, Any]:
 def _check(config: JanusProConfig, path: Path) -> None:
     """Raise ModelError for sizes that do not go together."""
     decoder, vision, vq = config.decoder, config.vision, config.vq
-    for fits, what in (
-        (
-            vision.image_size % vq.patch == 0 and vision.image_size % vision.patch == 0,
-            f"image_size {vision.image_size} is no multiple of the patch",
-        ),
-        (
-            vision.dim % vision.n_head == 0,
-            f"the vision encoder's width {vision.dim} is no multiple of its {vision.n_head} heads",
-        ),
-        (vq.dim % VQ_GROUPS == 0, f"the image tokenizer's base width {vq.dim} is no multiple of {VQ_GROUPS}"),
-        (
-            decoder.n_head % decoder.n_kv_head == 0,
-            f"{decoder.n_head} heads are no multiple of {decoder.n_kv_head} key-value heads",
-        ),
-        (decoder.head_dim % 2 == 0, f"the heads' width {decoder.head_dim} is odd"),
-        (
-            decoder.head_dim * decoder.max_seq_len <= 1 << 26,
-            f"max_position_embeddings {decoder.max_seq_len} is too large",
-        ),
+    side, dim, n_head = vision.image_size, vision.dim, vision.n_head
+    heads, shared, width, length = decoder.n_head, decoder.n_kv_head, decoder.head_dim, decoder.max_seq_len
+    for wrong, what in (
+        (side % vq.patch or side % vision.patch, f"image_size {side} is no multiple of the patch"),
+        (dim % n_head, f"the vision encoder's width {dim} is no multiple of its {n_head} heads"),
+        (vq.dim % VQ_GROUPS, f"the image tokenizer's base width {vq.dim} is no multiple of {VQ_GROUPS}"),
+        (heads % shared, f"{heads} heads are no multiple of {shared} key-value heads"),
+        (width % 2, f"the heads' width {width} is odd"),
+        (width * length > 1 << 26, f"max_position_embeddings {length} is too large"),
     ):
-        if not fits:
+        if wrong:
             raise ModelError(f"{path}: {what}")
 
 

@@ -144,7 +144,7 @@ def test_states_are_kept_small_and_whole():
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 3 * noise.nbytes, "not 65 times"
-    assert np.array_equal(kept.all(), states)
+    assert np.array_equal(kept.unpack(), states)
 
 
 def test_an_animation_that_fails_loses_no_picture(janus):

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.core import TyperGroup
 
 from janus_cli.app import VERBS, app
+from janus_cli.shell.help import VerbGroup
 
 JANUS = [sys.executable, "-m", "janus_cli"]
 
@@ -90,7 +91,11 @@ def _every_command(command, path=()):
     if isinstance(command, TyperGroup):
         context = command.make_context("janus", [], resilient_parsing=True)
         for name in command.list_commands(context):
-            yield from _every_command(command.get_command(context, name), (*path, name))
+            yield from _every_command(_get(command, context, name), (*path, name))
+
+
+def _get(group, context, name):
+    return group.import_command(name) if isinstance(group, VerbGroup) else group.get_command(context, name)
 
 
 @pytest.mark.parametrize("path", list(_every_command(typer.main.get_command(app))), ids=" ".join)
@@ -104,8 +109,13 @@ def test_no_line_of_any_help_is_long_or_cut_short(janus, monkeypatch, path):
 
 
 def test_every_command_stands_in_one_section(janus):
-    listed = [name for verbs in VERBS.values() for name in verbs]
-    assert sorted(listed) == sorted(typer.main.get_command(app).commands)
+    verbs = {name: verb for verbs in VERBS.values() for name, verb in verbs.items()}
+    group = typer.main.get_command(app)
+    context = group.make_context("janus", [], resilient_parsing=True)
+    assert group.list_commands(context) == list(verbs)
+    for name, (_, line) in verbs.items():
+        command = group.import_command(name)
+        assert line == command.get_short_help_str(10_000) == group.get_command(context, name).short_help
     text = janus("--help").text
     places = [text.index(f"\n{title}:\n") for title in VERBS]
     assert places == sorted(places) and "Commands:" not in text
@@ -267,10 +277,8 @@ def test_a_folder_that_cannot_be_written(janus):
 
 
 def test_a_missing_folder_is_said_before_anything_is_made(janus, monkeypatch):
-    from janus_cli.pipeline import Pipeline
-
     tokens = apple(janus)
-    monkeypatch.setattr(Pipeline, "_load", lambda *_: 1 / 0)
+    monkeypatch.setattr("janus_cli.nets.build.build", lambda *_: 1 / 0)
     for args in (["draw", "a"], ["decode"]):
         assert "there is no folder no" in janus(*args, "-o", "no/a.png", stdin=tokens).err
 

@@ -72,7 +72,7 @@ def test_a_batch_shows_every_drawing_in_wholes_and_quarters(sprites: Sprites) ->
     batch = made.batch(np.random.default_rng(0), 0)
     assert batch["pixels"].shape == (48, 3, 64, 64)
     assert batch["cells"].shape == (16, 3, 64, 64)
-    assert made.pictures(batch).shape == (64, 3, 64, 64)
+    assert made.show(batch).shape == (64, 3, 64, 64)
     assert {tuple(row) for row in batch["labels"].tolist()} == {(c, s) for c in range(3) for s in range(3)}
 
 
@@ -92,7 +92,7 @@ def test_the_same_step_gives_the_same_pictures(sprites: Sprites) -> None:
     made, views = objective(sprites), []
     for _ in range(2):
         torch.manual_seed(3)
-        views.append(made.pictures(made.batch(np.random.default_rng(3), 0)))
+        views.append(made.show(made.batch(np.random.default_rng(3), 0)))
     assert torch.equal(*views)
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from janus_cli.training.jobs import TrainOptions, train
-from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
+from janus_cli.training.objectives.image_tokenizer import ImageTokenizerObjective
 from janus_cli.training.recipe import read_recipe
 from janus_cli.training.workshop import Workshop
 
@@ -73,7 +73,9 @@ class Place:
 @contextlib.contextmanager
 def small_pools() -> Iterator[pytest.MonkeyPatch]:
     """Codebooks fitted to 40 pictures instead of thousands; what is given patches more for as long."""
-    whole = TokenizerObjective.initialise
+    whole = ImageTokenizerObjective.initialise
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TokenizerObjective, "initialise", lambda self, rng, pool=40: whole(self, rng, pool))
+        patch.setattr(
+            ImageTokenizerObjective, "initialise", lambda self, rng, pool=40: whole(self, rng, pool)
+        )
         yield patch

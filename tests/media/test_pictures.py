@@ -13,6 +13,7 @@ from PIL import Image, PngImagePlugin
 
 from janus_cli.errors import MediaError
 from janus_cli.media import pictures
+from janus_cli.media.sniff import is_safetensors, sniff
 
 CORNER = np.array(
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]], np.uint8
@@ -242,3 +243,22 @@ def test_patches_and_pictures():
     np.testing.assert_array_equal(pictures.pixels_to_image(pixels), image)
     with pytest.raises(MediaError, match="6 x 4 pixels is no multiple of the patch, 4"):
         pictures.image_to_pixels(image, 4)
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "a WebP picture"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "a WAV sound"),
+        (b"FORM\0\0\0\0AIFFCOMM", "an AIFF sound"),
+        (b"ID3", "an MP3 sound"),
+        (b"RIFF\0\0\0\0AVI LIST", None),
+        (b"\x10\0\0\0\0\0\0\0{}", None),
+        (b"", None),
+    ],
+)
+def test_first_bytes_tell(head, name):
+    kind = sniff(head)
+    assert (kind and kind.name) == name
+    assert is_safetensors(head) == head.endswith(b"{}")

@@ -152,13 +152,13 @@ def test_every_exponent_comes_back_through_csv():
     bits = np.random.default_rng(0).integers(0, 1 << 32, 60_000, np.uint64).astype(np.uint32)
     values = bits.view(np.float32)
     values = values[np.isfinite(values)]
-    again, _ = series.read_csv("\n".join(series._shortest(values)).encode(), "x")
+    again, _ = series.read_csv("\n".join(series._format_values(values)).encode(), "x")
     assert again.ravel().tobytes() == values.tobytes()
 
 
 def test_a_text_that_double_rounding_would_spoil_gets_more_digits(monkeypatch):
     monkeypatch.setattr(series, "str", lambda value: f"{value:.2g}", raising=False)
-    assert series._shortest(np.float32([0.5, 1.2345])) == ["0.5", repr(float(np.float32(1.2345)))]
+    assert series._format_values(np.float32([0.5, 1.2345])) == ["0.5", repr(float(np.float32(1.2345)))]
 
 
 # ---- errors

@@ -249,3 +249,10 @@ def test_part_is_checked():
     for bad in ((-1, False, (0, 1)), (0, False, (2, 2)), (0, 1, (0, 1)), (0, True, (0, 1, 2))):
         with pytest.raises(RecordError, match="part"):
             Part(*bad)
+
+
+def test_the_last_step_of_a_stage():
+    record = Record(
+        (), made_by=({"stage": "generate", "n": 1}, {"stage": "page"}, {"stage": "generate", "n": 2})
+    )
+    assert record.step("generate")["n"] == 2 and record.step("denoise") == {}

@@ -114,7 +114,7 @@ def test_every_size_streamed(draw, size):
 
     for record in draw.draw(["a"], sampling, picture, watch=watch):
         picture = draw.decode(record)
-        assert np.array_equal(canvases[key_of(record)].image(), picture)
+        assert np.array_equal(canvases[key_of(record)].render(), picture)
         assert all(state.shape == picture.shape for _, state in states)
     first = next(state for stage, state in states if stage == "generate")
     assert (first != PAPER).any() and (first == PAPER).mean() > 0.5

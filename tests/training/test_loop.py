@@ -19,7 +19,7 @@ from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
 from janus_cli.nets.decoder import PADDING
 from janus_cli.training.loop import Run, Schedule, fit
-from janus_cli.training.objectives.drawing import END, GeneratorObjective
+from janus_cli.training.objectives.drawing import END, DrawingObjective
 from janus_cli.training.optim import Optimizers, muon
 from janus_cli.training.recipe import FitRecipe
 
@@ -55,7 +55,7 @@ class Training:
             relative=RelativeConfig(),
         )
         torch.manual_seed(0)
-        self.objective = GeneratorObjective(
+        self.objective = DrawingObjective(
             config,
             Corpus(samples, codes, WEIGHTS),
             concepts,

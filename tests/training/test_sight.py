@@ -71,7 +71,7 @@ def test_a_batch_is_pictures_beside_their_captions(objective: VisionObjective) -
 
 
 def test_a_long_caption_is_cut(objective: VisionObjective) -> None:
-    rows = objective._tokens(["x" * 100, "apple"])
+    rows = objective._tokenize(["x" * 100, "apple"])
     assert rows.shape == (2, SLOTS) and (rows[0] != PAD).all() and (rows[1] == PAD).any()
 
 
@@ -80,7 +80,7 @@ def test_some_pictures_are_seen_through_the_image_tokenizer(objective: VisionObj
     pixels, calls = batch["pixels"], []
     real = objective.dvae.encode
     objective.dvae.encode = lambda part: calls.append(len(part)) or real(part)  # type: ignore
-    seen = objective._seen(pixels, batch["free"])
+    seen = objective._show(pixels, batch["free"])
     assert calls == [int(0.3 * 12)] and seen.shape == pixels.shape and not seen.requires_grad
 
 
@@ -131,7 +131,7 @@ def test_what_is_mixed_goes_by_both_names(
     single = (batch["concept"] != PAD).nonzero()[:, 0]
     first = single[: len(single) // 2]
     others = {**batch, "concept": batch["concept"].index_copy(0, first, batch["concept"][first.roll(1)])}
-    objective._seen = lambda pixels, free: pixels  # type: ignore[method-assign]
+    objective._show = lambda pixels, free: pixels  # type: ignore[method-assign]
     monkeypatch.setattr(torch, "randperm", lambda count, **_: torch.arange(count))
     losses = {}
     for share in (0.5, 1.0):

@@ -166,7 +166,7 @@ def test_before_the_codes_latents_are_noisy_and_the_encoder_learns(objective: Co
     batch = objective.batch(np.random.default_rng(0), 1)
     assert batch["used"].item() == 0
     latents = objective.codec.encoder(batch["waveform"][:, None])
-    noise = objective._latents(batch["waveform"], 0) - latents
+    noise = objective._encode(batch["waveform"], 0) - latents
     assert (noise.std() / latents.std()).item() == pytest.approx(sound.NOISE, rel=0.1)
     loss, metrics = objective(batch)
     loss.backward()
@@ -215,7 +215,7 @@ def test_what_is_decoded_is_what_the_codes_say(objective: CodecObjective) -> Non
     codes = objective.codec.encode(batch["waveform"][:, None])
     for used in (1, 2):
         torch.testing.assert_close(
-            objective._latents(batch["waveform"], used), objective.codec.dequantize(codes[:, :used])
+            objective._encode(batch["waveform"], used), objective.codec.dequantize(codes[:, :used])
         )
 
 

@@ -27,7 +27,7 @@ from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import PictureOptions, Sampling, load
-from janus_cli.training.objectives.image_tokenizer import TokenizerObjective
+from janus_cli.training.objectives.image_tokenizer import ImageTokenizerObjective
 
 RECIPE = f"""
 seed = 1
@@ -193,7 +193,7 @@ def test_a_foreign_checkpoint_is_refused(small_pool: None, tmp_path: Path) -> No
 
 def test_too_few_patches_for_a_codebook_are_an_error() -> None:
     sprites = Sprites(np.full((1, 256, 256, 4), 255, np.uint8))
-    objective = TokenizerObjective(DVAEConfig(dim=16, n_block=1), sprites, np.array([0]), 2)
+    objective = ImageTokenizerObjective(DVAEConfig(dim=16, n_block=1), sprites, np.array([0]), 2)
     with pytest.raises(JanusError, match="different patches, too few for a codebook of 8192"):
         objective.initialise(np.random.default_rng(0), pool=2)
 

@@ -21,7 +21,6 @@ from janus_cli.training import jobs
 from janus_cli.training.loop import Run
 from janus_cli.training.objectives import codec as sound
 from janus_cli.training.objectives.joint import JointObjective
-from janus_cli.training.workshop import Workshop
 
 DRAWS = f"""
 seed = 1
@@ -192,16 +191,9 @@ def test_resuming_the_decoder_is_as_if_never_stopped(grown: Grown, monkeypatch: 
 
 
 def test_utterances_are_kept_and_made_again_for_another_codec(small: None, tmp_path: Path) -> None:
-    place = Place(tmp_path, ANY)
-
-    samples = corpus()
-
-    def shop() -> Workshop:
-        made = place.shop()
-        made.codec, made.corpus, made.samples = tiny_codec(), samples, samples.samples  # type: ignore[assignment]
-        return made
-
-    first = shop()
+    place, samples = Place(tmp_path, ANY), corpus()
+    first = place.shop()
+    first.codec, first.corpus, first.samples = tiny_codec(), samples, samples.samples  # type: ignore[assignment]
     made, path = first.utterances(False, 5), place.data / "heard.npz"
     age = path.stat().st_mtime_ns
     again = first.utterances(False, 5)

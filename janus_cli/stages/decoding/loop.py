@@ -152,7 +152,7 @@ class Loop:
         return self._advance(torch.cat([words, idle.clamp(min=0)]), torch.cat([kinds, idle]))
 
     def _draw_output(self, hidden: Tensor) -> Iterator[Tensor]:
-        """Draw the output's tokens, and give codes [B, Q] of each at once; a beam search gives all at its end."""
+        """Draw the output's tokens; give codes [B, Q] of each at once, those of a beam search at its end."""
         if self.options.to == "text" and self.options.beams > 1:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
             yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)

@@ -74,7 +74,7 @@ class CodecObjective(nn.Module):
         rescale_layers(self.codec.decoder, rescale_layers(self.codec.encoder, waveform[:, None]), 0.05)
 
     def crop(self, rng: np.random.Generator) -> np.ndarray:
-        """float32 [length]: a random stretch of a random sentence, at a random loudness."""
+        """Cut a random stretch of a random sentence at a random loudness, float32 [length]."""
         text, language = draw_sentence(self.concepts, rng)
         waveform = self.speaker.say(choose_voice(text, rng, language))
         start = int(rng.integers(max(1, len(waveform) - self.length)))
@@ -82,16 +82,16 @@ class CodecObjective(nn.Module):
         return np.pad(piece, (0, self.length - len(piece)))
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """waveform [B, length]; the number of codebooks in use, 0 before there are any."""
+        """Make waveform [B, length] and `used`, the number of codebooks in use: 0 before there are any."""
         used = self.codec.cfg.n_q if rng.random() < 0.67 else int(rng.integers(1, self.codec.cfg.n_q + 1))
         if step == self.plain:
-            self._fit(rng)
+            self._fit_codebooks(rng)
         used = 0 if step < self.plain else used
         waveform = np.stack([self.crop(rng) for _ in range(self.batch_size)])
         return {"waveform": torch.from_numpy(waveform), "used": torch.tensor(used)}
 
     @torch.no_grad()
-    def _fit(self, rng: np.random.Generator) -> None:
+    def _fit_codebooks(self, rng: np.random.Generator) -> None:
         """Fit every codebook to what the ones before leave of fresh latents."""
         device = next(self.codec.parameters()).device
         frames: list[Tensor] = []
@@ -109,8 +109,8 @@ class CodecObjective(nn.Module):
         """The codec's codebooks."""
         return list(self.codec.quantizers)  # type: ignore[arg-type]
 
-    def _latents(self, waveform: Tensor, used: int) -> Tensor:
-        """Latents [B, D, F] of [B, T]: noisy ones, or as the first `used` codebooks write them."""
+    def _encode(self, waveform: Tensor, used: int) -> Tensor:
+        """Encode [B, T] to latents [B, D, F]: noisy ones, or as the first `used` codebooks write them."""
         if used:
             with torch.no_grad():
                 codes = self.codec.quantize(self.codec.encoder(waveform[:, None]).float())
@@ -119,9 +119,9 @@ class CodecObjective(nn.Module):
         return latents + NOISE * latents.detach().std() * torch.randn_like(latents)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and its parts."""
+        """Compute the loss, and its parts."""
         waveform, used = batch["waveform"], int(batch["used"])
-        output = self.codec.decoder(self._latents(waveform, used))[:, 0].float()
+        output = self.codec.decoder(self._encode(waveform, used))[:, 0].float()
         with torch.autocast(output.device.type, enabled=False):
             mel = spectral_loss(output, waveform, self.codec.cfg.sample_rate)
         shape = F.l1_loss(output, waveform) / waveform.abs().mean()

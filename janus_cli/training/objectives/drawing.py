@@ -37,7 +37,7 @@ def begin_at_codebook(adapter: ModalityAdapter, codebook: Tensor, codes: np.ndar
     adapter.head_bias[rows] = torch.from_numpy(np.log((counts + 0.1) / (counts + 0.1).sum())).float()
 
 
-class GeneratorObjective(nn.Module):
+class DrawingObjective(nn.Module):
     """One cross-entropy over <txt> caption <img> codes.
 
     A caption is dropped at `drop` for classifier-free guidance; image inputs are replaced at random
@@ -89,7 +89,7 @@ class GeneratorObjective(nn.Module):
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
 
     def _make_texts(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Tokens of a caption for each chosen sample [B, slots], PADDING where it is shorter or dropped."""
+        """Make up a caption for each chosen sample: tokens [B, slots], PADDING where short or dropped."""
         samples = self.corpus.samples
         words = [write_caption(self._restyle(samples[i], rng), self.concepts, rng) for i in chosen]
         text = np.full((len(words), self.fit.text_slots), PADDING)  # one shape for every step
@@ -105,7 +105,7 @@ class GeneratorObjective(nn.Module):
         return restyle(sample, self.concepts, self.held, rng)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and its parts in nats per token."""
+        """Compute the loss, and its parts in nats per token."""
         hidden = self.decoder(batch["ids"], batch["types"], batch["rows"], batch["cols"])
         codes, text = batch["codes"], batch["text"]
         first = hidden.shape[1] - codes.shape[1]

@@ -21,7 +21,7 @@ FIT_STEPS = 14
 MAX_PATCHES = 600_000
 
 
-class TokenizerObjective(nn.Module):
+class ImageTokenizerObjective(nn.Module):
     """Reconstruct composed pictures from codes that are fixed before the first step."""
 
     def __init__(self, cfg: DVAEConfig, sprites: Sprites, drawings: np.ndarray, batch_size: int):
@@ -31,21 +31,21 @@ class TokenizerObjective(nn.Module):
         nn.init.zeros_(self.dvae.context[-2].weight)  # type: ignore[arg-type]
         self.sprites, self.drawings, self.batch_size = sprites, drawings, batch_size
 
-    def _picture(self, rng: np.random.Generator) -> np.ndarray:
-        """64 px; a tenth are quarters of 128 px pictures, for finer patches."""
+    def _make_picture(self, rng: np.random.Generator) -> np.ndarray:
+        """Compose a picture of 64 px; a tenth are quarters of 128 px pictures, for finer patches."""
         scene = draw_scene(rng, self.drawings)
         if rng.random() >= 0.1:
             return compose(scene, self.sprites, 64)
         top, left = 8 * rng.integers(0, 9, 2)
         return compose(scene, self.sprites, 128)[top : top + 64, left : left + 64]
 
-    def _mixed(self, rng: np.random.Generator) -> np.ndarray:
-        picture = self._picture(rng)
+    def _make_moved(self, rng: np.random.Generator) -> np.ndarray:
+        picture = self._make_picture(rng)
         return shift_and_mirror(picture, rng) if rng.random() < 2 / 3 else picture
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Pixels [B, 3, 64, 64], half of the pictures mirrored."""
-        pictures = [self._picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
+        """Make pixels [B, 3, 64, 64], half of the pictures mirrored."""
+        pictures = [self._make_picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
         return {"pixels": to_float(np.stack(pictures))}
 
     @torch.no_grad()
@@ -56,7 +56,7 @@ class TokenizerObjective(nn.Module):
         Raises JanusError when they have too few different patches.
         """
         plain = (compose(Scene((Item(int(i)),)), self.sprites, 64) for i in self.drawings[:pool])
-        mixed = (self._mixed(rng) for _ in range(pool - min(pool, len(self.drawings))))
+        mixed = (self._make_moved(rng) for _ in range(pool - min(pool, len(self.drawings))))
         pixels = to_float(np.stack([*plain, *mixed]))
         size = self.dvae.cfg.patch
         patches = torch.nn.functional.pixel_unshuffle(pixels, size).movedim(1, -1).flatten(0, 2)
@@ -74,7 +74,7 @@ class TokenizerObjective(nn.Module):
         self.dvae.quantize.fit(torch.addmm(bias, patches, weight.T), FIT_STEPS)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and metrics."""
+        """Compute the loss and metrics."""
         pixels = batch["pixels"]
         output = self.dvae.decode(self.dvae.encode(pixels))
         return reconstruction_loss(output, pixels), {"psnr": psnr(output, pixels)}

@@ -75,7 +75,7 @@ class Materials:
 class JointObjective(nn.Module):
     """A batch has `mix[direction]` sequences of each direction.
 
-    Captions are dropped for guidance (`drop`), image inputs replaced as in GeneratorObjective (`corrupt`,
+    Captions are dropped for guidance (`drop`), image inputs replaced as in DrawingObjective (`corrupt`,
     `blind`, `restyle`); inputs of speech that is to be said at a rate from U(0, `corrupt`), too. Half of the
     single drawings that are seen are other sets', and whether a style is said after their name is not learned
     from these. Of half of the single drawings some places, or all, are left out where the mean of them
@@ -110,7 +110,7 @@ class JointObjective(nn.Module):
     # ---- spans of a sequence
 
     def _make_words(self, text: str, role: int, whole: bool = True) -> Span:
-        """Tokens of what is said; unless it is `whole`, more might follow."""
+        """Tokenize what is said; unless it is `whole`, more might follow."""
         ids = self.m.tokenizer.encode(text).ids  # type: ignore[attr-defined]
         kept = np.array(ids[: self.fit.text_slots], np.int64)
         return Span("text", kept, kept, END if whole and len(kept) == len(ids) else None, role)
@@ -206,7 +206,7 @@ class JointObjective(nn.Module):
     # ---- loss
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and its parts in nats per token."""
+        """Compute the loss, and its parts in nats per token."""
         features = {}
         if "pixels" in batch:
             with torch.no_grad():
@@ -225,7 +225,7 @@ class JointObjective(nn.Module):
             targets.append(target[learned])
             roles.append(role[learned])
             kinds.append(types[learned])
-        loss, metrics = self._loss(*(torch.cat(column) for column in (hidden, targets, roles, kinds)))
+        loss, metrics = self._weigh_losses(*(torch.cat(column) for column in (hidden, targets, roles, kinds)))
         if spelled:
             metrics["spelling"] = torch.stack(spelled).mean()
             loss = loss + SPELLING * metrics["spelling"]
@@ -236,10 +236,10 @@ class JointObjective(nn.Module):
                 loss = loss + PHONES * metrics[name]
         return loss, metrics
 
-    def _loss(
+    def _weigh_losses(
         self, hidden: Tensor, targets: Tensor, roles: Tensor, kinds: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted sum over modalities and roles of mean losses, and each modality's."""
+        """Sum the mean losses over modalities and roles by their weights; returns it and each modality's."""
         total, metrics = torch.zeros((), device=hidden.device), {}
         for modality, weights in WEIGHTS.items():
             mine = kinds == self.decoder.type_ids[modality]
@@ -253,7 +253,7 @@ class JointObjective(nn.Module):
         return total, metrics
 
     def _modality_loss(self, modality: str, hidden: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        """Sum of all codebooks' cross-entropies, each token's times its `share`; an END has one code."""
+        """Sum all codebooks' cross-entropies, each token's times its `share`; an END has one code."""
         adapter = self.decoder.get_adapter(modality)
         if adapter.n_q == 1:
             return self._head_loss(modality, 0, hidden, targets, share)

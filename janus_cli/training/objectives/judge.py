@@ -53,11 +53,11 @@ class JudgeObjective(nn.Module):
         self.through = max(0, batch_size // 2 - 4 * self.quads)  # whole pictures through the dVAE
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """pixels [W, 3, 64, 64], quads [Q, 3, 64, 64], cells [4 Q, 3, 64, 64]; labels [W + 4 Q, 2]."""
+        """Make pixels [W, 3, 64, 64], quads [Q, 3, 64, 64], cells [4 Q, 3, 64, 64]; labels [W + 4 Q, 2]."""
         drawings = rng.integers(len(self.labels), size=self.whole + 4 * self.quads)
-        whole = [compose(self._scene(drawings[i : i + 1], rng), self.sprites) for i in range(self.whole)]
+        whole = [compose(self._make_scene(drawings[i : i + 1], rng), self.sprites) for i in range(self.whole)]
         large = [
-            compose(self._scene(drawings[i : i + 4], rng), self.sprites, 2 * SIZE)
+            compose(self._make_scene(drawings[i : i + 4], rng), self.sprites, 2 * SIZE)
             for i in range(self.whole, len(drawings), 4)
         ]
         four = np.stack(large)
@@ -70,7 +70,7 @@ class JudgeObjective(nn.Module):
         }
 
     @staticmethod
-    def _scene(drawings: np.ndarray, rng: np.random.Generator) -> Scene:
+    def _make_scene(drawings: np.ndarray, rng: np.random.Generator) -> Scene:
         background = str(rng.choice(list(BACKGROUNDS))) if rng.random() < 0.25 else ""
         hue = str(rng.choice(list(HUES))) if rng.random() < 0.15 else ""
         if len(drawings) == 1:
@@ -80,8 +80,8 @@ class JudgeObjective(nn.Module):
         )
 
     @torch.no_grad()
-    def pictures(self, batch: dict[str, Tensor]) -> Tensor:
-        """What the judge is shown, [W + 4 Q, 3, 64, 64], in the order of the labels."""
+    def show(self, batch: dict[str, Tensor]) -> Tensor:
+        """Prepare what the judge is shown, [W + 4 Q, 3, 64, 64], in the order of the labels."""
         whole, cells = batch["pixels"], batch["cells"]
         seen = self._reconstruct(torch.cat([whole[: self.through], batch["quads"]]))
         quarters = torch.stack(
@@ -96,7 +96,7 @@ class JudgeObjective(nn.Module):
         return soil(warp(torch.cat([reconstructed, whole[self.through :], quarters])))
 
     def _reconstruct(self, pixels: Tensor) -> Tensor:
-        """Through the dVAE, in half of the pictures with up to a tenth of the codes from elsewhere."""
+        """Send pictures through the dVAE, half of them with up to a tenth of the codes from elsewhere."""
         codes = self.dvae.encode(pixels)
         rate = 0.2 * (torch.rand(len(codes), 1, 1, device=codes.device) - 0.5)
         wrong = torch.rand(codes.shape, device=codes.device) < rate
@@ -104,8 +104,8 @@ class JudgeObjective(nn.Module):
         return self.dvae.decode(torch.where(wrong, others, codes)).float().clamp(-1, 1)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the shares of right answers on this batch."""
-        concept, style = (logits.float() for logits in self.judge(self.pictures(batch)))
+        """Compute the loss, and the shares of right answers on this batch."""
+        concept, style = (logits.float() for logits in self.judge(self.show(batch)))
         labels = batch["labels"]
         loss = F.cross_entropy(concept, labels[:, 0], label_smoothing=SMOOTHING)
         loss = loss + STYLE_WEIGHT * F.cross_entropy(style, labels[:, 1], label_smoothing=SMOOTHING)

@@ -40,20 +40,20 @@ class Crops:
 
     @classmethod
     def draw(cls, batch: int, grid: tuple[int, int], tokens: int) -> "Crops":
-        """Random places on a grid of rows and columns."""
+        """Draw random places on a grid of rows and columns."""
         tokens = min(tokens, *grid)
         places = [torch.randint(side - tokens + 1, (batch,)).tolist() for side in grid]
         return cls(tuple(zip(*places, strict=True)), tokens)
 
     def take(self, x: Tensor, size: int = 1) -> Tensor:
-        """[B, ..., rows * size, cols * size] -> [B, ..., tokens * size, tokens * size]."""
+        """Cut out: [B, ..., rows * size, cols * size] -> [B, ..., tokens * size, tokens * size]."""
         n = self.tokens * size
         starts = [(r * size, c * size) for r, c in self.corners]
         return torch.stack([x[i, ..., r : r + n, c : c + n] for i, (r, c) in enumerate(starts)])
 
 
 def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
-    """[B, 3, H, W]: colours (squared error above all), structure, edges, and every spatial frequency.
+    """Compare [B, 3, H, W] by colours (squared error above all), structure, edges, spatial frequencies.
 
     Squared error alone averages over where an edge might be and blurs it. The spectrum's L1 (MIMO-UNet,
     2108.05054) asks for the fine frequencies that hardly count among pixels; with more of it, pictures
@@ -67,7 +67,7 @@ def sharp_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def draw_noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Times t [B, rows, cols] in [0, 1] and which patches have arrived (bool, same shape).
+    """Draw times t [B, rows, cols] in [0, 1] and which patches have arrived (bool, same shape).
 
     A time per patch, as in Diffusion Forcing (2407.01392); the wavefront is Rolling Diffusion (2402.09470)
     cut into patches: t_p = clip((front - p) / window, 0, 1) over the raster index p. In half of the
@@ -89,7 +89,7 @@ def draw_noise_maps(batch: int, grid: tuple[int, int], device: torch.device) -> 
 
 @torch.no_grad()
 def step_towards(refiner: Refiner, y: Tensor, time: Tensor, codes: Tensor) -> Tensor:
-    """Where one or two Euler steps of `refiner` from y [B, 3, H, W] are at each pixel's time [B, 1, H, W].
+    """Take one or two Euler steps of `refiner` from y [B, 3, H, W] to each pixel's time [B, 1, H, W].
 
     Some pictures start with noise of a random strength. This stands for every schedule of steps.
     """
@@ -116,18 +116,18 @@ def bridge_losses(
     known = codes.masked_fill(~arrived, refiner.mask_code)
     x = step_towards(refiner, y * here, time, known) * here
     guess, enlarged = refiner.denoise_up(x, y * here, time, known)
-    denoising = _masked(guess, sharp, here & (time < 1))
-    return denoising, _masked(enlarged, twice, spread_over_pixels(arrived, 2 * size))
+    denoising = _compare_masked(guess, sharp, here & (time < 1))
+    return denoising, _compare_masked(enlarged, twice, spread_over_pixels(arrived, 2 * size))
 
 
-def _masked(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
+def _compare_masked(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
     """The sharp loss of the pixels in `where` [B, 1, H, W], as if they were all there are."""
     return sharp_loss(torch.where(where, output, target), target) / where.float().mean().clamp_min(0.05)
 
 
 @torch.no_grad()
 def run_denoiser(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> Tensor:
-    """The denoiser's result from y [B, 3, H, W] in Euler steps, with one time for all patches."""
+    """Denoise y [B, 3, H, W] in Euler steps, with one time for all patches."""
     x = y
     for step in range(steps):
         t = torch.full_like(x[:, :1], step / steps)
@@ -138,7 +138,7 @@ def run_denoiser(refiner: Refiner, y: Tensor, codes: Tensor, steps: int = 2) -> 
 def refine_loss(
     refiner: Refiner, dvae: DVAE, pictures: Tensor, crop: int = 6
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Scalar loss and metrics for pictures [B, 3, S, S] in [-1, 1]; S / 4 is a multiple of the patch.
+    """Compute the loss and metrics for pictures [B, 3, S, S] in [-1, 1]; S / 4 is a multiple of the patch.
 
     crop: tokens per side of the training crop at x1; the second enlargement sees half of it.
     """
@@ -190,9 +190,9 @@ def refine_loss(
 def _enlarge_again(
     refiner: Refiner, source: Tensor, sharp: Tensor, twice: Tensor, codes: Tensor, t: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Loss of the second enlargement and what it gave, [B, 3, 2 H, 2 W].
+    """Enlarge a second time: the loss and what was made, [B, 3, 2 H, 2 W].
 
-    Of pictures as they are, or denoised in the same pass. source, sharp [B, 3, H, W]; twice
+    Pictures are enlarged as they are, or denoised in the same pass. source, sharp [B, 3, H, W]; twice
     [B, 3, 2 H, 2 W]; codes and t [B, rows, cols].
     """
     enlarged = refiner.upsample(source, codes)
@@ -204,13 +204,13 @@ def _enlarge_again(
 
 
 def _denoise_large(refiner: Refiner, source: Tensor, sharp: Tensor, codes: Tensor, t: Tensor) -> Tensor:
-    """Loss of denoising an enlarged picture [B, 3, H, W] on an inner crop; codes and t [B, rows, cols]."""
+    """Denoise an enlarged picture [B, 3, H, W] on an inner crop: the loss; codes and t [B, rows, cols]."""
     size = sharp.shape[2] // codes.shape[1]
     inner = Crops.draw(len(sharp), (codes.shape[1], codes.shape[2]), max(1, codes.shape[1] * 2 // 3))
     y, target = inner.take(source.detach().clamp(-1, 1).to(sharp), size), inner.take(sharp, size)
     codes, time = inner.take(codes), spread_over_pixels(inner.take(t), size)
     guess = refiner.denoise(step_towards(refiner, y, time, codes), y, time, codes)
-    return _masked(guess, target, time < 1)
+    return _compare_masked(guess, target, time < 1)
 
 
 class RefinerObjective(nn.Module):
@@ -234,11 +234,11 @@ class RefinerObjective(nn.Module):
         self.batch_size, self.crop, self.side = batch_size, crop, side
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Pictures [B, 3, side, side]."""
+        """Make pictures [B, 3, side, side]."""
         scenes = [draw_scene(rng, self.drawings) for _ in range(self.batch_size)]
         pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
         return {"pixels": to_float(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and metrics of `batch`."""
+        """Compute the loss and metrics of `batch`."""
         return refine_loss(self.refiner, self.dvae, batch["pixels"], self.crop)

@@ -75,11 +75,11 @@ class VisionObjective(nn.Module):
         self.pool = nn.Linear(cfg.dim, WIDTH)
         self.bag = Bag(tokenizer.get_vocab_size())  # type: ignore[attr-defined]
         self.scale = nn.Parameter(torch.tensor(2.5))
-        self.register_buffer("names", self._tokens([c.name for c in concepts]), persistent=False)
+        self.register_buffer("names", self._tokenize([c.name for c in concepts]), persistent=False)
         self.names: Tensor
 
-    def _tokens(self, texts: list[str]) -> Tensor:
-        """int64 [N, SLOTS]."""
+    def _tokenize(self, texts: list[str]) -> Tensor:
+        """Tokenize texts to int64 [N, SLOTS]."""
         rows = np.full((len(texts), SLOTS), PAD)
         for row, encoding in zip(rows, self.tokenizer.encode_batch(texts), strict=True):  # type: ignore[attr-defined]
             ids = encoding.ids[:SLOTS]
@@ -87,7 +87,7 @@ class VisionObjective(nn.Module):
         return torch.from_numpy(rows)
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where there are several), free."""
+        """Make pixels [B, 3, S, S], caption tokens [B, SLOTS], concept [B] (PAD where several), free [B]."""
         samples = [self.corpus.samples[i] for i in self.corpus.draw(rng, self.batch_size)]
         shown = [choose_look(s, self.numbers, self.looks, rng) for s in samples]
         pictures = np.stack([compose(scene, self.sprites, self.cfg.image_size) for _, scene in shown])
@@ -96,48 +96,48 @@ class VisionObjective(nn.Module):
         free = torch.tensor([allows_changes(s, self.concepts) for s in samples])
         return {
             "pixels": to_float(pictures),
-            "text": self._tokens(words),
+            "text": self._tokenize(words),
             "concept": torch.tensor(concept),
             "free": free,
         }
 
     @torch.no_grad()
-    def _seen(self, pixels: Tensor, free: Tensor) -> Tensor:
-        """What the encoder is shown: `vary`, and a part of it through the dVAE."""
+    def _show(self, pixels: Tensor, free: Tensor) -> Tensor:
+        """Prepare what the encoder is shown: varied, and a part of it through the dVAE."""
         count = int(THROUGH * len(pixels))
         through = self.dvae.decode(self.dvae.encode(pixels[:count])).float().clamp(-1, 1)
         return vary(torch.cat([through, pixels[count:]]), free)
 
     def embed(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Unit vectors [B, WIDTH] of normalised pixels [B, 3, S, S], or of the patches `kept` [B, K]."""
+        """Embed normalised pixels [B, 3, S, S], or the patches `kept` [B, K], as unit vectors [B, WIDTH]."""
         return F.normalize(self.pool(self.vision(pixels, kept).mean(1)).float(), dim=-1)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss, and the shares of captions and names that were found where nothing was mixed in."""
-        seen, concept = self._seen(batch["pixels"], batch["free"]), batch["concept"]
+        """Compute the loss, and the shares of captions and names found where nothing was mixed in."""
+        seen, concept = self._show(batch["pixels"], batch["free"]), batch["concept"]
         single = (concept != PAD).nonzero()[:, 0]
-        single = single[torch.randperm(len(single), device=single.device)]  # `_seen` chose the first ones
+        single = single[torch.randperm(len(single), device=single.device)]  # `_show` chose the first ones
         first, clear = single.tensor_split([int(MIXED * len(single))])
         second = first.roll(1)
         blend, share = mix_pictures(seen[first], seen[second])
-        picture = self.embed(seen.index_copy(0, first, blend), self._glimpse(len(seen)))
+        picture = self.embed(seen.index_copy(0, first, blend), self._choose_patches(len(seen)))
         heat = self.scale.clamp(max=WARMEST).exp()
         whole = torch.ones_like(concept, dtype=torch.bool).index_fill(0, first, False)
-        together, pairs = self._together(heat * picture[whole] @ self.bag(batch["text"][whole]).T)
+        together, pairs = self._match(heat * picture[whole] @ self.bag(batch["text"][whole]).T)
         named, miss = heat * picture @ self.bag(self.names).T, partial(F.cross_entropy, reduction="none")
         blended = torch.lerp(miss(named[first], concept[second]), miss(named[first], concept[first]), share)
         told = torch.cat([blended, miss(named[clear], concept[clear])]).mean()
         right = (named[clear].argmax(1) == concept[clear]).float().mean()
         return together + told, {"captions": together, "names": told, "top1": right, "matched": pairs}
 
-    def _glimpse(self, count: int) -> Tensor:
-        """Numbers of a random part of the patches of each picture, [count, K]."""
+    def _choose_patches(self, count: int) -> Tensor:
+        """Choose a random part of the patches of each picture, as numbers [count, K]."""
         patches = self.vision.pos_embed.shape[1]
         return torch.rand(count, patches, device=self.scale.device).argsort(1)[:, : int(LOOKED * patches)]
 
     @staticmethod
-    def _together(scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss of pictures and captions finding each other by scores [B, B]; the share that is found."""
+    def _match(scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Match pictures and captions by scores [B, B]: the loss, and the share that is found."""
         own = torch.arange(len(scores), device=scores.device)
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
         return loss, (scores.argmax(1) == own).float().mean()

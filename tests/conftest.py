@@ -18,17 +18,18 @@ _own_metadata = tempfile.TemporaryDirectory(prefix="janus-metadata-")
 
 
 def pytest_configure() -> None:
-    """Let this tree's entry points be found, whatever tree the environment was installed from.
+    """Let this tree and its entry points be found, whatever tree the environment was installed from.
 
-    Before the tests are collected: records of our own plugin are among their parameters.
-    And one thread a process: tests run side by side, and threads that wait for a processor spin.
+    Before the tests are collected: records of our own plugin are among their parameters. Processes that
+    tests start inherit it. And one thread a process: tests run side by side, and threads that wait for
+    a processor spin.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     write_metadata(Path(_own_metadata.name), project["name"], project["entry-points"])
     sys.path.insert(0, _own_metadata.name)
-    path = [_own_metadata.name, os.environ.get("PYTHONPATH", "")]
+    path = [_own_metadata.name, str(ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path).rstrip(os.pathsep)
 
 
@@ -148,7 +149,6 @@ def _as_stdin(folder: Path, data: bytes):  # type: ignore[no-untyped-def]
 def shell(environment: Path) -> Callable[..., Done]:
     """Run a bash line in which `janus` is this program in a process of its own; `pipefail` is on."""
     wrapper = f'janus() {{ "{sys.executable}" -m janus_cli "$@"; }}; set -o pipefail; '
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 
     def run(line: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Done:
         done = subprocess.run(
@@ -157,7 +157,7 @@ def shell(environment: Path) -> Callable[..., Done]:
             capture_output=True,
             timeout=TIMEOUT,
             check=False,
-            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            env={**os.environ, **(env or {})},
         )
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))
 

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from janus_cli import zoo
+from janus_cli import weights, zoo
 from janus_cli.config import CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
-from janus_cli.pipeline.tokenizers import Sounds, load_component
+from janus_cli.pipeline.tokenizers import Sounds
 from janus_cli.weights.published import PublishedNet
 from janus_cli.zoo import hub, janus_pro, weight_files
 
@@ -191,7 +191,7 @@ def _check_tokenizer(model: zoo.Model) -> str:
 def _check_component(model: zoo.Model, component: str) -> str:
     """Load one component of a model that is no published Janus, strictly."""
     sounds = component == "codec"
-    module = Sounds(model, lambda: "cpu").codec if sounds else load_component(model, component, "cpu")
+    module = Sounds(model, lambda: "cpu").codec if sounds else weights.load_component(model, component, "cpu")
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
 

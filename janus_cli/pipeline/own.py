@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn
 
-from janus_cli import zoo
+from janus_cli import weights, zoo
 from janus_cli.errors import MediaError, ModelError, UsageError
 from janus_cli.pipeline.options import MAX_SIDE, Sampling, Size, check_size, complete
-from janus_cli.pipeline.tokenizers import Pictures, load_component
+from janus_cli.pipeline.tokenizers import Pictures
 from janus_cli.plugins import BUILT_IN
 
 if TYPE_CHECKING:
@@ -46,20 +46,20 @@ class OwnNets:
         self.pictures = Pictures(
             model.name,
             model.config.dvae,
-            lambda: load_component(model, "dvae", device()),
+            lambda: weights.load_component(model, "dvae", device()),
             lambda: model.codebook_fingerprint,
         )
 
     @cached_property
     def decoder(self) -> "Decoder":
         """The shared autoregressive decoder. Raises ModelError where there is none."""
-        net: Decoder = load_component(self._model, "decoder", self._device())
+        net: Decoder = weights.load_component(self._model, "decoder", self._device())
         return net
 
     @cached_property
     def vision(self) -> "VisionTower":
         """The vision encoder. Raises ModelError where there is none."""
-        net: VisionTower = load_component(self._model, "vision", self._device())
+        net: VisionTower = weights.load_component(self._model, "vision", self._device())
         return net
 
     def pick_dtype(self, device: str) -> str:

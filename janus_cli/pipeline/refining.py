@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from janus_cli import zoo
-from janus_cli.pipeline.tokenizers import Pictures, load_component
+from janus_cli import weights, zoo
+from janus_cli.pipeline.tokenizers import Pictures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,7 @@ class Refining:
     @cached_property
     def refiner(self) -> "Refiner":
         """The net, one trunk with two heads."""
-        net: Refiner = load_component(self._model, "refiner", self._device())
+        net: Refiner = weights.load_component(self._model, "refiner", self._device())
         return net
 
     @property

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from janus_cli import zoo
+from janus_cli import weights, zoo
 from janus_cli.config import CodecConfig, DVAEConfig, Progress, VQConfig
 from janus_cli.errors import MediaError, ModelError, RecordError
+from janus_cli.weights.published import load_codec
 from janus_cli.zoo import encodec
 
 if TYPE_CHECKING:
@@ -17,15 +18,6 @@ if TYPE_CHECKING:
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
-
-
-def load_component(model: zoo.Model, component: str, device: str) -> Any:
-    """Load one net of a model of ours, with its weights, on `device`. Raises ModelError where it has none."""
-    from janus_cli import weights
-    from janus_cli.nets.build import build
-
-    file = model.file(component)
-    return weights.load(build(component, getattr(model.config, component)), file, device=device)
 
 
 def check_fingerprint(segment: "Segment", ours: str, name: str) -> None:
@@ -125,10 +117,9 @@ class Sounds:
         """The net. Raises ModelError where the model has none."""
         config = self.config
         if config is not None and self._is_foreign:
-            from janus_cli.weights.published import load_codec
-
             return load_codec(self._model.path, config, self._device())
-        return load_component(self._model, "codec", self._device())
+        net: Codec = weights.load_component(self._model, "codec", self._device())
+        return net
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,7 +13,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from janus_cli import zoo
 from janus_cli.errors import ModelError
+from janus_cli.nets.build import build
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -54,6 +56,12 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
         raise ModelError(f"{path}: not a readable safetensors file; it may be truncated ({error})") from None
     module.load_state_dict(state, strict=True, assign=True)
     return module.to(device).eval().requires_grad_(False)
+
+
+def load_component(model: zoo.Model, component: str, device: torch.device | str) -> Any:
+    """Load one net of a model of ours, with its weights, on `device`. Raises ModelError where it has none."""
+    file = model.file(component)
+    return load(build(component, getattr(model.config, component)), file, device)
 
 
 def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:

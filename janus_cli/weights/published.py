@@ -44,10 +44,10 @@ class PublishedNet:
     @cached_property
     def net(self) -> "JanusPro":
         """The whole net without its weights: on the meta device."""
-        from janus_cli import weights
         from janus_cli.nets.janus_pro import JanusPro
+        from janus_cli.weights.modules import build_hollow
 
-        return weights.build_hollow(lambda: JanusPro(self.config))
+        return build_hollow(lambda: JanusPro(self.config))
 
     @cached_property
     def plan(self) -> "dict[str, Source]":
@@ -69,7 +69,7 @@ class PublishedNet:
         Tensors stored so stay mapped to the file on the CPU; the others are copied one at a time, and what
         was read of the file for them does not stay in memory.
         """
-        from janus_cli import weights
+        from janus_cli.weights.modules import fill
 
         def ready(name: str) -> "torch.Tensor":
             stored = self.tensor(name)
@@ -79,7 +79,7 @@ class PublishedNet:
             return tensor
 
         todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
-        weights.fill(self.net, ready, todo)
+        fill(self.net, ready, todo)
         if "language_model" in parts:
             self.net.language_model.to(device)  # its table of rotations, which no file holds
         self._filled |= set(parts)
@@ -93,12 +93,12 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     """
     import torch
 
-    from janus_cli import weights
     from janus_cli.nets.codec import Codec
     from janus_cli.weights import remap
     from janus_cli.weights.checkpoint import Checkpoint
+    from janus_cli.weights.modules import build_hollow
 
-    net = weights.build_hollow(lambda: Codec(config))
+    net = build_hollow(lambda: Codec(config))
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     checkpoint = Checkpoint.open(path)
     layout = encodec.PACKAGE if path.is_file() else encodec.TRANSFORMERS

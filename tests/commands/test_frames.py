@@ -6,16 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.runs import pixels
 from PIL import Image
 
 from janus_cli.errors import MediaError
 from janus_cli.media.files import atomic_write
 from janus_cli.media.pictures import FRAME_MS, LAST_FRAME_MS, animation_bytes
 from janus_cli.shell.watch.watcher import States
-
-
-def pixels(name: str | Path) -> np.ndarray:
-    return np.asarray(Image.open(name).convert("RGB"))
 
 
 def frames_of(name: str) -> tuple[list[np.ndarray], list[int]]:

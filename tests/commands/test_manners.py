@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from helpers.runs import ROOT, TIMEOUT, no_traceback
+from helpers.runs import TIMEOUT, no_traceback
 from PIL import Image
 from typer.core import TyperGroup
 
@@ -35,7 +35,6 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
             stderr=subprocess.PIPE,
             timeout=TIMEOUT,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     finally:
         os.close(ours)
@@ -316,6 +315,7 @@ def test_a_reader_that_goes_is_no_trouble(shell):
     assert shell("janus --help | true").err == ""
 
 
+@pytest.mark.slow
 def test_a_killed_upstream_is_no_short_success(shell):
     done = shell(
         "{ janus tokenize text a b | head -c 500; } | janus generate | janus info > /dev/null; "
@@ -332,7 +332,6 @@ def test_interrupt(environment):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         process.stdin.write(b"a\n" * 10_000)  # more than a pipe holds: it is reading when this returns

@@ -2,22 +2,17 @@
 
 import dataclasses
 import io
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.runs import ROOT, TIMEOUT, no_traceback
+from helpers.runs import TIMEOUT, no_traceback, records
 
 from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.records import Part, Record, Segment, StreamWriter, dumps, read_stream
 from janus_cli.records.progressive import check_order
-
-
-def records(data: bytes) -> list[Record]:
-    return list(read_stream(io.BytesIO(data)))
 
 
 def stream(parts: list[Record], end: bool = True) -> bytes:
@@ -129,6 +124,7 @@ def test_only_pictures_are_streamed(janus):
     assert done.code == 2 and "--stream is for pictures" in done.err
 
 
+@pytest.mark.slow
 def test_the_streaming_pipe_draws_the_same_picture(shell, janus, environment):
     line = (
         "janus tokenize text 'a red apple' | janus generate --seed 7 --stream -q "
@@ -238,13 +234,6 @@ class Stage:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(
-                    os.pathsep
-                ),
-            },
         )
         self.parts = read_stream(self.process.stdout)
 
@@ -257,6 +246,7 @@ class Stage:
         return self.process.returncode, err.decode(), out
 
 
+@pytest.mark.slow
 def test_a_killed_generate_and_a_killed_denoise(environment, janus):
     """kill -9 in the middle of a stream; every later stage says so in a line, and no file appears."""
     prompt = janus("tokenize", "text", "a", "-q").out
@@ -292,6 +282,7 @@ def test_a_killed_generate_and_a_killed_denoise(environment, janus):
     assert list(environment.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_is_no_news(shell, janus):
     done = shell(
         "janus generate -q -n 99 --stream | head -c 20 | wc -c; echo ${PIPESTATUS[0]}",

@@ -1,6 +1,7 @@
 """`janus upsample --model CHECKPOINT`: pictures and records in, pictures and records out; what is refused."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.enlargers import Evil, build, picture, save, tensors
-from helpers.runs import ROOT, no_traceback
+from helpers.runs import no_traceback
 from PIL import Image
 
 from janus_cli.media.pictures import image_bytes, read_image_metadata
@@ -271,6 +272,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 def test_a_tall_picture_takes_no_more_memory_than_a_low_one(environment, checkpoints):
     """Rows go out as they are done: neither the output nor its floats are ever there as a whole."""
@@ -278,11 +280,7 @@ def test_a_tall_picture_takes_no_more_memory_than_a_low_one(environment, checkpo
     Image.fromarray(picture(4000, 160)).save("tall.png")
     output = 16 * 4000 * 160 * 3
     options = ["-q", "-m", str(checkpoints / "4x.safetensors"), "-o", "out.png"]
-    environ = {
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "MALLOC_MMAP_THRESHOLD_": "65536",
-    }  # what is freed goes back: no holes in the heap
+    environ = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back: no holes
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, *options], capture_output=True, text=True, check=False, env=environ
     )

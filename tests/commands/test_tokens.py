@@ -7,14 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.runs import records
 from PIL import Image
 from safetensors.numpy import load_file
 
-from janus_cli.records import Record, Segment, dumps, read_stream
-
-
-def records(data: bytes) -> list[Record]:
-    return list(read_stream(io.BytesIO(data)))
+from janus_cli.records import Record, Segment, dumps
 
 
 def saved(path: str) -> list[Record]:
@@ -227,6 +224,7 @@ def test_model_is_taken_from_the_record(janus, zoo_folder, tiny_model):
     assert janus("denoise", stdin=tokens).code == 0
 
 
+@pytest.mark.slow
 def test_the_pipe_of_the_readme(shell):
     """Five processes; the picture is that of one process, byte for byte."""
     line = (

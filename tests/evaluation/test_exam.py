@@ -24,7 +24,7 @@ from janus_cli.config import (
 from janus_cli.dataset import heldout
 from janus_cli.dataset.labels import Labels, make_judge_config, write_labels
 from janus_cli.dataset.pack import Concept
-from janus_cli.dataset.pictures import Sprites, list_drawings, render
+from janus_cli.dataset.pictures import Sprites
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.evaluation.exam import evaluate, render_table
@@ -45,12 +45,6 @@ from janus_cli.nets.build import build
 from janus_cli.nets.judge import Judge
 
 POCKET = ROOT / "models" / "pocket"
-
-
-@pytest.fixture(scope="module")
-def sprites() -> Sprites:
-    pack = three_concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,13 @@ from janus_cli import weights, zoo
 from janus_cli.config import DVAEConfig, JudgeConfig
 from janus_cli.dataset.augment import soil, warp
 from janus_cli.dataset.labels import Labels, make_judge_config, read_labels, write_labels
-from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings, render
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose
 from janus_cli.errors import ModelError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.judge import Judge
 from janus_cli.nets.pixels import to_float
 from janus_cli.training.objectives.judge import JudgeObjective
 from janus_cli.training.optim import adamw
-
-
-@pytest.fixture(scope="module")
-def sprites() -> Sprites:
-    pack = three_concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
 
 
 def objective(sprites: Sprites, batch_size: int = 16) -> JudgeObjective:

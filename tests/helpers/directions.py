@@ -25,6 +25,12 @@ def features_of(segment: Segment) -> torch.Tensor:
     return torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
 
 
+def trace(patches: int, seed: int = 0, width: int = 4) -> Segment:
+    """A series of random numbers."""
+    values = np.random.default_rng(seed).normal(size=(patches, width)).astype(np.float32)
+    return Segment("series", values, {"stride": width, "channels": 1, "num_samples": patches * width})
+
+
 EYES = Eyes(4, features_of)
 WORDS = Segment("text", np.array([4, 5, 6], np.uint16))
 SOUND = Segment("audio", np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.uint16))

@@ -1,14 +1,12 @@
 """Loading and importing hold the weights once: most memory that a process of its own ever had."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from helpers.runs import ROOT
 
 from bench import make_checkpoint
 from janus_cli.weights import checkpoint
@@ -55,7 +53,10 @@ else:
 print(json.dumps([before, peak()]))
 """
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc"),
+]
 
 
 def build(tmp_path_factory, layout):
@@ -82,7 +83,6 @@ def grown(what: str, folder: Path, remap: int) -> int:
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     before, after = json.loads(done.stdout)
     return after - before
@@ -106,7 +106,8 @@ def test_an_import_needs_far_less_than_the_checkpoint(stored):
         shutil.rmtree(folder.parent / "imported", ignore_errors=True)
         return grown("import", folder, REMAP)
 
-    assert min(needed() for _ in range(3)) < REMAP + 45 * MB < size
+    bound = REMAP + 45 * MB
+    assert any(needed() < bound for _ in range(3)) and bound < size
 
 
 def test_the_bounds_would_find_a_second_copy(tmp_path_factory):

@@ -12,6 +12,7 @@ from helpers.models import build_tiny_model
 from helpers.runs import ROOT, TIMEOUT
 from PIL import Image
 
+pytestmark = pytest.mark.slow
 IN_WHEEL = {".json", ".md", ".toml", ".safetensors"}
 
 

@@ -111,6 +111,7 @@ def test_conv_shortcuts_can_be_left_out():
         assert any("shortcut" in name for name in net.state_dict()) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", ["OSError", "ImportError"])
 def test_torchaudio_may_be_broken_or_missing(error):
     code = f"""

@@ -196,18 +196,15 @@ def test_without_spandrel(monkeypatch):
         import_spandrel()
 
 
+@pytest.mark.slow
 def test_beside_a_torchvision_that_does_not_load(tmp_path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     code = (
         "import sys; from janus_cli.nets.super_resolution import import_spandrel; "
         "assert len(import_spandrel().MAIN_REGISTRY) > 30; assert 'torchvision' not in sys.modules"
     )
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-c", code], env=environ, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr

@@ -78,6 +78,7 @@ def encoded(codec, sound, n_q=None):
     return torch.cat([codes for codes, _ in runs], 2), [scale for _, scale in runs if scale is not None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_codes_and_sounds_of_the_package(package, dtype):
     model, path = package

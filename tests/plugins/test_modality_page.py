@@ -33,7 +33,7 @@ def test_the_page_has_nothing_that_is_not_run():
 @pytest.mark.slow
 def test_the_page_as_written(shell, environment):
     site = environment / "site"
-    environ = {"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"}
+    environ = {"PYTHON": sys.executable}
     out, spent = "", 0.0
     for language, name, text in blocks():
         if name:

@@ -222,6 +222,7 @@ def test_a_plugin_named_as_the_decoder_names_its_own(janus, plug, name):
         plugins.find(name)
 
 
+@pytest.mark.slow
 def test_every_other_name_can_be_a_modality_of_a_decoder():
     from torch import nn
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.runs import pixels
 from helpers.terminals import SIXEL, iterm2_pictures, kitty_pictures, painted, screen, sixel_picture
 from PIL import Image
 
@@ -65,10 +66,6 @@ def _chunk(fd: int) -> bytes:
         return os.read(fd, 1 << 16)
     except OSError:  # the other side is closed
         return b""
-
-
-def pixels(name: str) -> np.ndarray:
-    return np.asarray(Image.open(name).convert("RGB"))
 
 
 # ---- the terminal

@@ -5,7 +5,6 @@ from itertools import accumulate
 import numpy as np
 import pytest
 import torch
-from helpers.refiners import make_dvae, make_refiner
 
 from janus_cli.nets.refiner import spread_over_pixels
 from janus_cli.stages.rows.bands import Bands, Chain, Row, find_group_end
@@ -18,16 +17,6 @@ GRIDS = [(1, 1), (1, 7), (7, 1), (8, 8), (5, 12), (16, 16)]
 def no_gradients():
     with torch.inference_mode():
         yield
-
-
-@pytest.fixture(scope="module")
-def dvae():
-    return make_dvae()
-
-
-@pytest.fixture(scope="module")
-def refiner():
-    return make_refiner()
 
 
 def code_rows(rows: int, cols: int) -> list[Row]:

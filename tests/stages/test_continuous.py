@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.decoders import PLAIN, random_decoder
+from helpers.directions import trace
 
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig
 from janus_cli.errors import UsageError
@@ -30,11 +31,6 @@ def columns(segment, decoder, first=0):
 def decoder():
     cfg = DecoderConfig(**{**vars(PLAIN), "modalities": MODALITIES, "mixin": MixinConfig()})
     return random_decoder(cfg)
-
-
-def trace(patches: int, seed: int = 0, width: int = 4) -> Segment:
-    values = np.random.default_rng(seed).normal(size=(patches, width)).astype(np.float32)
-    return Segment("series", values, {"stride": width, "channels": 1, "num_samples": patches * width})
 
 
 def words(decoder, *ids: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.decoders import ANY, check_prompt, generate, layout, needs_words, random_decoder
+from helpers.directions import features_of, trace
 from helpers.runs import no_traceback
 
 from janus_cli import weights
@@ -26,17 +27,6 @@ OPTIONS = GenerateOptions(to="text", grid=(2, 3), temperature=0.0, cfg_scale=1.0
 WORDS = Segment("text", np.array([4, 5, 6], np.uint16))
 PICTURE = Segment("image", np.array([[1, 2], [3, 4]], np.uint16))
 PIXELS = Segment("pixels", np.full((1, 2, 8, 8, 3), 9, np.uint8))
-
-
-def trace(patches: int, seed: int = 0, width: int = 4) -> Segment:
-    values = np.random.default_rng(seed).normal(size=(patches, width)).astype(np.float32)
-    return Segment("series", values, {"stride": width, "channels": 1, "num_samples": patches * width})
-
-
-def features_of(segment: Segment) -> torch.Tensor:
-    """What the eyes of these tests make of a picture: random numbers of its own."""
-    seed = int(segment.data.astype(np.int64).sum())
-    return torch.randn(4, 6, generator=torch.Generator().manual_seed(seed))
 
 
 EYES = Eyes(4, features_of)

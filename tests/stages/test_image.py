@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from janus_cli.config import DVAEConfig, RefinerConfig
+from janus_cli.config import RefinerConfig
 from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 from janus_cli.media.pictures import pixels_to_image
-from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, dumps, loads
 from janus_cli.records.progressive import run_stage
@@ -17,22 +16,6 @@ from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
 CODES = 32
 RECORD_INFO = {"tokenizer": "toy", "fingerprint": "f" * 64, "patch": 8}
-
-
-@pytest.fixture(scope="module")
-def dvae() -> DVAE:
-    torch.manual_seed(1)
-    return DVAE(DVAEConfig(codebook_size=CODES, codebook_dim=6, dim=16, n_block=2)).eval()
-
-
-@pytest.fixture(scope="module")
-def refiner() -> Refiner:
-    torch.manual_seed(0)
-    cfg = RefinerConfig(dim=16, n_block=2, kernel=3, groups=2, codebook_size=CODES, code_dim=4)
-    net = Refiner(cfg).eval()
-    for head in (net.denoise_head, net.up_head):
-        torch.nn.init.normal_(head.weight, std=0.3)
-    return net
 
 
 def tokens(rows: int = 3, cols: int = 4, seed: int = 0, **info: object) -> Record:

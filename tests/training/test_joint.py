@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from helpers.materials import CLOSED, CODES, CONCEPTS, TYPES, batch_of, make_objective, materials
+from helpers.materials import CLOSED, CODES, CONCEPTS, TYPES, batch_of
 from torch import Tensor
 
 from janus_cli.dataset import augment
@@ -23,17 +22,6 @@ from janus_cli.training.objectives.joint import READ, WRITTEN, JointObjective, M
 from janus_cli.training.sequences import DIRECTIONS, NONE
 
 Make = Callable[..., JointObjective]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Materials:
-    return materials(tmp_path_factory.mktemp("words"))
-
-
-@pytest.fixture
-def make(shared: Materials) -> Make:
-    """An objective of directions and options."""
-    return partial(make_objective, shared)
 
 
 Segment = tuple[str, list[int], list[int], set[int]]  # modality, ids, targets, roles

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.materials import CLOSED, CODEC, CODES, TYPES, batch_of, make_objective, materials, tiny_codec
+from helpers.materials import CLOSED, CODEC, CODES, TYPES, batch_of, tiny_codec
 from torch import Tensor
 
 from janus_cli.training.objectives import joint
@@ -17,17 +16,6 @@ from janus_cli.training.optim import muon
 from janus_cli.training.sequences import DIRECTIONS, NONE
 
 Make = Callable[..., JointObjective]
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Materials:
-    return materials(tmp_path_factory.mktemp("words"))
-
-
-@pytest.fixture
-def make(shared: Materials) -> Make:
-    """An objective of directions and options."""
-    return partial(make_objective, shared)
 
 
 # ---- the loss

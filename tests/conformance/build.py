@@ -130,7 +130,7 @@ CANONICAL = {  # name: (bytes, the one record in it); writing that record gives 
     ),
 }
 
-VALID = {  # name: (bytes, the records in it); not dump_json, or not one record
+VALID = {  # name: (bytes, the records in it); not canonical, or not one record
     "other-writer": (
         raw(json.dumps(FOREIGN, indent=1).encode(), b"\1\0"),
         [record(segment("text", "uint16", [1]))],
@@ -244,10 +244,10 @@ INVALID = {  # name: (bytes, a piece of what the error must say)
 
 def main() -> None:
     """Write every file and the manifest, and remove files that are no longer described."""
-    manifest: dict = {"dump_json": {}, "valid": {}, "invalid": {}}
+    manifest: dict = {"canonical": {}, "valid": {}, "invalid": {}}
     for name, (data, found) in CANONICAL.items():
         (HERE / f"{name}.safetensors").write_bytes(data)
-        manifest["dump_json"][name] = [found]
+        manifest["canonical"][name] = [found]
     for name, (data, records) in VALID.items():
         (HERE / f"{name}.safetensors").write_bytes(data)
         manifest["valid"][name] = records

@@ -17,9 +17,9 @@ START, DONE, PAPER = np.array([24, 38, 84]), np.array([255, 214, 102]), 255
 
 def band(rows: int, cols: int, steps: int) -> np.ndarray:
     """Maps side by side, uint8 [rows * SIDE, ..., 3]: before evaluation 0, 1, ... up to SHOWN."""
-    wave, maps = Wave.of(cols, steps), []
+    wave, maps = Wave.from_steps(cols, steps), []
     for number in range(SHOWN):
-        time = wave.time(number * wave.stride, 0, rows)[..., None]
+        time = wave.find_times(number * wave.stride, 0, rows)[..., None]
         colours = np.round(START + time * (DONE - START)).astype(np.uint8)
         cells = colours.repeat(SIDE, 0).repeat(SIDE, 1)
         cells[::SIDE], cells[:, ::SIDE] = PAPER, PAPER

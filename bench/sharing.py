@@ -24,7 +24,7 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Block, Refiner
 from janus_cli.pipeline import load
 from janus_cli.records import Record, Segment, to_ids
-from janus_cli.stages.denoise import DenoiseOptions, denoise
+from janus_cli.stages.denoise import Denoise, DenoiseOptions
 
 LATENT = 64  # channels
 
@@ -120,7 +120,7 @@ def peak(model: str, way: str, side: int) -> float:
         dvae.decode(codes)
     elif way == "bands":
         record = Record((Segment("image", to_ids(codes[0].numpy(), dvae.cfg.codebook_size)),))
-        next(denoise([record], dvae, refiner, DenoiseOptions(1)))
+        next(Denoise(dvae, refiner, DenoiseOptions(1))(record))
     elif way == "whole":
         y = dvae.decode(codes)
         refiner.denoise(y, y, torch.zeros_like(y[:, :1]), codes)

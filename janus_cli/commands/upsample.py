@@ -216,9 +216,9 @@ def _read_pictures(
             if _holds_records(name):
                 for i, record in enumerate(read_records([name], failures, "upsample")):
                     with failures.item(whose := label_of(record, i)):
-                        yield whose, Picture.of_record(record, decode)
+                        yield whose, Picture.from_record(record, decode)
             else:
-                yield label, Picture.of_file(read_image(place, label), id_of(label))
+                yield label, Picture.from_file(read_image(place, label), id_of(label))
 
 
 def _holds_records(name: str) -> bool:

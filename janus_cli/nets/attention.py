@@ -62,14 +62,14 @@ class KVCache:
         self.places = self.places.index_select(1, rows)
 
     def reorder(self, rows: Tensor, start: int) -> None:
-        """Do the same for as many rows, int64 [B], where all have the slots before `start` in common."""
+        """Reorder the batch by these rows, int64 [B], from slot `start` on; before it all are alike."""
         own = slice(start, self.length)
         for each in (self.keys, self.values):
             each[:, :, :, own] = each[:, :, :, own].index_select(1, rows)
         self.places[:, :, own] = self.places[:, :, own].index_select(1, rows)
 
-    def next_positions(self) -> Tensor:
-        """Count the position of each row's next token, [B, 1]."""
+    def find_next_positions(self) -> Tensor:
+        """Find the position of each row's next token, [B, 1]."""
         return (self.places[0, :, : self.length] >= 0).sum(dim=1, keepdim=True)
 
     def add_places(self, new: Places) -> Places:
@@ -88,8 +88,8 @@ class KVCache:
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
 
-def log_bucket(n_bucket: int, max_distance: int) -> Tensor:
-    """Tabulate the bucket of each distance 0..max_distance, int64 [max_distance + 1].
+def bucket_distances(n_bucket: int, max_distance: int) -> Tensor:
+    """Sort each distance 0..max_distance into a bucket, int64 [max_distance + 1].
 
     T5's rule (1910.10683): the first half of the buckets are exact, the others logarithmic.
     """
@@ -116,8 +116,8 @@ class RelativeBias(nn.Module):
         size = flat + sum(two_d) * self.side**2
         self.table = nn.Embedding(size, n_head)
         nn.init.zeros_(self.table.weight)
-        near = log_bucket(cfg.n_bucket, cfg.max_distance)
-        far = log_bucket(cfg.grid_bucket, cfg.max_distance)
+        near = bucket_distances(cfg.n_bucket, cfg.max_distance)
+        far = bucket_distances(cfg.grid_bucket, cfg.max_distance)
         signed = torch.cat([-far.flip(0)[:-1], far]) + cfg.grid_bucket - 1
         base = [flat + sum(two_d[:i]) * self.side**2 for i in range(len(two_d))]
         self.register_buffer("near", near, persistent=False)
@@ -128,8 +128,8 @@ class RelativeBias(nn.Module):
         self.grid_base: Tensor
         self.any_grid = any(two_d)
 
-    def index(self, query: Places, key: Places) -> Tensor:
-        """Look up the row of the table for every query and key, int64 [B, T, S]."""
+    def find_rows(self, query: Places, key: Places) -> Tensor:
+        """Find the row of the table for every query and key, int64 [B, T, S]."""
         q_type, k_type = query.types.clamp(min=0)[:, :, None], key.types.clamp(min=0)[:, None]
         distance = query.positions[:, :, None] - key.positions[:, None]
         pair = (q_type * self.n_modality + k_type) * self.n_bucket
@@ -144,8 +144,8 @@ class RelativeBias(nn.Module):
         return torch.where(in_grid, cell + self.grid_base[q_type], index)
 
     def forward(self, query: Places, key: Places) -> Tensor:
-        """The bias of every head, [B, H, T, S]."""
-        bias: Tensor = self.table(self.index(query, key))
+        """Look up the bias of every head, [B, H, T, S]."""
+        bias: Tensor = self.table(self.find_rows(query, key))
         return bias.permute(0, 3, 1, 2)
 
 
@@ -186,7 +186,7 @@ class Attention(nn.Module):
         return rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin), v
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, context: Context) -> Tensor:
-        """Attend: what every head reads, [B, H, T, hd]."""
+        """Compute the output of every head, [B, H, T, hd]."""
         mask, group = context.mask, self.n_head // self.n_kv_head
         if self.cross_residual is None or context.differs is None:
             if mask.dtype != torch.bool:

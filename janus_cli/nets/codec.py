@@ -16,7 +16,7 @@ from janus_cli.nets.standins import stand_in
 
 
 def import_encodec(name: str = "encodec.modules") -> Any:
-    """Import a module of encodec. That imports torchaudio, which only its file functions use."""
+    """Import the module `name`. encodec imports torchaudio, which only its file functions use."""
     with stand_in({"torchaudio": ()}):
         return importlib.import_module(name)
 
@@ -64,7 +64,7 @@ class Codec(nn.Module):
         return torch.stack(vectors).sum(0).transpose(1, 2)
 
     def normalise(self, waveform: Tensor) -> tuple[Tensor, float | None]:
-        """Scale a waveform [1, C, T] to loudness 1; return it, and what it was: the mix's root mean square.
+        """Divide a waveform [1, C, T] by its loudness, the root mean square of the mix; return both.
 
         Unchanged, without a number, where the codec does not normalise.
         """
@@ -74,10 +74,13 @@ class Codec(nn.Module):
         return waveform / scale, float(scale)
 
     def encode(self, waveform: Tensor) -> Tensor:
-        """Encode at once to codes [B, Q, ceil(T / hop_length)]; `streaming` knows segments and loudness."""
+        """Encode a waveform at once to codes [B, Q, ceil(T / hop_length)].
+
+        `streaming` knows segments and loudness.
+        """
         return self.quantize(self.encoder(waveform))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Decode codes [B, Q, F] all at once to a waveform [B, C, F * hop_length]."""
+        """Decode codes [B, Q, F] at once to a waveform [B, C, F * hop_length]."""
         out: Tensor = self.decoder(self.dequantize(codes))
         return out

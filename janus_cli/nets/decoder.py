@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import DecoderConfig
 from janus_cli.nets.attention import Attention, Context, KVCache, Places, RelativeBias
-from janus_cli.nets.layers import RMSNorm, SwiGLU, rope_table
+from janus_cli.nets.layers import RMSNorm, SwiGLU, make_rope_table
 from janus_cli.nets.mixin import TypeEmbedding
 from janus_cli.nets.modality import FeatureAdapter, ModalityAdapter
 
@@ -21,12 +21,12 @@ DELIMITER = -1  # id of the token that opens a segment; its type says which moda
 PADDING = -1  # type of a padding position
 
 
-def positions_of(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
-    """Count each token's position, [B, T]: how many real ones stand before it, those in `cache` included."""
+def find_positions(types: Tensor, cache: KVCache | None, max_seq_len: int) -> Tensor:
+    """Number the tokens, [B, T]: count the real ones before each, those in `cache` included."""
     valid = types >= 0
     positions = valid.cumsum(dim=1) - valid.long()
     if cache is not None and cache.length:
-        positions = positions + cache.next_positions()
+        positions = positions + cache.find_next_positions()
     return positions.clamp(max=max_seq_len - 1)  # padding after a full row
 
 
@@ -71,7 +71,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layer))
         self.norm = RMSNorm(cfg.dim, cfg.norm_eps)
         with torch.device("cpu"):  # real even where weights are on the meta device: no file has them
-            rope = rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
+            rope = make_rope_table(cfg.head_dim, cfg.max_seq_len, cfg.rope_base)
             two_d = torch.tensor([m.two_d for m in cfg.modalities.values()], dtype=torch.bool)
         self.register_buffer("rope", rope, persistent=False)
         self.register_buffer("two_d", two_d, persistent=False)
@@ -80,38 +80,38 @@ class Decoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.norm.weight.device
 
-    def new_cache(self, batch: int, max_len: int) -> KVCache:
+    def make_cache(self, batch: int, max_len: int) -> KVCache:
         """Make an empty cache on the weights' device and in their dtype."""
         weight = self.norm.weight
         return KVCache(self.cfg, batch, max_len, self.device, weight.dtype)
 
-    def adapter(self, modality: str) -> ModalityAdapter:
+    def get_adapter(self, modality: str) -> ModalityAdapter:
         """Return the adapter of a modality with ids."""
         return cast(ModalityAdapter, self.modalities[modality])
 
-    def head(self, modality: str, level: int = 0) -> tuple[Tensor, Tensor]:
+    def get_head(self, modality: str, level: int = 0) -> tuple[Tensor, Tensor]:
         """Return weight [V, D] and bias [V] of the output layer of the modality's codebook `level`."""
-        adapter = self.adapter(modality)
+        adapter = self.get_adapter(modality)
         weight = adapter.embed.weight if adapter.head is None else adapter.head.weight
         if adapter.n_q == 1:
             return weight, adapter.head_bias
-        return weight[adapter.rows(level)], adapter.head_bias[adapter.rows(level)]
+        return weight[adapter.find_rows(level)], adapter.head_bias[adapter.find_rows(level)]
 
-    def logits(self, hidden: Tensor, modality: str, before: Sequence[Tensor] = ()) -> Tensor:
-        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V].
+    def compute_logits(self, hidden: Tensor, modality: str, before: Sequence[Tensor] = ()) -> Tensor:
+        """Compute the logits of the next token if it is of `modality`: hidden [.., D] -> [.., V].
 
         Where a token has several codes: of the codebook after those whose codes, [..] each, are `before`.
         """
-        hidden = self.adapter(modality).deepen(hidden, before)
-        return F.linear(hidden, *self.head(modality, len(before)))
+        hidden = self.get_adapter(modality).deepen(hidden, before)
+        return F.linear(hidden, *self.get_head(modality, len(before)))
 
     def embed(self, ids: Tensor, types: Tensor, features: Mapping[str, Tensor] | None = None) -> Tensor:
         """Embed tokens and delimiters, [B, T] -> [B, T, D]; zero at padding.
 
-        `features` has [N, feature_dim] for each continuous modality that occurs; without, it has none here.
+        `features` has [N, feature_dim] for each continuous modality whose tokens occur.
         """
         x: Tensor | None = None
         for name, type_id in self.type_ids.items():
@@ -130,15 +130,15 @@ class Decoder(nn.Module):
         assert x is not None, "a decoder needs a modality"
         return x
 
-    def _places(
+    def _find_places(
         self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, cache: KVCache | None
     ) -> Places:
-        """Work out positions from the types; grid coordinates only where a token lies on a grid."""
-        positions = positions_of(types, cache, self.cfg.max_seq_len)
+        """Find positions from the types; grid coordinates only where a token lies on a grid."""
+        positions = find_positions(types, cache, self.cfg.max_seq_len)
         on_grid = self.two_d[types.clamp(min=0)] & (types >= 0) & (ids != DELIMITER)
         return Places(types, positions, torch.where(on_grid, rows, -1), torch.where(on_grid, cols, -1))
 
-    def _context(self, x: Tensor, query: Places, key: Places) -> Context:
+    def _make_context(self, x: Tensor, query: Places, key: Places) -> Context:
         """Prepare mask, bias and rotations of this pass; keys include the cached ones."""
         length, total = query.types.shape[1], key.types.shape[1]
         order = torch.arange(total, device=x.device)
@@ -168,22 +168,23 @@ class Decoder(nn.Module):
         cache: KVCache | None = None,
         features: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, [B, T, D].
+        """Compute the hidden states after the final norm, [B, T, D].
 
         ids, types, rows, cols: int64 [B, T]. `types` is -1 at padding; a delimiter has id -1 and the
         type of the modality that it opens; rows and cols are the grid coordinates of tokens of a
         two-dimensional modality and ignored elsewhere; `features` are what `embed` needs. With a cache
         the tokens continue what it holds, and it grows by them. Raises ValueError when the cache has no room.
         """
-        return self.run(self.embed(ids, types, features), self._places(ids, types, rows, cols, cache), cache)
+        places = self._find_places(ids, types, rows, cols, cache)
+        return self.run(self.embed(ids, types, features), places, cache)
 
     def run(self, x: Tensor, query: Places, cache: KVCache | None = None) -> Tensor:
-        """Run embedded tokens [B, T, D] that stand at `query` to the hidden states behind the final norm.
+        """Compute the hidden states [B, T, D] of embedded tokens [B, T, D] that stand at `query`.
 
         With a cache the tokens continue what it holds. Raises ValueError when the cache has no room.
         """
         key = query if cache is None else cache.add_places(query)
-        context = self._context(x, query, key)
+        context = self._make_context(x, query, key)
         if self.type_embedding is not None:
             x = x + self.type_embedding(context.onehot)
         for layer in self.layers:

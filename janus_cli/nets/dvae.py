@@ -53,7 +53,7 @@ class DVAE(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many rows of codes beside its own a row of decoded pixels depends on, on either side."""
+        """Rows of codes above its own, and as many below, that a row of decoded pixels depends on."""
         blocks = self.cfg.n_block // 2  # of the second resolution, two cells a code
         return 1 + 2 * self.cfg.n_block + (2 * blocks + 1 + 1) // 2
 
@@ -68,13 +68,13 @@ class DVAE(nn.Module):
         self.unproject.weight.copy_(basis[..., None, None])
         self.unproject.bias.copy_(mean)  # type: ignore[union-attr]
 
-    def latents(self, pixels: Tensor) -> Tensor:
+    def compute_latents(self, pixels: Tensor) -> Tensor:
         """Project pixels [B, 3, H, W] to vectors [B, h, w, D] before quantisation."""
         return self.project(F.pixel_unshuffle(pixels, self.cfg.patch)).movedim(1, -1)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64; the patch divides H and W."""
-        return self.quantize.encode(self.latents(pixels))
+        return self.quantize.encode(self.compute_latents(pixels))
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Look up the vectors [B, D, h, w] of codes [B, h, w]."""
@@ -85,6 +85,6 @@ class DVAE(nn.Module):
         vectors = self.lookup(codes)
         return F.pixel_shuffle(self.unproject(vectors), self.cfg.patch) + self.context(vectors)
 
-    def picture(self, codes: Tensor) -> np.ndarray:
+    def decode_picture(self, codes: Tensor) -> np.ndarray:
         """Decode codes [1, h, w] to a picture uint8 [H, W, 3]."""
         return to_uint8(self.decode(codes)[0])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import JanusProConfig
 from janus_cli.nets.attention import KVCache, Places
-from janus_cli.nets.decoder import Decoder, positions_of
+from janus_cli.nets.decoder import Decoder, find_positions
 from janus_cli.nets.siglip import SigLIP
 from janus_cli.nets.vq16 import VQ16
 
@@ -56,7 +56,7 @@ class GenHead(nn.Module):
 
 
 class JanusPro(nn.Module):
-    """All parts. To the generate stage it looks as the shared decoder does: local ids with types."""
+    """All parts of the model, used by the generate stage as the shared decoder is: local ids with types."""
 
     def __init__(self, cfg: JanusProConfig) -> None:
         super().__init__()
@@ -73,12 +73,12 @@ class JanusPro(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the language model computes."""
+        """The device of the language model."""
         return self.language_model.norm.weight.device
 
-    def new_cache(self, batch: int, max_len: int) -> KVCache:
+    def make_cache(self, batch: int, max_len: int) -> KVCache:
         """Make an empty cache on the weights' device and in their dtype."""
-        return self.language_model.new_cache(batch, max_len)
+        return self.language_model.make_cache(batch, max_len)
 
     def embed(self, ids: Tensor, types: Tensor) -> Tensor:
         """Embed text and image tokens, [B, T] -> [B, T, D]; padding as anything finite."""
@@ -92,19 +92,19 @@ class JanusPro(nn.Module):
         return out
 
     def run(self, x: Tensor, types: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Run embedded tokens [B, T, D] to hidden states [B, T, D]; types [B, T] is negative at padding."""
+        """Compute hidden states of embedded tokens, both [B, T, D]; types [B, T] is negative at padding."""
         nowhere = torch.full_like(types, -1)
-        places = Places(types, positions_of(types, cache, self.cfg.max_seq_len), nowhere, nowhere)
+        places = Places(types, find_positions(types, cache, self.cfg.max_seq_len), nowhere, nowhere)
         return self.language_model.run(x, places, cache)
 
     def forward(
         self, ids: Tensor, types: Tensor, rows: Tensor, cols: Tensor, *, cache: KVCache | None = None
     ) -> Tensor:
-        """Hidden states [B, T, D], as `Decoder.forward` gives them; rows and cols mean nothing here."""
+        """Compute hidden states [B, T, D], as `Decoder.forward` does; rows and cols mean nothing here."""
         return self.run(self.embed(ids, types), types, cache)
 
-    def logits(self, hidden: Tensor, modality: str) -> Tensor:
-        """Score the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
+    def compute_logits(self, hidden: Tensor, modality: str) -> Tensor:
+        """Compute the logits of the next token if it is of `modality`: hidden [.., D] -> [.., V]."""
         head = self.gen_head if modality == "image" else self.language_model.lm_head
         out: Tensor = head(hidden)
         return out

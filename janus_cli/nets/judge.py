@@ -21,7 +21,7 @@ class ConvBlock(nn.Module):
         self.shortcut = channels == width and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, width, H / stride, W / stride]."""
+        """Map [B, C, H, W] to [B, width, H / stride, W / stride]."""
         y: Tensor = self.activation(self.norm(self.conv(x)))
         return x + y if self.shortcut else y
 
@@ -56,6 +56,6 @@ class Judge(nn.Module):
         self.style = nn.Linear(5 * cfg.dim, cfg.n_style)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of the concepts and of the styles."""
+        """Compute the logits of the concepts and of the styles."""
         features = self.embed(self.trunk(pixels))
         return self.concept(features), self.style(features)

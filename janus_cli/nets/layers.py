@@ -35,7 +35,7 @@ class SwiGLU(nn.Module):
         return out
 
 
-def rope_table(head_dim: int, length: int, base: float) -> Tensor:
+def make_rope_table(head_dim: int, length: int, base: float) -> Tensor:
     """Tabulate cosines and sines of every position, [length, 2, head_dim], fp32.
 
     Both halves of the last axis are equal: the pairing is (i, i + head_dim / 2), as in Llama's
@@ -48,7 +48,7 @@ def rope_table(head_dim: int, length: int, base: float) -> Tensor:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate by position: rotary position embedding (Su et al., 2104.09864).
+    """Rotate x by its positions: rotary position embedding (Su et al., 2104.09864).
 
     x [B, H, T, hd]; cos and sin [B, 1, T, hd] -> [B, H, T, hd].
     """

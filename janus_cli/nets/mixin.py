@@ -56,7 +56,7 @@ class CrossResidual(nn.Module):
         self.gate = nn.Parameter(torch.zeros(n_modality, n_head))
 
     def forward(self, probs: Tensor, onehot: Tensor, differs: Tensor) -> Tensor:
-        """probs [B, H, T, S], onehot [B, T, M], differs [B, 1, T, S] of 0 and 1 -> [B, H, T, S]."""
+        """Map probs [B, H, T, S] to the same shape; onehot [B, T, M], differs [B, 1, T, S] of 0 and 1."""
         gate = (onehot @ self.gate.tanh().to(onehot.dtype)).transpose(1, 2)[..., None]
         mass = (probs * differs).sum(dim=-1, keepdim=True)
         return torch.addcmul(probs, probs * differs, gate / mass.clamp_min(TINY_MASS))

@@ -32,38 +32,38 @@ class ModalityAdapter(nn.Module):
         self.deeper = nn.ModuleList(DepthStep(dim) for _ in range(1, cfg.n_q))
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Embeddings [.., D] of ids [..], none of them negative."""
-        codes = self.codes(ids)
+        """Embed ids, none of them negative: [..] -> [.., D]."""
+        codes = self.split_ids(ids)
         total: Tensor = self.embed(codes[0])
         for level, code in enumerate(codes[1:], 1):
-            total = total + self.vector(level, code)
+            total = total + self.embed_codes(level, code)
         return total
 
-    def vector(self, level: int, codes: Tensor) -> Tensor:
+    def embed_codes(self, level: int, codes: Tensor) -> Tensor:
         """Embed one codebook's codes: [..] -> [.., D]."""
         out: Tensor = self.embed(codes + (level * self.vocab_size + self.ends if level else 0))
         return out
 
-    def codes(self, ids: Tensor) -> list[Tensor]:
+    def split_ids(self, ids: Tensor) -> list[Tensor]:
         """Split ids [..] into the codes of every codebook, each [..]."""
         if self.n_q == 1:
             return [ids]
         return [ids // self.vocab_size**level % self.vocab_size for level in range(self.n_q)]
 
-    def ids(self, codes: Sequence[Tensor]) -> Tensor:
-        """Join codes into ids; the inverse of `codes`."""
+    def join_codes(self, codes: Sequence[Tensor]) -> Tensor:
+        """Join the codes of every codebook into ids; the inverse of `split_ids`."""
         return sum((c * self.vocab_size**level for level, c in enumerate(codes[1:], 1)), codes[0])
 
     def deepen(self, hidden: Tensor, before: Sequence[Tensor]) -> Tensor:
-        """Prepare what the head of codebook len(before) reads: hidden [.., D] after codes [..] before it."""
+        """Adapt hidden [.., D] to the head of codebook len(before), by the codes [..] before it."""
         if not before:
             return hidden
-        seen = sum(self.vector(level, code) for level, code in enumerate(before))
+        seen = sum(self.embed_codes(level, code) for level, code in enumerate(before))
         out: Tensor = self.deeper[len(before) - 1](hidden, seen)
         return out
 
-    def rows(self, level: int) -> slice:
-        """Return the table rows that the head of codebook `level` chooses from; the first with the END."""
+    def find_rows(self, level: int) -> slice:
+        """Find the table rows that the head of codebook `level` chooses from; the first has the END last."""
         start = level * self.vocab_size + self.ends if level else 0
         return slice(start, start + self.vocab_size + (0 if level else self.ends))
 
@@ -95,6 +95,6 @@ class FeatureAdapter(nn.Module):
         self.delimiter = nn.Parameter(torch.randn(dim) * 0.02)
 
     def forward(self, ids: Tensor, features: Tensor) -> Tensor:
-        """Embeddings [.., D] of the rows ids [..] of features [N, feature_dim]."""
+        """Embed the rows ids [..] of features [N, feature_dim]: [.., D]."""
         out: Tensor = self.project(self.norm(features))[ids]
         return out

@@ -37,7 +37,7 @@ class Block(nn.Module):
         nn.init.normal_(self.down.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, H, W, D] -> [B, H, W, D]; channels last in memory, so both layouts are free views."""
+        """Map [B, H, W, D] to the same shape; channels last in memory, so both layouts are free views."""
         local = self.spatial(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         return x + self.down(F.gelu(self.up(pixel_norm(local, self.groups))))
 
@@ -56,7 +56,7 @@ class CodeMap(nn.Module):
         self.cells = nn.Linear(4 * cfg.code_dim, cfg.code_dim * self.side**2)
 
     def forward(self, codes: Tensor, scale: int) -> Tensor:
-        """codes [B, rows, cols] -> [B, rows * side * scale, cols * side * scale, code_dim]."""
+        """Map codes [B, rows, cols] to [B, rows * side * scale, cols * side * scale, code_dim]."""
         cells = self.cells(F.gelu(self.hidden(self.table(codes))))
         grid = F.pixel_shuffle(cells.permute(0, 3, 1, 2), self.side)
         return F.interpolate(grid, scale_factor=scale, mode="nearest").permute(0, 2, 3, 1)
@@ -99,7 +99,7 @@ class Refiner(nn.Module):
         with torch.no_grad():
             self.codes.table.weight.copy_(table)
 
-    def trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor, first: int = 0) -> Tensor:
+    def run_trunk(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor, first: int = 0) -> Tensor:
         """Run the trunk: x and y [B, 3, H, W], t [B, 1, H, W], codes [B, rows, cols] -> [B, H / 2, W / 2, D].
 
         The enlargement (1, 2 or 4) is W / (cols * patch). x may be a strip of what the codes stand for: from
@@ -122,31 +122,31 @@ class Refiner(nn.Module):
         enlarged from it; t [B, 1, H, W]: each pixel's time; codes [B, rows, cols], `mask_code` where none
         has arrived (x and y are 0 there).
         """
-        return self._sharp(self.trunk(x, y, t, codes), y)
+        return self._sharpen(self.run_trunk(x, y, t, codes), y)
 
     def upsample(self, x: Tensor, codes: Tensor, first: int = 0) -> Tensor:
         """Enlarge x [B, 3, H, W] on [-1, 1] to [B, 3, 2 H, 2 W]; codes [B, rows, cols], or all `mask_code`.
 
         `first`: the row of pixels with which x begins, where the codes stand for more.
         """
-        return self._twice(self.trunk(x, x, torch.ones_like(x[:, :1]), codes, first), x)
+        return self._double(self.run_trunk(x, x, torch.ones_like(x[:, :1]), codes, first), x)
 
     def denoise_up(self, x: Tensor, y: Tensor, t: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Denoise to [B, 3, H, W] and enlarge that to [B, 3, 2 H, 2 W], in one pass of the trunk."""
-        h = self.trunk(x, y, t, codes)
-        sharp = self._sharp(h, y)
-        return sharp, self._twice(h, sharp)
+        h = self.run_trunk(x, y, t, codes)
+        sharp = self._sharpen(h, y)
+        return sharp, self._double(h, sharp)
 
-    def _sharp(self, h: Tensor, y: Tensor) -> Tensor:
+    def _sharpen(self, h: Tensor, y: Tensor) -> Tensor:
         # From y, not from x: what the head does not know yet is then blur, never left-over noise.
         return y + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h.permute(0, 3, 1, 2)), CELL)
 
-    def _twice(self, h: Tensor, plain: Tensor) -> Tensor:
+    def _double(self, h: Tensor, plain: Tensor) -> Tensor:
         h = F.pixel_shuffle(F.gelu(self.up_hidden(h)).permute(0, 3, 1, 2), CELL)
         plain = F.interpolate(plain, scale_factor=2, mode="bicubic", align_corners=False)
         return plain + HEAD_SCALE * F.pixel_shuffle(self.up_head(h), 2)
 
 
-def pixel_map(patches: Tensor, size: int) -> Tensor:
+def spread_over_pixels(patches: Tensor, size: int) -> Tensor:
     """Repeat a value per patch [B, rows, cols] for every pixel: [B, 1, rows * size, cols * size]."""
     return patches[:, None].repeat_interleave(size, 2).repeat_interleave(size, 3)

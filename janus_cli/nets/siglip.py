@@ -96,7 +96,7 @@ class VisionTower(nn.Module):
     """
 
     def __init__(self, cfg: VisionConfig) -> None:
-        """Raises ModelError for squares of patches that don't fill the picture."""
+        """Make the tower. Raises ModelError for squares of patches that don't fill the picture."""
         super().__init__()
         if cfg.pool < 1 or cfg.image_size % (cfg.patch * cfg.pool):
             raise ModelError(
@@ -110,7 +110,7 @@ class VisionTower(nn.Module):
         self.norm = nn.LayerNorm(cfg.dim, cfg.norm_eps)
 
     def forward(self, pixels: Tensor, kept: Tensor | None = None) -> Tensor:
-        """With `kept` [B, K], numbers of patches, the blocks see these alone: features [B, K, D]."""
+        """Encode pixels; of the patches numbered in `kept` [B, K] alone if given: features [B, K, D]."""
         x = self.patch_embed(pixels.to(self.pos_embed.dtype)) + self.pos_embed
         if kept is not None:
             x = x.take_along_dim(kept[..., None], 1)
@@ -138,6 +138,6 @@ class SigLIP(nn.Module):
         self.vision_tower = VisionTower(cfg)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels [B, 3, S, S] -> features [B, N, D]."""
+        """Encode normalised pixels [B, 3, S, S] to features [B, N, D]."""
         out: Tensor = self.vision_tower(pixels)
         return out

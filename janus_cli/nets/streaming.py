@@ -21,7 +21,7 @@ LANES = 16  # channels that the convolutions compute at least, whatever the net 
 
 
 @dataclass(frozen=True)
-class Span:
+class Windows:
     """How a net is cut into windows. All but `unit` and `gain` count steps of `unit` inputs."""
 
     unit: int  # inputs that make a step
@@ -31,8 +31,8 @@ class Span:
     block: int  # steps computed anew in each window
 
 
-def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
-    """Work out the span of an encoder, a decoder, or a part of one between its LSTM and its end.
+def plan_windows(net: nn.Module, hop: int, causal: bool, block: int) -> Windows:
+    """Plan the windows of an encoder, a decoder, or a part of one between its LSTM and its end.
 
     Its receptive field is read off the convolutions: each reaches (kernel - 1) * dilation of its inputs
     back, and forward too where it is not causal.
@@ -52,25 +52,25 @@ def span_of(net: nn.Module, hop: int, causal: bool, block: int) -> Span:
     assert (down, up) in ((hop, 1), (1, hop), (1, 1))
     steps = math.ceil(reach) + 1
     block = max(block, 4 * steps)  # or most of the work would be for the context
-    return Span(down, up, steps, 0 if causal else steps, block)
+    return Windows(down, up, steps, 0 if causal else steps, block)
 
 
-def run_windows(net: nn.Module, pieces: Iterable[Tensor], span: Span) -> Iterator[Tensor]:
+def run_windows(net: nn.Module, pieces: Iterable[Tensor], windows: Windows) -> Iterator[Tensor]:
     """Run `net` over the signal that `pieces` [B, C, any length] make up; gives pieces [B, C', ..]."""
     held: Tensor | None = None  # the inputs from step `begin` on
     begin = done = 0
-    for piece in _split(pieces, span.block * span.unit):
+    for piece in _split(pieces, windows.block * windows.unit):
         held = piece if held is None else torch.cat([held, piece], dim=2)
-        while held.shape[2] >= (done + span.block + span.right - begin) * span.unit:
-            end = done + span.block
-            window = held[..., : (end + span.right - begin) * span.unit]
-            yield net(window)[..., (done - begin) * span.gain : (end - begin) * span.gain]
+        while held.shape[2] >= (done + windows.block + windows.right - begin) * windows.unit:
+            end = done + windows.block
+            window = held[..., : (end + windows.right - begin) * windows.unit]
+            yield net(window)[..., (done - begin) * windows.gain : (end - begin) * windows.gain]
             done = end
-            keep = max(done - span.left, 0)
-            held = held[..., (keep - begin) * span.unit :].clone()
+            keep = max(done - windows.left, 0)
+            held = held[..., (keep - begin) * windows.unit :].clone()
             begin = keep
-    if held is not None and held.shape[2] > (done - begin) * span.unit:
-        yield net(held)[..., (done - begin) * span.gain :]
+    if held is not None and held.shape[2] > (done - begin) * windows.unit:
+        yield net(held)[..., (done - begin) * windows.gain :]
 
 
 def _split(pieces: Iterable[Tensor], size: int) -> Iterator[Tensor]:
@@ -102,7 +102,7 @@ def run(net: nn.Module, pieces: Iterable[Tensor], hop: int, causal: bool, block:
         out = (
             run_recurrent(stage, out)
             if hasattr(stage, "lstm")
-            else run_windows(stage, out, span_of(stage, hop, causal, block))
+            else run_windows(stage, out, plan_windows(stage, hop, causal, block))
         )
     return out
 

@@ -26,7 +26,7 @@ _TORCHVISION = {  # module -> what spandrel's nets for faces and inpainting (ref
 
 
 def import_spandrel() -> Any:
-    """Import the package. Raises UsageError where it is not installed."""
+    """Import spandrel. Raises UsageError where it is not installed."""
     if loaded := sys.modules.get("spandrel"):
         return loaded
     try:
@@ -99,7 +99,7 @@ class Enlarger:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.net.device
 
     @torch.inference_mode()

@@ -194,7 +194,7 @@ class VQ16(nn.Module):
         pixels: Tensor = self.decoder(self.post_quant_conv(self.quantize.lookup(codes).movedim(-1, 1)))
         return pixels
 
-    def picture(self, codes: Tensor) -> np.ndarray:
+    def decode_picture(self, codes: Tensor) -> np.ndarray:
         """Decode codes [1, h, w] to a picture uint8 [H, W, 3]: fractions are cut off, as published."""
         scaled = self.decode(codes)[0].float().add(1).mul(127.5).clamp(0, 255)
         return scaled.to(torch.uint8).movedim(0, -1).cpu().numpy()

@@ -152,7 +152,7 @@ class JanusProNets:
         stage = self._open_answers(options)
         parts = [*[None] * len(images), question]
         asked = stage.check(self.templates.put_question(parts, self.config.vision.n_token))
-        yield from spell_out(stage.draw_ids(asked, images), self._text().words)
+        yield from spell_out(stage.draw_ids(asked, images), self._text().spell)
 
     def _ask(self, record: "Record") -> "Question":
         """Make the question that `record` asks, its image tokens checked."""

@@ -197,7 +197,7 @@ class OwnNets:
         from janus_cli.stages.generate import Generate
 
         preparer = Preparer(self.decoder, options, self._identity, eyes=self._eyes)
-        return Generate(preparer, lambda ids: self._text().words(ids))
+        return Generate(preparer, lambda ids: self._text().spell(ids))
 
     def answer(
         self, images: "Sequence[np.ndarray]", question: str, options: "GenerateOptions"

@@ -4,23 +4,22 @@ Knows a codec and numpy pieces. Opens no file and picks no device: the net's own
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
-from janus_cli.config import CodecConfig
+from janus_cli.config import CodecConfig, Progress
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
-Progress = Callable[[int], None]  # called with each number of samples done
-
 
 def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:
-    """How many codebooks make `bandwidth` kbit/s; all for None. Raises UsageError for what none makes."""
+    """Count the codebooks that make `bandwidth` kbit/s; all for None. Raises UsageError if no number does."""
     if bandwidth is None:
         return cfg.n_q
     each = cfg.frame_rate * math.log2(cfg.codebook_size) / 1000
@@ -31,6 +30,16 @@ def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:
             f"up to {each * cfg.n_q:g}"
         )
     return count
+
+
+def describe_sound(cfg: CodecConfig, num_samples: int) -> dict[str, Any]:
+    """Describe a sound of `num_samples` samples, as the info of an audio segment says it."""
+    rate = cfg.frame_rate
+    return {
+        "sample_rate": cfg.sample_rate,
+        "frame_rate": int(rate) if rate.is_integer() else rate,
+        "num_samples": num_samples,
+    }
 
 
 def encode_audio(
@@ -44,7 +53,7 @@ def encode_audio(
     source: str = "",
     progress: Progress | None = None,
 ) -> Record:
-    """A record with one audio segment [Q, ceil(samples / hop)] from float32 pieces [channels, samples].
+    """Encode float32 pieces [channels, samples] to a record of one audio segment [Q, ceil(samples / hop)].
 
     The pieces are at the codec's rate and of its channels. Only the codes of what was read stay in memory,
     and they are those of the whole sound, however it is cut. `num_samples` is the exact length, `scales` each
@@ -54,7 +63,7 @@ def encode_audio(
     cfg, device = codec.cfg, next(codec.parameters()).device
     count = 0
 
-    def tensors() -> Iterator[torch.Tensor]:
+    def load_pieces() -> Iterator[torch.Tensor]:
         nonlocal count
         for piece in pieces:
             if piece.ndim != 2 or len(piece) != cfg.channels:
@@ -68,29 +77,19 @@ def encode_audio(
                 progress(piece.shape[1])
 
     runs, scales = [np.zeros((n_q or cfg.n_q, 0), np.int64)], []
-    for codes, scale in encode_stream(codec, tensors(), n_q):
+    for codes, scale in encode_stream(codec, load_pieces(), n_q):
         runs.append(to_ids(codes[0].cpu().numpy(), cfg.codebook_size))
         scales.append(scale)
-    info = {
-        "tokenizer": name,
-        "fingerprint": fingerprint,
-        "sample_rate": cfg.sample_rate,
-        "frame_rate": _as_plain(cfg.frame_rate),
-        "num_samples": count,
-    }
+    info = {"tokenizer": name, "fingerprint": fingerprint, **describe_sound(cfg, count)}
     if cfg.normalize:
         info["scales"] = [float(str(np.float32(scale))) for scale in scales]  # the shortest that reads back
     segment = Segment("audio", to_ids(np.concatenate(runs, axis=1), cfg.codebook_size), info)
-    note: dict[str, str] = {"modality": "audio"} | ({"source": source} if source else {})
-    return Record((segment,), id).with_step("tokenize", None, **note)
-
-
-def _as_plain(number: float) -> float | int:
-    return int(number) if number == int(number) else number
+    note: dict[str, Any] = {"source": source} if source else {}
+    return Record((segment,), id).with_step("tokenize", modality="audio", **note)
 
 
 def check_audio(segment: Segment, cfg: CodecConfig) -> None:
-    """Raise RecordError where an audio segment is not one of a codec of `cfg`."""
+    """Raise RecordError unless an audio segment can come from a codec of `cfg`."""
     check_ids(segment, cfg.codebook_size)
     books, frames = segment.data.shape
     if books > cfg.n_q:
@@ -118,7 +117,7 @@ def check_audio(segment: Segment, cfg: CodecConfig) -> None:
 
 
 def decode_audio(segment: Segment, codec: Codec) -> Sound:
-    """The sound of an audio segment, cut to its exact length; computed while its pieces are taken.
+    """Decode an audio segment to its sound, cut to its exact length; computed while its pieces are taken.
 
     Raises RecordError for another modality, ids beyond the codebook, or metadata that do not fit the codec.
     """
@@ -131,7 +130,7 @@ def decode_audio(segment: Segment, codec: Codec) -> Sound:
 
 
 def _decode_pieces(segment: Segment, codec: Codec, length: int) -> Iterator[np.ndarray]:
-    """Pieces float32 [channels, n] of `length` samples in all."""
+    """Decode to pieces float32 [channels, n], `length` samples in all."""
     if not length:
         return
     device = next(codec.parameters()).device

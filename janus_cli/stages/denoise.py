@@ -3,7 +3,6 @@
 Each patch has its own time t from 0 (the reconstruction) to 1 (done). Knows a dVAE, a refiner and options.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from janus_cli.errors import RecordError, UsageError
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
 from janus_cli.stages.rows.passes import check_pair, make_passes
 from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
@@ -48,7 +46,10 @@ class DenoiseOptions:
 
 
 class Denoise(Rowwise):
-    """The stage, a record or part at a time. Raises ModelError when the nets do not belong together."""
+    """The stage: a record gets a `pixels` segment [rows, cols, patch, patch, 3] behind its image tokens.
+
+    Pixels that the record already had are replaced. Raises ModelError when the nets do not belong together.
+    """
 
     name, reads = "denoise", ("image",)
 
@@ -59,7 +60,7 @@ class Denoise(Rowwise):
         self._patch = dvae.cfg.patch * options.scale  # pixels per side of what is made
 
     def list_options(self, record: Record) -> dict[str, Any]:
-        """The steps, the size and the chance that there was."""
+        """List the steps, the scale, and noise and seed where there was noise."""
         options = self._chosen
         drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
         enlarged = {"scale": options.scale} if options.scale > 1 else {}
@@ -72,7 +73,7 @@ class Denoise(Rowwise):
         check_ids(segment, self._dvae.cfg.codebook_size)
 
     def make_steps(self, record: Record) -> list[Step]:
-        """The dVAE's reconstruction, and the wavefront behind it."""
+        """Make the steps: the dVAE's reconstruction, enlarged if asked, and the wavefront behind it."""
         options, cols = self._chosen, _get_image(record).data.shape[1]
         context = CONTEXT if options.steps else self._dvae.reach
         decode = Bands(lambda codes, *_: self._dvae.decode(codes).clamp(-1, 1), context, context)
@@ -81,25 +82,13 @@ class Denoise(Rowwise):
             return large
         noise = None
         if options.noise:
-            rows = draw_noise_rows(cols, self._patch, options.seed, item_index(record))
+            rows = draw_noise_rows(cols, self._patch, options.seed, find_item_index(record))
             noise = (np.float32(options.noise * self._refiner.cfg.noise) * row for row in rows)
-        return [*large, Denoiser(self._refiner, Wave.of(cols, options.steps), noise)]
+        return [*large, Denoiser(self._refiner, Wave.from_steps(cols, options.steps), noise)]
 
     def describe_pixels(self, record: Record) -> dict[str, Any]:
-        """The patch, and the size where it is known."""
+        """Describe the patch, and the size where it is known."""
         return {"patch": self._patch} | enlarge_size(_get_image(record).info, self._chosen.scale)
-
-
-def denoise(
-    records: Iterable[Record], dvae: DVAE, refiner: Refiner, options: DenoiseOptions, stream: bool = False
-) -> Iterator[Record]:
-    """Each record with a `pixels` segment [rows, cols, patch, patch, 3] behind its image tokens.
-
-    Pixels that the record already had are replaced. Progressive records are taken part by part and given in
-    parts if `stream`; else only their last part is read. Raises ModelError when the two nets do not belong
-    together, RecordError for a record without image tokens or with ids beyond the codebook.
-    """
-    return run_stage(Denoise(dvae, refiner, options, stream), records)
 
 
 def _get_image(record: Record) -> Segment:
@@ -108,7 +97,7 @@ def _get_image(record: Record) -> Segment:
     return segment
 
 
-def item_index(record: Record) -> int:
-    """Which of a prompt's pictures this is: `generate` says so; 0 for any other record."""
+def find_item_index(record: Record) -> int:
+    """Find the number that `generate` gave this picture; 0 for any other record."""
     index = record.step("generate").get("index", 0)
     return index if type(index) is int and index >= 0 else 0

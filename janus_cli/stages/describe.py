@@ -95,7 +95,7 @@ class Answer:
     def __call__(
         self, questions: Iterable[Question | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """For every question make `options.n` records of one text segment, numbered as by `Generate`.
+        """Make `options.n` records of one text segment for every question, numbered as by `Generate`.
 
         None holds the place of a record that failed before. `progress` is called with each number of new
         tokens. Raises UsageError for `stream`: only pictures come in parts.
@@ -132,13 +132,13 @@ class Answer:
         self.begin()
         net, options, used = self.net, self.options, len(question.ids)
         total = min(options.max_tokens, net.cfg.max_seq_len - used)
-        x, cache = prefill(net, images, question.ids, question.seen), net.new_cache(1, used + total)
+        x, cache = prefill(net, images, question.ids, question.seen), net.make_cache(1, used + total)
         vocab_size = net.cfg.modalities["text"].vocab_size
         noise = Noise(options.seed, [index], vocab_size, net.device) if options.temperature else None
         chain = make_filters(options.temperature, options.top_k, options.top_p)
         for _ in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
-            new = sample(net.logits(hidden[:, -1], "text"), chain, noise.step() if noise else None)
+            new = sample(net.compute_logits(hidden[:, -1], "text"), chain, noise.draw() if noise else None)
             id = int(new)
             if id == self.end:
                 return

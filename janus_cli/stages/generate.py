@@ -39,7 +39,7 @@ class Generate:
     def __call__(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """For every prompt make `options.n` records of one new segment, in order; lazily, by batches.
+        """Make `options.n` records of one new segment for every prompt, in order; lazily, by batches.
 
         Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
         depend on the batch size; None holds the place of a prompt that failed before. `progress` is called
@@ -65,7 +65,7 @@ class Generate:
                     yield _cut_part(result, done, rows) if stream else result
 
     def _finish(self, item: Item, made: Made, i: int) -> Record:
-        """Give the item's record with what a batch has made for it, at place `i`."""
+        """Add to the item's record what a batch has made for it, at place `i`."""
         decoder, options = self.preparer.decoder, self.preparer.options
         identity, vocab_size = self.preparer.identity, decoder.cfg.modalities[options.to].vocab_size
         segments = [make_segment(made.codes[i], options, vocab_size, identity)]
@@ -86,14 +86,14 @@ class Generate:
 
 
 def _number_items(prompts: Iterable[Prompt | None], n: int) -> Iterator[Item]:
-    """Give `n` items for each prompt, numbered through; None only takes numbers."""
+    """Make `n` items for each prompt, numbered through; None only takes numbers."""
     for number, prompt in enumerate(prompts):
         if prompt is not None:
             yield from (Item(prompt, number * n + k) for k in range(n))
 
 
 def _cut_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut items into batches. Those before a faulty prompt come out before its error is raised."""
+    """Cut items into batches; give those before a faulty prompt before its error is raised."""
     batch: list[Item] = []
     try:
         for item in items:
@@ -110,7 +110,7 @@ def _cut_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _cut_part(result: Record, done: int, rows: int) -> Record:
-    """Give what a stream has after `done` rows of a picture: the next one, or after `rows` the whole."""
+    """Cut out what a stream gives after `done` rows of a picture: the next row, at last the whole."""
     image = result.find("image")
     if done == rows or image is None:
         return as_last(result, rows)

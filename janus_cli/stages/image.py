@@ -3,6 +3,8 @@
 Knows a dVAE and numpy pictures. Opens no file and picks no device: the net's own is used.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -18,7 +20,7 @@ from janus_cli.records import Record, Segment, check_ids, to_ids
 def encode_image(
     image: np.ndarray, dvae: DVAE | VQ16, name: str, fingerprint: str, *, id: str = "", source: str = ""
 ) -> Record:
-    """A record with one image segment [H / patch, W / patch] from uint8 [H, W, 3].
+    """Encode a picture uint8 [H, W, 3] to a record of one image segment [H / patch, W / patch].
 
     A side that is no multiple of the patch is padded by repeating the last row or column; the true size
     is kept in the segment's `size` and cut out again by `decode_image`. `name` and `fingerprint` are the
@@ -34,13 +36,13 @@ def encode_image(
     codes = dvae.encode(to_float(padded, device)[None])[0].cpu().numpy()
     info = {"tokenizer": name, "fingerprint": fingerprint, "patch": patch, "size": [height, width]}
     segment = Segment("image", to_ids(codes, dvae.cfg.codebook_size), info)
-    note: dict[str, str] = {"modality": "image"} | ({"source": source} if source else {})
-    return Record((segment,), id).with_step("tokenize", None, **note)
+    note: dict[str, Any] = {"source": source} if source else {}
+    return Record((segment,), id).with_step("tokenize", modality="image", **note)
 
 
 @torch.inference_mode()
 def decode_image(segment: Segment, dvae: DVAE | VQ16) -> np.ndarray:
-    """The picture uint8 [H, W, 3] of an image segment, cut to its true size.
+    """Decode an image segment to its picture uint8 [H, W, 3], cut to its true size.
 
     Raises RecordError for another modality, another patch, or ids beyond the codebook.
     """
@@ -52,4 +54,4 @@ def decode_image(segment: Segment, dvae: DVAE | VQ16) -> np.ndarray:
     check_ids(segment, dvae.cfg.codebook_size)
     device = next(dvae.parameters()).device
     codes = torch.from_numpy(segment.data.astype(np.int64))[None].to(device)
-    return cut_to_size(dvae.picture(codes), segment.info.get("size"))
+    return cut_to_size(dvae.decode_picture(codes), segment.info.get("size"))

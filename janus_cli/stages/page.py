@@ -1,7 +1,7 @@
 """Pages of other sizes than a model learned: its drawing, finer where asked, amid its background.
 
 A decoder that learned one grid repeats what it knows side by side on any other, so it always draws that
-one. A larger square is the finished drawing, resize and tokenised again; a longer page goes on in the
+one. A larger square is the finished drawing, resized and tokenised again; a longer page goes on in the
 drawing's background. Knows records and pictures; how tokens become a picture, and a picture tokens, is
 handed in.
 """
@@ -23,8 +23,9 @@ Encode = Callable[[np.ndarray], Record]  # uint8 [H, W, 3] -> a record of its im
 
 @dataclass(frozen=True)
 class Page:
-    """A picture's size in pixels, and the enlargement after which it has it: height and width are multiples
-    of `scale`. Tokens stand for `patch` pixels per side before the enlargement.
+    """A picture's final size in pixels, and the enlargement by `scale`, which divides height and width.
+
+    Tokens stand for `patch` pixels per side before the enlargement.
     """
 
     width: int
@@ -45,17 +46,17 @@ class Page:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no token sticks out."""
+        """Whether no token sticks out of the page."""
         return not any(n % self.patch for n in self.pixels)
 
 
 def lay_out(
     records: Iterable[Record], page: Page, look: Look, finish: Finish, encode: Encode
 ) -> Iterator[Record]:
-    """Each record with the tokens of its last picture, a square, laid out as `page`.
+    """Lay out the tokens of each record's last picture, a square, as `page`.
 
     The square is as large as the page's short side. Where its tokens are too few for that, `finish` makes
-    the picture and `encode` tokenises it, resize. It stands in the middle; all around is the token of its
+    the picture and `encode` tokenises it, resized. It stands in the middle; all around is the token of its
     evenest corner, as `look` shows it. Of a progressive record only the last part is laid out: it holds the
     whole. Raises RecordError for a record without image tokens.
     """
@@ -80,7 +81,7 @@ def lay_out(
 
 
 def find_background(square: np.ndarray, info: Mapping[str, Any], look: Look) -> int:
-    """The id of the corner of ids [rows, cols] that is the evenest where it stands side by side with itself.
+    """Find the corner of ids [rows, cols] whose patch is the evenest side by side with itself; give its id.
 
     A drawing may reach into some corners; an id of its outline would tile the page. Of 65 drawings the
     first token was the background's in 62, the border's most frequent one in 63, this one in all.
@@ -90,14 +91,14 @@ def find_background(square: np.ndarray, info: Mapping[str, Any], look: Look) -> 
 
 
 def _measure_unevenness(id: int, dtype: np.dtype[Any], info: Mapping[str, Any], look: Look) -> float:
-    """Variance of a patch whose neighbours all have the same `id`."""
+    """Measure the variance of a patch whose neighbours all have the same `id`."""
     tiled = look(Segment("image", np.full((3, 3), id, dtype), info)).astype(np.float64)
     side = len(tiled) // 3
     return float(tiled[side : 2 * side, side : 2 * side].var((0, 1)).sum())
 
 
 def _surround(square: np.ndarray, paper: int, grid: tuple[int, int]) -> np.ndarray:
-    """Ids [*grid] that are `paper`, with `square` in the middle."""
+    """Make ids [*grid] that are `paper`, with `square` in the middle."""
     whole = np.full(grid, paper, square.dtype)
     top, left = ((n - m) // 2 for n, m in zip(grid, square.shape, strict=True))
     whole[top : top + square.shape[0], left : left + square.shape[1]] = square

@@ -22,7 +22,7 @@ def tokenize(
     id: str = "",
     source: str = "",
 ) -> Record:
-    """A file's bytes as a record of one segment; `name` is what errors call the file.
+    """Make a record of one segment of a file's bytes; `name` is what errors call the file.
 
     An option that is not given has its default. Raises PluginError for a plugin that fails, RecordError for
     an array that its modality may not hold, and what the plugin has to say of the file.
@@ -34,14 +34,15 @@ def tokenize(
             raise PluginError(f"{name}: plugin {plugin.name} failed: it gave no array with its info")
         info = {"tokenizer": plugin.name, **made[1], **({"source": source} if source else {})}
     segment = Segment(plugin.name, made[0], info)
-    told = {word: value for word, value in given.items() if value is not None}
-    return Record((segment,), id).with_step("tokenize", modality=plugin.name, **told)
+    chosen = {word: value for word, value in given.items() if value is not None}
+    return Record((segment,), id).with_step("tokenize", modality=plugin.name, **chosen)
 
 
 def make_writers(segment: Segment) -> dict[str, Callable[[], bytes]]:
-    """The files that a segment can be written to: suffix -> what makes the bytes. Raises PluginError.
+    """Make a writer for each file that a segment can be written to: suffix -> writer. Raises PluginError.
 
-    What they raise: PluginError for a plugin that fails, and what the plugin has to say of the segment.
+    A writer gives bytes. It raises PluginError for a plugin that fails, and what the plugin has to say of the
+    segment.
     """
     plugin = plugins.find(segment.modality)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from janus_cli.config import Progress
 from janus_cli.errors import RecordError
 from janus_cli.media.pictures import cut_to_size, pixels_to_image
 from janus_cli.media.png import Rows
@@ -29,16 +30,16 @@ class Picture:
     patch: int
 
     @classmethod
-    def of_file(cls, image: np.ndarray, id: str, source: str = "") -> "Picture":
-        """A picture from a file or pipe."""
+    def from_file(cls, image: np.ndarray, id: str) -> "Picture":
+        """Make a Picture of an image from a file or pipe."""
         grid = (-(-image.shape[0] // PATCH), -(-image.shape[1] // PATCH))
         return cls(image, Record((), id), grid, PATCH)
 
     @classmethod
-    def of_record(cls, record: Record, decode: Callable[[Record], np.ndarray]) -> "Picture":
-        """That of a record's pixels, else what `decode` makes of its image tokens, cut to its true size.
+    def from_record(cls, record: Record, decode: Callable[[Record], np.ndarray]) -> "Picture":
+        """Make a Picture of a record's pixels, else of its image tokens by `decode`; cut to the true size.
 
-        Raises RecordError where it has neither.
+        Raises RecordError where the record has neither.
         """
         segment = record.find("pixels") or record.find("image")
         if segment is None:
@@ -60,22 +61,22 @@ class SuperResolution:
     """A net at work, with tiles of a size that suits it."""
 
     def __init__(self, net: Enlarger, tile: int | None = None) -> None:
-        """tile: px that the net sees at once, rounded to what suits it; 0: the whole picture; None: TILE."""
+        """Fit the tile to the net. tile: px that the net sees at once; 0: the whole picture; None: TILE."""
         self.net = net
         self.tile = tile if tile == 0 else tiles.fit_side(TILE if tile is None else tile, net.align)
 
     def count_tiles(self, picture: Picture) -> int:
-        """How many tiles `picture` is cut into."""
+        """Count the tiles that `picture` is cut into."""
         return tiles.count_tiles(picture.image.shape, self.tile, self.net.align)
 
-    def enlarge(self, picture: Picture, progress: Callable[[int], None] = lambda tiles: None) -> Rows:
-        """The large picture, made while its rows are taken; progress: called after each tile."""
+    def enlarge(self, picture: Picture, progress: Progress = lambda tiles: None) -> Rows:
+        """Enlarge `picture`, while the rows of the result are taken; progress: called after each tile."""
         net, image = self.net, picture.image
         bands = tiles.enlarge_bands(image, net, net.scale, self.tile, net.align, progress)
         return Rows(image.shape[0] * net.scale, image.shape[1] * net.scale, bands)
 
     def make_record(self, picture: Picture, rows: Rows) -> Record:
-        """The picture's record with these rows as its pixels, padded to whole patches at the edges."""
+        """Give the picture's record these rows as its pixels, padded to whole patches at the edges."""
         scale = self.net.scale
         info: dict[str, object] = {"patch": picture.patch * scale}
         pixels = cut_patches(rows, picture.grid, picture.patch * scale)
@@ -85,7 +86,7 @@ class SuperResolution:
         return self.note_work(picture, (*kept, Segment("pixels", pixels, info)))
 
     def note_work(self, picture: Picture, segments: tuple[Segment, ...] | None = None) -> Record:
-        """The picture's record, which says what enlarged it."""
+        """Note in the picture's record what enlarged it."""
         return picture.record.with_step(
             "upsample",
             segments,
@@ -97,7 +98,7 @@ class SuperResolution:
 
 
 def cut_patches(rows: Rows, grid: tuple[int, int], side: int) -> np.ndarray:
-    """Rows [height, width, 3] as patches [*grid, side, side, 3], filled up with the last row and column."""
+    """Cut rows [height, width, 3] into patches [*grid, side, side, 3], the last row and column repeated."""
     pixels = np.empty((*grid, side, side, 3), np.uint8)
     y, line = 0, np.empty(0, np.uint8)
     for band in rows.bands:

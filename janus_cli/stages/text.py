@@ -32,16 +32,16 @@ class TextTokenizer:
         self.fingerprint = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
-    def ids(self, text: str) -> list[int]:
-        """Ids of `text`, special tokens in it recognised, none added. Raises MediaError as `encode` does."""
+    def encode_ids(self, text: str) -> list[int]:
+        """Encode `text` to ids, special tokens in it recognised, none added. Raises what `encode` raises."""
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise MediaError(f"the text is not valid UTF-8 at character {error.start}") from None
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def token_id(self, token: str) -> int | None:
-        """The id of one token, None where there is no such token."""
+    def find_id(self, token: str) -> int | None:
+        """Find the id of one token, None where there is no such token."""
         found: int | None = self._tokenizer.token_to_id(token)
         return found
 
@@ -56,12 +56,12 @@ class TextTokenizer:
         added = self._tokenizer.get_added_tokens_decoder().values()
         return frozenset(token.content for token in added if token.special)
 
-    def words(self, ids: list[int]) -> str:
-        """The text of ids, special tokens left out."""
-        return self._text([id for id in ids if self._added.get(id) not in self.special])
+    def spell(self, ids: list[int]) -> str:
+        """Decode ids to their text, special tokens left out."""
+        return self._join_pieces([id for id in ids if self._added.get(id) not in self.special])
 
-    def _text(self, ids: list[int]) -> str:
-        """The text of ids.
+    def _join_pieces(self, ids: list[int]) -> str:
+        """Decode ids to their text, special tokens included.
 
         Added tokens are spelled out here: the library's byte-level decoder takes one such as "ü", which
         DeepSeek's tokenizers have, for the symbol of a byte, and gives a replacement character.
@@ -73,15 +73,15 @@ class TextTokenizer:
         return "".join(pieces)
 
     def encode(self, text: str, id: str = "") -> Record:
-        """A record with one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
-        ids = self.ids(text)
+        """Encode to a record of one text segment [T]. Raises MediaError for text that UTF-8 cannot hold."""
+        ids = self.encode_ids(text)
         info = {"tokenizer": self.name, "fingerprint": self.fingerprint}
         segment = Segment("text", to_ids(ids, self.vocab_size), info)
         note = {"text": text} if len(text) <= MAX_NOTE else {"characters": len(text)}
         return Record((segment,), id).with_step("tokenize", modality="text", **note)
 
     def decode(self, segment: Segment) -> str:
-        """The text of a text segment [T].
+        """Decode a text segment [T] to its text.
 
         Raises RecordError for ids out of range, ModelError for another tokenizer's ids.
         """
@@ -94,4 +94,4 @@ class TextTokenizer:
                 f"({theirs[:12]}), but this is {self.name} ({self.fingerprint[:12]}): choose with --tokenizer"
             )
         check_ids(segment, self.vocab_size)
-        return self._text(segment.data.tolist())
+        return self._join_pieces(segment.data.tolist())

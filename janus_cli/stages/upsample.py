@@ -4,7 +4,6 @@
 same record gives the same pixels.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,6 @@ from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.refiner import LEVELS, Refiner
 from janus_cli.records import Record, check_ids
-from janus_cli.records.progressive import run_stage
 from janus_cli.stages.rows.bands import Bands, Step
 from janus_cli.stages.rows.passes import check_pair, make_passes, make_sharpening_passes
 from janus_cli.stages.rows.rowwise import Rowwise, enlarge_size
@@ -25,7 +23,7 @@ from janus_cli.stages.rows.wavefront import MAX_STEPS
 
 @dataclass(frozen=True)
 class UpsampleOptions:
-    """How far to enlarge, in all; `follow`: as far as the record's page was laid out for, where it was.
+    """How far to enlarge, in all. `follow`: by the scale that the record's page was laid out for, if any.
 
     steps: evaluations of each patch in a pass that denoises what the pass before it made, or the dVAE; pixels
     that came with the record are taken as they are. 0 = all passes only enlarge.
@@ -42,7 +40,11 @@ class UpsampleOptions:
 
 
 class Upsample(Rowwise):
-    """The stage, a record or part at a time. Raises ModelError when the nets do not belong together."""
+    """The stage: a record's pixels [rows, cols, P, P, 3] are enlarged to P * scale pixels per patch.
+
+    A record without pixels is decoded by the dVAE first; one without image tokens is enlarged from its
+    pixels alone. Raises ModelError when the nets do not belong together.
+    """
 
     name, reads = "upsample", ("image", "pixels")
 
@@ -53,12 +55,12 @@ class Upsample(Rowwise):
         self.mask_code = refiner.mask_code
 
     def list_options(self, record: Record) -> dict[str, Any]:
-        """How far this record is enlarged, and in how many steps it was denoised."""
+        """List how far this record is enlarged, and in how many steps it was denoised."""
         steps = {"steps": self._chosen.steps} if self._chosen.steps else {}
-        return {"scale": self._scale(record), **steps}
+        return {"scale": self._choose_scale(record), **steps}
 
-    def _scale(self, record: Record) -> int:
-        return (_laid_out(record) if self._chosen.follow else None) or self._chosen.scale
+    def _choose_scale(self, record: Record) -> int:
+        return (_find_page_scale(record) if self._chosen.follow else None) or self._chosen.scale
 
     def check(self, record: Record) -> None:
         """Raise RecordError for a record with nothing to enlarge, or with what the nets do not fit."""
@@ -72,7 +74,7 @@ class Upsample(Rowwise):
         sides = [patch << i for i in range(LEVELS)]
         if side not in sides:
             raise RecordError(f"{who}{side} px patches, the refiner knows {', '.join(map(str, sides))}")
-        scale = self._scale(record)
+        scale = self._choose_scale(record)
         if scale > 1 and side == sides[-1]:
             raise RecordError(f"{who}its patches have {side} px already, the full size: leave `upsample` out")
         if side * scale > sides[-1]:
@@ -88,12 +90,12 @@ class Upsample(Rowwise):
             )
 
     def make_steps(self, record: Record) -> list[Step]:
-        """A pass for each factor of 2, behind the dVAE where there are no pixels yet."""
+        """Make a pass for each factor of 2, behind the dVAE where there are no pixels yet."""
 
         def decode(codes: Tensor, *_: Any) -> Tensor:
-            return to_float(self._dvae.picture(codes), codes.device)[None]
+            return to_float(self._dvae.decode_picture(codes), codes.device)[None]
 
-        known, scale = record.find("pixels") or record.find("image"), self._scale(record)
+        known, scale = record.find("pixels") or record.find("image"), self._choose_scale(record)
         assert known is not None, "checked before"
         side = known.data.shape[2] if known.modality == "pixels" else self._dvae.cfg.patch
         reach = self._dvae.reach
@@ -105,31 +107,18 @@ class Upsample(Rowwise):
         return [*first, *make_sharpening_passes(self._refiner, known.data.shape[1], scale, steps)]
 
     def describe_pixels(self, record: Record) -> dict[str, Any]:
-        """What was known of the pixels, enlarged; of the image tokens where there were no pixels."""
+        """Enlarge what the pixels' info says; what the image tokens' says where there were no pixels."""
         image, pixels = record.find("image"), record.find("pixels")
         if pixels is not None:
             known, side = dict(pixels.info), pixels.data.shape[2]
         else:
             whole = image.info if image is not None else {}
             known, side = {k: whole[k] for k in ("size",) if k in whole}, self._dvae.cfg.patch
-        scale = self._scale(record)
+        scale = self._choose_scale(record)
         return known | {"patch": side * scale} | enlarge_size(known, scale)
 
 
-def upsample(
-    records: Iterable[Record], dvae: DVAE, refiner: Refiner, options: UpsampleOptions, stream: bool = False
-) -> Iterator[Record]:
-    """Each record with its pixels [rows, cols, P, P, 3] enlarged to P * scale pixels per patch.
-
-    A record without pixels is decoded by the dVAE first; one without image tokens is enlarged from its
-    pixels alone. Progressive records are taken part by part and given in parts if `stream`; else only their
-    last part is read. Raises ModelError when the nets do not belong together, RecordError for a record with
-    neither, ids beyond the codebook, or pixels whose patch or grid does not fit.
-    """
-    return run_stage(Upsample(dvae, refiner, options, stream), records)
-
-
-def _laid_out(record: Record) -> int | None:
-    """The enlargement that `record` was laid out for, None where nothing says so."""
+def _find_page_scale(record: Record) -> int | None:
+    """Find the enlargement that `record` was laid out for, None where nothing says so."""
     scale = record.step("page").get("scale")
     return scale if type(scale) is int and scale in SCALES else None

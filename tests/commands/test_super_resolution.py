@@ -42,7 +42,7 @@ def up(janus, checkpoints):
 def large():
     """What the net makes of a picture."""
     work = SuperResolution(Enlarger.from_state(tensors(build("compact")), "x"))
-    return lambda image: work.enlarge(Picture.of_file(image, "")).whole()
+    return lambda image: work.enlarge(Picture.from_file(image, "")).whole()
 
 
 def opened(path: str) -> np.ndarray:

@@ -52,8 +52,8 @@ PROMPTS = {
 def lively(seed: int = 0) -> Decoder:
     """A decoder whose texts and sounds end after a few tokens, each of another length."""
     decoder = random_decoder(ANY, seed)
-    decoder.adapter("text").head_bias[END] += 1.5
-    decoder.adapter("audio").head_bias[30] += 1.5
+    decoder.get_adapter("text").head_bias[END] += 1.5
+    decoder.get_adapter("audio").head_bias[30] += 1.5
     return decoder
 
 
@@ -71,4 +71,4 @@ def logits_after(
     pictures = [s for s in segments if s.modality in ("image", "pixels")]
     features = {SIGHT: torch.cat([features_of(s) for s in pictures])} if pictures else None
     hidden = decoder(*torch.from_numpy(prompt)[:, None], features=features)[0, -1]
-    return decoder.logits(hidden, modality, [torch.tensor(code) for code in before])
+    return decoder.compute_logits(hidden, modality, [torch.tensor(code) for code in before])

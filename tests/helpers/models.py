@@ -38,8 +38,8 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.02)
         if senses and name == "decoder":  # texts and sounds that end
-            module.adapter("text").head_bias.data[0] = 0.25
-            module.adapter("audio").head_bias.data[32] = 0.25
+            module.get_adapter("text").head_bias.data[0] = 0.25
+            module.get_adapter("audio").head_bias.data[32] = 0.25
         weights.save(module, folder / f"{name}.safetensors")
     write_config(config, folder / "config.json")
     return folder

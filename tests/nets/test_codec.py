@@ -13,7 +13,7 @@ from helpers.sounds import KINDS, lively, tone
 from janus_cli.config import CodecConfig
 from janus_cli.nets import streaming
 from janus_cli.nets.codec import Codec
-from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream, span_of
+from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream, plan_windows
 
 WHOLE = [name for name, cfg in KINDS.items() if not cfg.segment]
 
@@ -62,16 +62,16 @@ def test_context_is_the_receptive_field():
     for kind in ("pocket", "two-sided"):
         cfg = KINDS[kind]
         codec = lively(Codec(cfg).double())
-        span = span_of(codec.encoder, cfg.hop_length, cfg.causal, 1)
+        windows = plan_windows(codec.encoder, cfg.hop_length, cfg.causal, 1)
         sound = torch.from_numpy(tone(2, 16000))[None].double()
         other, frame = sound.clone(), 50
-        other[..., : (frame - span.left) * 320] += 1
+        other[..., : (frame - windows.left) * 320] += 1
         if not cfg.causal:
-            other[..., (frame + 1 + span.right) * 320 :] -= 1
+            other[..., (frame + 1 + windows.right) * 320 :] -= 1
         latents, changed = codec.encoder(sound), codec.encoder(other)
         assert torch.equal(latents[..., frame], changed[..., frame])
-        assert not torch.equal(latents[..., frame - span.left], changed[..., frame - span.left])
-        assert span.left <= 12
+        assert not torch.equal(latents[..., frame - windows.left], changed[..., frame - windows.left])
+        assert windows.left <= 12
 
 
 def test_causal_frames_need_no_future():

@@ -27,7 +27,7 @@ def reference(net: Decoder, ids: list[int], types: list[int]) -> Tensor:
             out[i + half] = x[i + half] * math.cos(angle) + x[i] * math.sin(angle)
         return out
 
-    adapters = [net.adapter(names[kind]) for kind in types]
+    adapters = [net.get_adapter(names[kind]) for kind in types]
     pairs = zip(adapters, ids, strict=True)
     x = torch.stack([a.delimiter if i == DELIMITER else a.embed.weight[i] for a, i in pairs])
     for layer in net.layers:
@@ -65,7 +65,7 @@ def test_cached_decoding_equals_the_uncached_forward(name: str) -> None:
     net = random_decoder(SWITCHES[name])
     batch = prompts([5, 0, 2], left=True)
     whole = net(*batch)
-    cache = net.new_cache(3, batch[0].shape[1])
+    cache = net.make_cache(3, batch[0].shape[1])
     pieces = [net(*(x[:, :8] for x in batch), cache=cache)]
     pieces += [net(*(x[:, t : t + 1] for x in batch), cache=cache) for t in range(8, batch[0].shape[1])]
     assert cache.length == cache.max_len
@@ -103,12 +103,12 @@ def test_modalities_have_their_own_ids_heads_and_delimiters() -> None:
     assert net.embed(token, torch.full((1, 6), PADDING)).eq(0).all()
     hidden = torch.randn(2, 32)
     for name, size in (("text", 50), ("image", 70), ("audio", 30)):
-        weight, bias = net.head(name)
-        assert weight is net.adapter(name).embed.weight, "the head is tied to the table"
-        torch.testing.assert_close(net.logits(hidden, name), hidden @ weight.T + bias)
-        assert net.logits(hidden, name).shape == (2, size)
+        weight, bias = net.get_head(name)
+        assert weight is net.get_adapter(name).embed.weight, "the head is tied to the table"
+        torch.testing.assert_close(net.compute_logits(hidden, name), hidden @ weight.T + bias)
+        assert net.compute_logits(hidden, name).shape == (2, size)
     untied = random_decoder(SWITCHES["mha"])
-    assert untied.head("text")[0] is not untied.adapter("text").embed.weight
+    assert untied.get_head("text")[0] is not untied.get_adapter("text").embed.weight
 
 
 def test_new_blocks_are_the_identity() -> None:
@@ -120,7 +120,7 @@ def test_new_blocks_are_the_identity() -> None:
 def test_every_weight_gets_a_gradient() -> None:
     net = random_decoder(FULL).requires_grad_(True)
     hidden = net(*prompts([5, 3], left=False))
-    sum(net.logits(hidden, name).pow(2).sum() for name in net.type_ids).backward()
+    sum(net.compute_logits(hidden, name).pow(2).sum() for name in net.type_ids).backward()
     # no audio in the batch: only its own rows and its delimiter stay without one
     without = [n for n, p in net.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == ["modalities.audio.delimiter"]
@@ -130,12 +130,12 @@ def test_a_full_cache_says_so() -> None:
     net = random_decoder(PLAIN)
     batch = prompts([4], left=True)
     with pytest.raises(ValueError, match="holds 5 tokens, 18 needed"):
-        net(*batch, cache=net.new_cache(1, 5))
+        net(*batch, cache=net.make_cache(1, 5))
 
 
 def test_a_cache_can_be_used_again() -> None:
     net = random_decoder(FULL)
-    cache = net.new_cache(1, 20)
+    cache = net.make_cache(1, 20)
     net(*prompts([6], left=True), cache=cache)
     cache.length = 0
     batch = prompts([2], left=True)
@@ -150,7 +150,7 @@ def test_half_precision_runs_and_stays_close() -> None:
         assert (net(*batch) - exact).abs().mean() < 0.1
     net.to(torch.bfloat16)
     assert (net(*batch).float() - exact).abs().mean() < 0.1
-    cache = net.new_cache(2, batch[0].shape[1])
+    cache = net.make_cache(2, batch[0].shape[1])
     assert (net(*batch, cache=cache).float() - exact).abs().mean() < 0.1
 
 

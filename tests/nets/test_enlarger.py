@@ -21,7 +21,7 @@ KINDS = ("compact", "span", "esrgan", "swinir")
 
 
 def enlarged(net: Enlarger, image: np.ndarray, tile: int | None = 0) -> np.ndarray:
-    return SuperResolution(net, tile).rows(Picture.of_file(image, "")).whole()
+    return SuperResolution(net, tile).enlarge(Picture.from_file(image, "")).whole()
 
 
 @pytest.fixture(scope="module")

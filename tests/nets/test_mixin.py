@@ -7,7 +7,7 @@ import torch
 from helpers.decoders import PLAIN, prompts, random_decoder
 
 from janus_cli.config import MixinConfig, ModalityConfig, RelativeConfig
-from janus_cli.nets.attention import Places, RelativeBias, log_bucket
+from janus_cli.nets.attention import Places, RelativeBias, bucket_distances
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.mixin import CrossResidual, HeadScale, ModalityLoRA, TypeEmbedding
 
@@ -95,7 +95,7 @@ def test_head_scale_multiplies_by_modality_and_head() -> None:
 
 
 def test_log_buckets_are_exact_near_and_logarithmic_far() -> None:
-    bucket = log_bucket(16, 64)
+    bucket = bucket_distances(16, 64)
     assert bucket[:8].tolist() == list(range(8))
     assert bucket[-1] == 15 and len(bucket) == 65
     assert (bucket.diff() >= 0).all() and set(bucket.tolist()) == set(range(16))
@@ -114,7 +114,7 @@ def bias_places() -> Places:
 def test_relative_tables_are_never_shared_between_pairs() -> None:
     layer = RelativeBias(RelativeConfig(8, 16, 4), 2, [ModalityConfig(5), ModalityConfig(5, two_d=True)])
     places = bias_places()
-    index = layer.index(places, places)[0]
+    index = layer.find_rows(places, places)[0]
     parts = {
         "text to text": index[:3, :3],
         "image to text": index[3:, :3],
@@ -132,7 +132,7 @@ def test_relative_tables_are_never_shared_between_pairs() -> None:
 def test_grid_buckets_are_signed_offsets() -> None:
     layer = RelativeBias(RelativeConfig(8, 16, 4), 2, [ModalityConfig(5), ModalityConfig(5, two_d=True)])
     places = bias_places()
-    index = layer.index(places, places)[0]
+    index = layer.find_rows(places, places)[0]
     assert index[7, 4] == index[8, 5] == index[9, 6]  # one row up
     assert index[5, 4] == index[6, 5] == index[9, 8]  # one column left
     assert len({int(index[8, s]) for s in range(4, 9)}) == 5
@@ -147,5 +147,5 @@ def test_distances_beyond_the_reach_share_the_last_bucket() -> None:
     layer = RelativeBias(RelativeConfig(8, 16, 4), 2, [ModalityConfig(5)])
     row = torch.zeros(1, 40, dtype=torch.int64)
     places = Places(row, torch.arange(40)[None], row - 1, row - 1)
-    index = layer.index(places, places)[0]
+    index = layer.find_rows(places, places)[0]
     assert index[39, 0] == index[39, 23] == 7 and index[39, 39] == 0

@@ -16,9 +16,9 @@ def frames() -> ModalityAdapter:
 
 def test_a_frame_is_its_codes_as_digits(frames: ModalityAdapter):
     ids = torch.tensor([321, 7, 0, 999])
-    codes = frames.codes(ids)
+    codes = frames.split_ids(ids)
     assert [c.tolist() for c in codes] == [[1, 7, 0, 9], [2, 0, 0, 9], [3, 0, 0, 9]]
-    assert torch.equal(frames.ids(codes), ids)
+    assert torch.equal(frames.join_codes(codes), ids)
 
 
 def test_a_frames_embedding_is_the_sum_of_its_codes(frames: ModalityAdapter):
@@ -27,7 +27,7 @@ def test_a_frames_embedding_is_the_sum_of_its_codes(frames: ModalityAdapter):
 
 
 def test_heads_cover_the_table_once_with_the_end_in_the_first(frames: ModalityAdapter):
-    rows = [range(31)[frames.rows(level)] for level in range(3)]
+    rows = [range(31)[frames.find_rows(level)] for level in range(3)]
     assert [len(r) for r in rows] == [11, 10, 10]
     assert [i for r in rows for i in r] == list(range(31))
 
@@ -45,7 +45,7 @@ def test_deeper_heads_start_as_the_first_and_learn_the_codes_before(frames: Moda
 def test_one_codebook_is_a_plain_table():
     adapter = ModalityAdapter(ModalityConfig(10), 8, tied=False)
     ids = torch.tensor([3, 9])
-    assert adapter.codes(ids) == [ids] and len(adapter.embed.weight) == 10 and len(adapter.deeper) == 0
+    assert adapter.split_ids(ids) == [ids] and len(adapter.embed.weight) == 10 and len(adapter.deeper) == 0
     assert torch.equal(adapter(ids), adapter.embed.weight[ids])
 
 
@@ -76,5 +76,5 @@ def test_the_decoder_reads_features_by_their_number():
     types = torch.tensor([[1, 1, 1, 0, 0]])
     x = decoder.embed(ids, types, features)
     assert torch.equal(x[0, 1], decoder.modalities["sight"](torch.tensor([2]), features["sight"])[0])
-    assert torch.equal(x[0, 3], decoder.adapter("text").delimiter)
-    assert decoder.adapter("sight").delimiter.shape == (16,)
+    assert torch.equal(x[0, 3], decoder.get_adapter("text").delimiter)
+    assert decoder.get_adapter("sight").delimiter.shape == (16,)

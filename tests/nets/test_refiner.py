@@ -7,7 +7,7 @@ from helpers.refiners import make_dvae, make_refiner
 from torch.nn import functional as F
 
 from janus_cli.nets.pixels import to_float, to_uint8
-from janus_cli.nets.refiner import pixel_map, pixel_norm
+from janus_cli.nets.refiner import pixel_norm, spread_over_pixels
 from janus_cli.training.objectives.refiner import (
     NOISY,
     Crops,
@@ -101,7 +101,7 @@ def test_code_table_starts_from_the_codebook():
 
 def test_pixel_map_and_patches():
     grid = torch.tensor([[[1.0, 2.0]]])
-    assert pixel_map(grid, 2).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
+    assert spread_over_pixels(grid, 2).tolist() == [[[[1, 1, 2, 2], [1, 1, 2, 2]]]]
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
     assert np.array_equal(to_uint8(to_float(image)), image)
 
@@ -124,9 +124,9 @@ def test_noise_maps_are_in_range_and_hold_every_kind():
 def test_crops_are_aligned_in_every_tensor():
     torch.manual_seed(0)
     codes = torch.arange(3 * 30).view(3, 5, 6)
-    pixels = pixel_map(codes, 4)
+    pixels = spread_over_pixels(codes, 4)
     crops = Crops.draw(3, (5, 6), 2)
-    assert torch.equal(pixel_map(crops.take(codes), 4), crops.take(pixels, 4))
+    assert torch.equal(spread_over_pixels(crops.take(codes), 4), crops.take(pixels, 4))
     assert Crops.draw(1, (2, 3), 9).tokens == 2
 
 
@@ -147,7 +147,7 @@ def test_underway_is_where_steps_of_the_net_lead():
     unlike = 0
     for seed in range(8):
         torch.manual_seed(seed)
-        time = pixel_map(torch.rand(6, 2, 2), 8)
+        time = spread_over_pixels(torch.rand(6, 2, 2), 8)
         straight = torch.lerp(y, first, time)
         x = step_towards(net, y, time, codes)
         noisy_or_twice = (x - straight).abs().amax((1, 2, 3)) > 1e-4

@@ -47,7 +47,7 @@ def net(ours):
 def test_text_logits(theirs, net):
     ids = torch.randint(8, 300, (2, 11), generator=torch.Generator().manual_seed(0))
     types = torch.zeros_like(ids)
-    logits = net.logits(net.run(net.embed(ids, types), types), "text")
+    logits = net.compute_logits(net.run(net.embed(ids, types), types), "text")
     torch.testing.assert_close(logits, theirs(input_ids=ids).logits, **CLOSE)
 
 
@@ -88,7 +88,7 @@ def test_generation_logits_with_guidance(theirs, net, ours):
     hidden = theirs.model.language_model(input_ids=ids).last_hidden_state[:, -1]
     expected = theirs.model.generation_head(hidden)
     types = torch.zeros_like(ids)
-    logits = net.logits(net.run(net.embed(ids, types), types)[:, -1], "image")
+    logits = net.compute_logits(net.run(net.embed(ids, types), types)[:, -1], "image")
     guided, wanted = (x[1] + 5 * (x[0] - x[1]) for x in (logits, expected))
     torch.testing.assert_close(guided, wanted, **CLOSE)
 

@@ -137,7 +137,7 @@ def their_ids(theirs, parts, mode):
 def test_a_wish_for_a_picture(theirs, ours, tokenizer, text):
     expected = their_ids(theirs, [text], "image")
     assert ours.write_picture(text) == expected
-    assert ours(tokenizer.encode(text))[0].tolist() == expected, "also by way of a record's tokens"
+    assert ours.lay_out(tokenizer.encode(text))[0].tolist() == expected, "also by way of a record's tokens"
 
 
 @pytest.mark.parametrize("text", PROMPTS)
@@ -171,13 +171,13 @@ def test_joined_records_ask_as_their_parts(ours, tokenizer, theirs):
     segments = [tokenizer.encode(text).segments[0] for text in ("what is", "this?")]
     assert ours.ask(Record(tuple(segments)), N_TOKEN).ids == their_ids(theirs, ["what is", "this?"], "text")
     expected = their_ids(theirs, ["what is", "this?"], "image")
-    assert ours(Record(tuple(segments)))[0].tolist() == expected
+    assert ours.lay_out(Record(tuple(segments)))[0].tolist() == expected
 
 
 def test_the_unconditional_row(theirs, ours, tokenizer):
     """As their generation builds it from the ids: all but begin of sentence and begin of image is padding."""
     for text in PROMPTS:
-        row = ours(tokenizer.encode(text), True)[0].tolist()
+        row = ours.lay_out(tokenizer.encode(text), True)[0].tolist()
         ids = their_ids(theirs, [text], "image")
         keep = (theirs.tokenizer.bos_token_id, theirs.tokenizer.convert_tokens_to_ids("<begin_of_image>"))
         assert row == [id if id in keep else theirs.tokenizer.pad_token_id for id in ids]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from janus_cli.nets.refiner import pixel_map
+from janus_cli.nets.refiner import spread_over_pixels
 from janus_cli.stages.rows.bands import Bands, Chain, Row, find_group_end
 from janus_cli.stages.rows.wavefront import ABOVE, BELOW, Denoiser, Wave, draw_noise_rows
 
@@ -47,7 +47,7 @@ def test_rows_one_by_one_give_what_the_whole_gives(dvae, refiner, grid):
         return Chain(
             [
                 Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
-                Denoiser(refiner, Wave.of(grid[1], 2)),
+                Denoiser(refiner, Wave.from_steps(grid[1], 2)),
                 *(
                     Bands(lambda codes, pixels, first: refiner.upsample(pixels, codes, first), 1, 1, trim)
                     for trim in (0, 8)
@@ -132,8 +132,8 @@ def test_the_wave_takes_every_patch_from_start_to_end(grid, stride, window):
     wave, front, time = Wave(cols, stride, window), 0, np.zeros(grid, np.float32)
     evaluations = np.zeros(grid, int)
     while wave.find_active_rows(front)[0] < rows:
-        assert np.array_equal(wave.time_of(front, 0, rows), time), "evaluations must join"
-        then = wave.time_of(front + stride, 0, rows)
+        assert np.array_equal(wave.find_times(front, 0, rows), time), "evaluations must join"
+        then = wave.find_times(front + stride, 0, rows)
         moved = np.flatnonzero((then > time).any(1))
         top, bottom = wave.find_active_rows(front)
         assert (moved[0], moved[-1] + 1) == (top, min(bottom, rows))
@@ -148,14 +148,14 @@ def reference(dvae, refiner, rows: list[Row], wave: Wave, above: int, below: int
     """The same picture by a plain loop over a whole picture."""
     codes, y = torch.cat([row.codes for row in rows], 1), drawn(rows)
     x, front = y.clone(), 0
-    while (wave.time_of(front, 0, len(rows)) < 1).any():
+    while (wave.find_times(front, 0, len(rows)) < 1).any():
         now, then = (
-            torch.from_numpy(wave.time_of(m, 0, len(rows)))[None] for m in (front, front + wave.stride)
+            torch.from_numpy(wave.find_times(m, 0, len(rows)))[None] for m in (front, front + wave.stride)
         )
         active = (then > now).any(2)[0].nonzero()[:, 0]
         top, bottom = max(0, int(active[0]) - above), min(len(rows), int(active[-1]) + 1 + below)
         band = slice(8 * top, 8 * bottom)
-        now, then = (pixel_map(t[:, top:bottom], 8) for t in (now, then))
+        now, then = (spread_over_pixels(t[:, top:bottom], 8) for t in (now, then))
         guess = refiner.denoise(x[:, :, band], y[:, :, band], now, codes[:, top:bottom])
         x[:, :, band] += (guess - x[:, :, band]) * (then - now) / (1 - now).clamp_min(1e-6)
         front += wave.stride
@@ -181,7 +181,7 @@ def test_what_denoises_and_enlarges_streams(dvae, refiner, grid, steps):
         return Chain(
             [
                 Bands(lambda codes, *_: dvae.decode(codes), 2, 2),
-                *(Denoiser(refiner, Wave.of(grid[1], steps), twice=True) for _ in range(2)),
+                *(Denoiser(refiner, Wave.from_steps(grid[1], steps), twice=True) for _ in range(2)),
             ]
         )
 
@@ -193,7 +193,7 @@ def test_what_denoises_and_enlarges_streams(dvae, refiner, grid, steps):
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_a_row_is_sharp_one_row_after_another(refiner, steps):
-    step = Denoiser(refiner, Wave.of(4, steps))
+    step = Denoiser(refiner, Wave.from_steps(4, steps))
     y = [Row(row.codes, torch.zeros(1, 3, 8, 32)) for row in code_rows(8, 4)]
     counts = [len(step.push([row])) for row in y]
     assert list(accumulate(counts)) == [max(0, i + 1 - (steps - 1)) for i in range(8)]

@@ -119,7 +119,7 @@ def slow_search(decoder: Decoder, segments: list[Segment], width: int, most: int
 def uncertain(seed: int) -> Decoder:
     """A decoder with close second choices, so that searching finds other words than greed."""
     decoder = lively(seed)
-    decoder.adapter("text").head_bias[END] += 1
+    decoder.get_adapter("text").head_bias[END] += 1
     return decoder
 
 
@@ -167,7 +167,7 @@ def test_a_batch_of_unlike_prompts_equals_single_ones(to: str, scale: float) -> 
 @pytest.mark.parametrize("to", ["text", "image"])
 def test_progress_counts_as_many_words_as_without_a_search(to: str) -> None:
     decoder, counts = lively(), {}
-    decoder.adapter("text").head_bias[END] += 30  # every text ends at once, whatever is tried
+    decoder.get_adapter("text").head_bias[END] += 30  # every text ends at once, whatever is tried
     for beams in (1, 3):
         told: list[int] = []
         options = dataclasses.replace(OPTIONS, to=to, beams=beams)

@@ -42,7 +42,7 @@ PROMPTS = [
 def lively() -> Decoder:
     """A decoder whose texts end after a few tokens, each of another length."""
     decoder = random_decoder(CFG)
-    decoder.adapter("text").head_bias[END] += 1.5
+    decoder.get_adapter("text").head_bias[END] += 1.5
     return decoder
 
 
@@ -81,7 +81,7 @@ def test_the_cache_changes_nothing(segments: list[Segment]) -> None:
     features = {name: torch.cat(rows) for name, rows in (("series", series), (SIGHT, seen)) if rows}
     while len(said) < OPTIONS.max_tokens:
         hidden = decoder(*torch.from_numpy(prompt)[:, None], features=features)[0, -1]
-        if (token := int(decoder.logits(hidden, "text").argmax())) == END:
+        if (token := int(decoder.compute_logits(hidden, "text").argmax())) == END:
             break
         said.append(token)
         prompt = np.concatenate([prompt, [[token], [0], [0], [0]]], axis=1)

@@ -39,7 +39,7 @@ def test_frames_are_one_id_each_of_the_first_codebooks() -> None:
     laid = layout([SOUND], "text", decoder)
     ids = [1 + 30 * 3 + 900 * 5, 2 + 30 * 4 + 900 * 6]
     assert laid.tolist() == [[-1, *ids, -1], [2, 2, 2, 0], [0] * 4, [0] * 4]
-    codes = decoder.adapter("audio").codes(torch.tensor(ids))
+    codes = decoder.get_adapter("audio").split_ids(torch.tensor(ids))
     assert torch.stack(codes).tolist() == SOUND.data[:3].tolist()
 
 
@@ -232,7 +232,7 @@ def test_a_sound_says_what_its_codec_needs() -> None:
 
 def test_a_sound_is_never_empty() -> None:
     decoder = lively()
-    decoder.adapter("audio").head_bias[30] = 1e4
+    decoder.get_adapter("audio").head_bias[30] = 1e4
     for heat in (GREEDY, DRAWN):
         assert made(decoder, [WORDS], to="audio", temperature=heat).segments[-1].data.shape == (3, 1)
 
@@ -251,7 +251,7 @@ def test_words_stay_in_the_record() -> None:
     assert words.data.size and dict(words.info) == {"tokenizer": "tiny", "fingerprint": "ab" * 32}
     said = " ".join(map(str, words.data.tolist()))
     assert record.made_by[-1]["words"] == said == record.prompt
-    decoder.adapter("text").head_bias[END] = 1e4
+    decoder.get_adapter("text").head_bias[END] = 1e4
     silent = made(decoder, [SOUND])
     assert [s.modality for s in silent.segments] == ["text", "image"] and not silent.segments[0].data.size
 
@@ -259,7 +259,7 @@ def test_words_stay_in_the_record() -> None:
 def test_words_do_not_move_the_noise() -> None:
     """A picture of understood words is the one that the same words give as a prompt, the sound left away."""
     decoder = lively()
-    decoder.adapter("text").head_bias[END] = 1e4  # no words: the prompts differ by the sound alone
+    decoder.get_adapter("text").head_bias[END] = 1e4  # no words: the prompts differ by the sound alone
     heard = made(decoder, [SOUND], temperature=DRAWN, cfg_scale=0.0)  # the unconditional rows decide
     drawn = made(decoder, [Segment("text", np.zeros(0, np.uint16))], temperature=DRAWN)
     assert heard.segments[-1].data.tolist() == drawn.segments[-1].data.tolist()

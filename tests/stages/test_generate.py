@@ -74,7 +74,7 @@ def slow_tokens(decoder: Decoder, record: Record, options: GenerateOptions) -> l
             new = [[i, kind, t // cols, t % cols] for t, i in enumerate(made)]
             columns = np.array(new, np.int64).reshape(-1, 4).T
             whole = torch.from_numpy(np.concatenate([prompt, columns], axis=1))[:, None]
-            logits.append(decoder.logits(decoder(*whole)[0, -1], "image"))
+            logits.append(decoder.compute_logits(decoder(*whole)[0, -1], "image"))
         mixed = logits[1] + options.cfg_scale * (logits[0] - logits[1])
         made.append(int(mixed.argmax()))
     return made
@@ -89,8 +89,8 @@ def test_cached_guided_generation_equals_whole_forwards(scale: float) -> None:
 
 def test_scale_one_runs_no_unconditional_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder, batches = random_decoder(FULL), []
-    real = decoder.new_cache
-    monkeypatch.setattr(decoder, "new_cache", lambda b, t: batches.append(b) or real(b, t))
+    real = decoder.make_cache
+    monkeypatch.setattr(decoder, "make_cache", lambda b, t: batches.append(b) or real(b, t))
     tokens(decoder, dataclasses.replace(OPTIONS, cfg_scale=1.0))
     tokens(decoder, OPTIONS)
     assert batches == [4, 8]
@@ -146,7 +146,7 @@ def test_a_text_ends_at_its_end_token() -> None:
     options = dataclasses.replace(OPTIONS, to="text", max_tokens=40, cfg_scale=1.0)
     whole = tokens(decoder, dataclasses.replace(options, n=3))
     assert all(END not in row for row in whole) and {len(row) for row in whole} != {40}
-    decoder.adapter("text").head_bias[END] = 1e4
+    decoder.get_adapter("text").head_bias[END] = 1e4
     made = list(generate(PROMPTS, decoder, options, IDENTITY))
     assert [record.segments[0].data.shape for record in made] == [(0,)] * 4
     assert made[0].segments[0].info["fingerprint"] == "ab" * 32
@@ -154,7 +154,7 @@ def test_a_text_ends_at_its_end_token() -> None:
 
 def test_all_texts_ended_means_no_more_steps() -> None:
     decoder, counts = random_decoder(FULL), []
-    decoder.adapter("text").head_bias[END] = 1e4
+    decoder.get_adapter("text").head_bias[END] = 1e4
     options = dataclasses.replace(OPTIONS, to="text", max_tokens=40)
     list(generate(PROMPTS[:2], decoder, options, IDENTITY, counts.append))
     assert sum(counts) == 2

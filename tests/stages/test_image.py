@@ -9,9 +9,10 @@ from janus_cli.errors import MediaError, ModelError, RecordError, UsageError
 from janus_cli.media.pictures import pixels_to_image
 from janus_cli.nets.refiner import Refiner
 from janus_cli.records import Record, Segment, dumps, loads
-from janus_cli.stages.denoise import DenoiseOptions, denoise, item_index
+from janus_cli.records.progressive import run_stage
+from janus_cli.stages.denoise import Denoise, DenoiseOptions, find_item_index
 from janus_cli.stages.image import decode_image, encode_image
-from janus_cli.stages.upsample import UpsampleOptions, upsample
+from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
 CODES = 32
 RECORD_INFO = {"tokenizer": "toy", "fingerprint": "f" * 64, "patch": 8}
@@ -26,6 +27,14 @@ def pixels_of(record: Record) -> np.ndarray:
     segment = record.find("pixels")
     assert segment is not None
     return segment.data
+
+
+def denoise(records, dvae, refiner, options):
+    return run_stage(Denoise(dvae, refiner, options), records)
+
+
+def upsample(records, dvae, refiner, options):
+    return run_stage(Upsample(dvae, refiner, options), records)
 
 
 # ---- image
@@ -111,8 +120,8 @@ def test_a_batch_equals_single_runs_and_is_lazy(dvae, refiner):
 
 def test_noise_is_keyed_by_the_index_that_generate_wrote(dvae, refiner):
     first, second = (tokens().with_step("generate", seed=1, index=i) for i in (0, 1))
-    assert (item_index(tokens()), item_index(first), item_index(second)) == (0, 0, 1)
-    assert item_index(tokens().with_step("generate", index="x")) == 0
+    assert (find_item_index(tokens()), find_item_index(first), find_item_index(second)) == (0, 0, 1)
+    assert find_item_index(tokens().with_step("generate", index="x")) == 0
     one, two = denoise([first, second], dvae, refiner, DenoiseOptions(noise=1))
     assert not np.array_equal(pixels_of(one), pixels_of(two))
     one, two = denoise([first, second], dvae, refiner, DenoiseOptions())

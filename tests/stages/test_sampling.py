@@ -59,7 +59,7 @@ def test_gumbel_max_draws_from_the_softmax() -> None:
     noise, counts = Noise(3, range(50), 4, "cpu"), torch.zeros(4)
     rows = LOGITS[:1].expand(50, 4)
     for _ in range(200):
-        counts += torch.bincount(sample(rows, [], noise.step()), minlength=4)
+        counts += torch.bincount(sample(rows, [], noise.draw()), minlength=4)
     # 10,000 draws: three standard deviations are below 0.015
     torch.testing.assert_close(counts / counts.sum(), LOGITS[0].exp(), rtol=0, atol=0.015)
 
@@ -67,7 +67,7 @@ def test_gumbel_max_draws_from_the_softmax() -> None:
 def test_noise_depends_on_seed_item_and_step_only() -> None:
     def steps(seed: int, items: list[int], count: int = 40) -> torch.Tensor:
         noise = Noise(seed, items, 7, "cpu")
-        return torch.stack([noise.step() for _ in range(count)], dim=1)
+        return torch.stack([noise.draw() for _ in range(count)], dim=1)
 
     together = steps(5, [0, 1, 2])
     for row, item in enumerate([0, 1, 2]):
@@ -79,7 +79,7 @@ def test_noise_depends_on_seed_item_and_step_only() -> None:
 
 
 def test_noise_is_the_same_on_every_machine() -> None:
-    first = Noise(7, [3], 4, "cpu").step()[0]
+    first = Noise(7, [3], 4, "cpu").draw()[0]
     torch.testing.assert_close(first, torch.tensor(KNOWN), rtol=1e-5, atol=1e-5)
 
 

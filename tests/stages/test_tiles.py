@@ -26,7 +26,7 @@ def test_spans_cover_every_length(wanted, align):
         spans = tiles.cut_spans(length, tile, align)
         sums = torch.zeros(2 * length)
         for span in spans:
-            sums[span.find_place(2)] += span.weights(2)
+            sums[span.find_place(2)] += span.make_weights(2)
             assert span.start % align == 0 and span.stop - span.start <= tile
             assert span.start == 0 or span.rise[0] - span.start >= tiles.MARGIN
             assert span.stop == length or span.stop - span.fall[1] >= tiles.MARGIN

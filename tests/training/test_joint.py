@@ -282,7 +282,7 @@ def test_phones_keep_to_their_frames(make: Make, monkeypatch: pytest.MonkeyPatch
         objective.fit = dataclasses.replace(objective.fit, corrupt=0.0)
         for number in range(len(source)):
             span = objective._make_sound(source, number, role, np.random.default_rng(number))
-            frames = objective.audio.ids(list(torch.from_numpy(source.frames(number)))).tolist()
+            frames = objective.audio.join_codes(list(torch.from_numpy(source.frames(number)))).tolist()
             own = [source.alphabet[k] for k in source.pronounced(number)]
             assert span.phones is not None and len(span.phones) == len(span.ids)
             told = {

@@ -43,7 +43,7 @@ def expected_loss(objective: JointObjective, batch: dict[str, Tensor]) -> tuple[
                 parts = []
                 for level, code in enumerate(codes):
                     before = [torch.tensor(c) for c in codes[:level]]
-                    logits = decoder.logits(hidden[at], modality, before)
+                    logits = decoder.compute_logits(hidden[at], modality, before)
                     parts.append(F.cross_entropy(logits[None], torch.tensor([code])))
                 losses.setdefault((modality, int(column["roles"][row, at])), []).append(sum(parts))  # type: ignore
     weights = {
@@ -163,17 +163,17 @@ def test_the_loss_falls_on_one_batch(make: Make) -> None:
 
 def test_embeddings_begin_at_their_codebooks(make: Make, shared: Materials) -> None:
     objective, codec = make({"draw": 1}), tiny_codec()
-    image = objective.decoder.adapter("image").embed.weight.clone()
+    image = objective.decoder.get_adapter("image").embed.weight.clone()
     objective.initialise(codec, None)
-    assert torch.equal(objective.decoder.adapter("image").embed.weight, image), "kept in a grown decoder"
+    assert torch.equal(objective.decoder.get_adapter("image").embed.weight, image), "kept in a grown decoder"
     audio, every = objective.audio, np.concatenate([shared.heard.codes, shared.said.codes], 1)
     for level in range(CODEC.n_q):
-        table = audio.vector(level, torch.arange(16)).detach()
+        table = audio.embed_codes(level, torch.arange(16)).detach()
         book = codec.quantizers[level].codebook
         near, far = (torch.cdist(x, x).flatten() for x in (table, book))
         assert np.corrcoef(near, far)[0, 1] > 0.7, "like codes begin alike"
-        _, bias = objective.decoder.head("audio", level)
+        _, bias = objective.decoder.get_head("audio", level)
         counts = np.bincount(every[level], minlength=16) + 0.1
         np.testing.assert_allclose(bias[:16].detach(), np.log(counts / counts.sum()), rtol=1e-5)
     objective.initialise(codec, torch.randn(CODES, 5))
-    assert not torch.equal(objective.decoder.adapter("image").embed.weight, image)
+    assert not torch.equal(objective.decoder.get_adapter("image").embed.weight, image)

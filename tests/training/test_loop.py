@@ -260,7 +260,7 @@ def test_the_text_loss_is_that_of_words_and_end(tmp_path: Path) -> None:
     with torch.no_grad():
         _, metrics = objective(batch)
         hidden = objective.decoder(batch["ids"], batch["types"], batch["rows"], batch["cols"])
-        log_probs = objective.decoder.logits(hidden[:, :7], "text").log_softmax(-1)
+        log_probs = objective.decoder.compute_logits(hidden[:, :7], "text").log_softmax(-1)
     losses = []
     for row, text in enumerate(batch["text"].tolist()):
         words = [i for i in text if i != PADDING]

@@ -27,9 +27,10 @@ class Beams:
         self.first = torch.arange(len(asked), device=asked.device)[:, None] * width
 
     def choose(self, logits: Tensor) -> Tensor:
-        """Go on by one word, by its logits [B * width, V]; one that has ended goes on with END for nothing.
+        """Choose the best tries one word longer, by its logits [B * width, V].
 
-        Gives which of the tries until now each is the continuation of, int64 [B * width].
+        A try that has ended goes on with END, which costs nothing. Gives for each new try the number of the
+        old one that it continues, int64 [B * width].
         """
         chances = logits.float().log_softmax(dim=-1).view(*self.scores.shape, -1)
         chances = chances.masked_fill(self.ended[..., None], -math.inf)

@@ -21,13 +21,13 @@ Features = dict[str, Tensor]  # modality -> float32 [N, feature_dim]
 
 
 def takes_features(modality: str, decoder: Net) -> bool:
-    """Whether the decoder reads `modality` as features rather than ids."""
+    """Tell whether the decoder reads `modality` as features rather than ids."""
     config = decoder.cfg.modalities.get(modality)
     return config is not None and config.feature_dim > 0
 
 
 def is_continuous(segment: Segment, decoder: Net) -> bool:
-    """Whether the decoder reads the segment as features rather than ids."""
+    """Tell whether the decoder reads the segment as features rather than ids."""
     return takes_features(segment.modality, decoder)
 
 
@@ -43,7 +43,7 @@ def number_tokens(modality: str, count: int, decoder: Net, first: int = 0) -> np
 
 
 def check_width(segment: Segment, decoder: Net) -> None:
-    """Raise UsageError where the decoder reads tokens of another width than a continuous segment's."""
+    """Raise UsageError unless the decoder reads tokens of a continuous segment's width."""
     width = decoder.cfg.modalities[segment.modality].feature_dim
     if segment.data.ndim != 2 or segment.data.shape[1] != width or segment.data.dtype != np.float32:
         found = f"{segment.data.dtype} {list(segment.data.shape)}"
@@ -65,7 +65,7 @@ def collect_features(segments: Iterable[Segment], decoder: Net) -> Features:
 def join_features(
     tokens: Sequence[np.ndarray], each: Sequence[Mapping[str, Tensor]], decoder: Net
 ) -> tuple[list[np.ndarray], Features]:
-    """Make the ids of a batch's prompts [4, T] count through the features of them all; gives both.
+    """Join the features of a batch's prompts, and renumber the ids in `tokens`, [4, T] each, to match.
 
     `each` has the features of each prompt; a tensor that several prompts have stands there once. The arrays
     given are left as they are.

@@ -48,9 +48,9 @@ def arrange(segments: Iterable[Segment], to: str, decoder: Net, n_sight: int) ->
 
 
 def needs_words(placed: Sequence[Placed], to: str, decoder: Net) -> bool:
-    """Tell whether a prompt for `to` holds only what is understood, and no words yet.
+    """Tell whether a prompt for `to` must be put into words first: it holds no text, only what is understood.
 
-    Those are sounds, and what is read as features: seen pictures and plugins' continuous segments.
+    Understood are sounds, and what is read as features: seen pictures and plugins' continuous segments.
     """
     understood = all(name == "audio" or takes_features(name, decoder) for name, _ in placed)
     return to != "text" and "text" in decoder.type_ids and bool(placed) and understood

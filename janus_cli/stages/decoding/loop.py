@@ -34,7 +34,7 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What came of a batch, on the CPU."""
+    """The tokens made for a batch, on the CPU."""
 
     words: np.ndarray | None  # ids int64 [B, up to max_words] that may hold an END; None where none was asked
     codes: np.ndarray  # int64 [B, Q, up to length]; the first codebook may hold an END
@@ -64,9 +64,9 @@ class Loop:
 
     @torch.inference_mode()
     def run(self, every: int = 0) -> Iterator[Made]:
-        """Prefill, the words if any row asks for them, then the output: what came of it all.
+        """Read the prompts, write words if any row asks for them, draw the output; give all that was made.
 
-        `every` > 0: before it, what there is after each so many tokens, all of them included.
+        `every` > 0: before that, after each so many tokens, give what is made so far.
         """
         hidden = self._prefill()
         words: Tensor | None = None
@@ -81,7 +81,7 @@ class Loop:
         yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
 
     def _prefill(self) -> Tensor:
-        """Hidden states [rows, D] after the prompts; the cache is made, with room for all that will come."""
+        """Make the cache, as large as needed; read the prompts: hidden states [rows, D] after them."""
         laid = [(prompt.tokens, prompt.features) for prompt in self.prompts]
         laid += [(p.unconditional, p.features) for p in self.prompts if p.unconditional is not None]
         prompts, features = join_features(
@@ -92,7 +92,7 @@ class Loop:
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
         room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
-        self.cache = self.decoder.new_cache(len(prompts), room)
+        self.cache = self.decoder.make_cache(len(prompts), room)
         here = {name: tensor.to(self.device) for name, tensor in features.items()}
         more = {"features": here} if here else {}  # a published net knows none
         hidden = self.decoder(ids, types, rows, cols, cache=self.cache, **more)
@@ -100,13 +100,16 @@ class Loop:
         return out
 
     def _advance(self, ids: Tensor, types: Tensor, row: int = 0, col: int = 0) -> Tensor:
-        """Hidden states [rows, D] after one more token a row; ids, types [rows]."""
+        """Read one more token a row, ids and types [rows]: hidden states [rows, D] after it."""
         rows, cols = (torch.full_like(ids, place)[:, None] for place in (row, col))
         hidden: Tensor = self.decoder(ids[:, None], types[:, None], rows, cols, cache=self.cache)
         return hidden[:, -1]
 
     def _write_words(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest words [B, T] of the rows that ask for them; the states after the next delimiter."""
+        """Find the likeliest words [B, T] of the rows that ask for them, and read the output's delimiter.
+
+        Gives the words, and the hidden states [rows, D] after the delimiter.
+        """
         asked = torch.tensor([prompt.words_first for prompt in self.prompts], device=self.device)
         words = self._search_words(hidden, asked, self.options.max_words)
         if (words[:, -1] != END).any():  # there was no room for more
@@ -117,10 +120,10 @@ class Loop:
         return words, self._advance(torch.full_like(kinds, DELIMITER), kinds)
 
     def _search_words(self, hidden: Tensor, asked: Tensor, most: int) -> Tensor:
-        """The likeliest `most` words [B, T] of the rows `asked`, bool [B]; the cache lacks the last of them.
+        """Find the likeliest words [B, T], T <= `most`, of the rows `asked`, bool [B].
 
-        For the search the cache has `beams` rows for each. Rows that are not asked, have ended, or are there
-        for guidance take padding.
+        The cache lacks the last of them. During the search it has `beams` rows for each. Rows that are not
+        asked, have ended, or are there for guidance take padding.
         """
         width, start = self.options.beams, self.cache.length
         rows = torch.arange(self.count * self.copies, device=self.device)
@@ -132,7 +135,7 @@ class Loop:
         for step in range(most):
             if step:
                 hidden = self._add_words(tries.last, tries.ended.flatten())[: len(own)]
-            parents = tries.choose(self.decoder.logits(hidden, "text"))
+            parents = tries.choose(self.decoder.compute_logits(hidden, "text"))
             if width > 1:
                 self.cache.reorder(torch.cat([parents, aside]), start)
             self._report()
@@ -143,13 +146,13 @@ class Loop:
         return tries.words
 
     def _add_words(self, words: Tensor, ended: Tensor) -> Tensor:
-        """Hidden states [rows, D] after another word, or padding where a row `ended` or is for guidance."""
+        """Read a word a row, padding where it `ended` or is for guidance: hidden states [rows, D] after."""
         kinds = torch.where(ended, PADDING, self.decoder.type_ids["text"])
         idle = torch.full((self.count * (self.copies - 1),), PADDING, device=self.device)
         return self._advance(torch.cat([words, idle.clamp(min=0)]), torch.cat([kinds, idle]))
 
     def _draw_output(self, hidden: Tensor) -> Iterator[Tensor]:
-        """Codes [B, Q] of the output's tokens, each as soon as it is drawn; of a search, after it."""
+        """Draw the output's tokens; give codes [B, Q] of each at once, those of a beam search at its end."""
         if self.options.to == "text" and self.options.beams > 1:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
             yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)
@@ -167,30 +170,32 @@ class Loop:
                 if self._have_ended(ended, step):
                     break
             if step + 1 < self.options.length:
-                ids = codes[0] if len(codes) == 1 else self._own.adapter(self.options.to).ids(codes)
+                ids = (
+                    codes[0] if len(codes) == 1 else self._own.get_adapter(self.options.to).join_codes(codes)
+                )
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
 
     def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
-        """The codes of the next token, one [B] for each codebook, in their order."""
+        """Draw the codes of the next token, one [B] for each codebook, in their order."""
         codes: list[Tensor] = []
         for level in range(self.cfg.n_q):
             if level:
                 before = [code.repeat(self.copies) for code in codes]
-                logits = self._own.logits(hidden, self.options.to, before)
+                logits = self._own.compute_logits(hidden, self.options.to, before)
             else:
-                logits = self.decoder.logits(hidden, self.options.to)
+                logits = self.decoder.compute_logits(hidden, self.options.to)
             if self.copies > 1:
                 logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
             if self.cfg.ends and not level and not step:  # a sound has at least one frame
                 logits = torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -math.inf)], dim=1)
-            noise = self.noise.step()[:, : logits.shape[1]] if self.noise else None
+            noise = self.noise.draw()[:, : logits.shape[1]] if self.noise else None
             codes.append(sample(logits, self.chain, noise))
         return codes
 
     @property
     def _own(self) -> Decoder:
-        """The decoder where it is one of our own: only such know several codebooks."""
+        """The decoder as one of our own: only those know several codebooks."""
         assert isinstance(self.decoder, Decoder)
         return self.decoder
 
@@ -203,7 +208,7 @@ class Loop:
 
 
 def _pad(prompts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """ids, types, rows, cols [B, T] of prompts of any lengths, padded on the left."""
+    """Pad prompts [4, any length] on the left and stack them: ids, types, rows, cols [B, T]."""
     width = max(p.shape[1] for p in prompts)
     padded = np.zeros((4, len(prompts), width), np.int64)
     padded[1] = PADDING

@@ -53,7 +53,7 @@ class GenerateOptions:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What made_by says of them, beside model, seed and index."""
+        """The options that made_by names, beside model, seed and index."""
         words = ("to", "cfg_scale", "temperature", "top_k", "top_p")
         own = {"image": ("grid",), "text": ("max_tokens", "beams"), "audio": ("max_tokens",)}[self.to]
         note = {word: getattr(self, word) for word in (*words, *own)}

@@ -1,7 +1,7 @@
-"""Prompts before the decoder: a record is checked and laid out once, and the loop consumes what came of it.
+"""Prompts before the decoder: a record is checked and laid out once, for the loop.
 
-Knows a decoder's configuration, options and whose tokens the decoder speaks. No net of the decoder runs here;
-a vision encoder does where a prompt holds pictures that are seen.
+Knows a decoder's configuration, options and the model's tokenizers by fingerprint. No decoder runs here; a
+vision encoder does where a prompt holds pictures that are seen.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class Preparer:
         return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first)
 
     def _collect(self, record: Record, placed: list[Placed]) -> Features:
-        """What a prompt's ids point at: its continuous segments' tokens, and what is seen of its pictures."""
+        """Collect the features that a prompt's ids point at: of continuous segments and of seen pictures."""
         found = collect_features(record.segments, self.decoder)
         if self.eyes is not None:
             views = [self.eyes.see(segment) for name, segment in placed if name == SIGHT]
@@ -82,7 +82,7 @@ class Preparer:
         if modality not in self.decoder.type_ids:
             known = ", ".join(self.decoder.type_ids)
             raise UsageError(f"{who}model {self.identity.name} does not take {modality} (it has {known})")
-        ours, theirs = self.identity.fingerprint(modality), segment.info.get("fingerprint")
+        ours, theirs = self.identity.find_fingerprint(modality), segment.info.get("fingerprint")
         if ours is not None and theirs is not None and theirs != ours:
             raise ModelError(
                 f"{who}the {modality} tokens are of {segment.info.get('tokenizer', 'an unnamed tokenizer')} "
@@ -108,7 +108,7 @@ class Preparer:
             raise RecordError(f"{who}audio segment: a sound of no length: there is nothing to hear")
 
     def _check_length(self, record: Record, width: int, new: int) -> None:
-        """Raise UsageError where `width` tokens and `new` ones are too many; of a sound it says seconds."""
+        """Raise UsageError where `width` tokens and `new` ones are too many; for a sound it names seconds."""
         name, most = self.identity.name, self.decoder.cfg.max_seq_len
         if width + new - 1 <= most:
             return

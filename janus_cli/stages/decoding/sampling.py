@@ -17,17 +17,17 @@ BLOCK = 16  # steps of noise drawn at a time
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Classifier-free guidance (Ho and Salimans, 2207.12598): l_u + scale * (l_c - l_u), [B, V]."""
+    """Apply classifier-free guidance (Ho and Salimans, 2207.12598): l_u + scale * (l_c - l_u), [B, V]."""
     return unconditional + scale * (conditional - unconditional)
 
 
 def temperature(value: float) -> Filter:
-    """Divide by `value` > 0: below 1 sharper, above 1 flatter."""
+    """Make a filter that divides by `value` > 0: below 1 sharper, above 1 flatter."""
     return lambda logits: logits / value
 
 
 def top_k(count: int) -> Filter:
-    """Keep the `count` largest logits of each row, and ties of the smallest of them."""
+    """Make a filter that keeps the `count` largest logits of each row, and ties of the smallest of them."""
 
     def keep(logits: Tensor) -> Tensor:
         least = logits.topk(min(count, logits.shape[-1])).values[..., -1:]
@@ -37,7 +37,7 @@ def top_k(count: int) -> Filter:
 
 
 def top_p(mass: float) -> Filter:
-    """Keep the fewest tokens of each row that hold at least `mass` of the probability (1904.09751)."""
+    """Make a filter that keeps the fewest tokens of a row with `mass` of the probability (1904.09751)."""
 
     def keep(logits: Tensor) -> Tensor:
         ordered, order = logits.sort(dim=-1, descending=True, stable=True)
@@ -50,7 +50,7 @@ def top_p(mass: float) -> Filter:
 
 
 def make_filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]:
-    """The filters of a temperature `heat`, top-k `count` (0 = all) and top-p `mass`, in that order.
+    """Make the filters of a temperature `heat`, top-k `count` (0 = all) and top-p `mass`, in that order.
 
     Greedy choice (heat 0) needs none of them.
     """
@@ -62,7 +62,7 @@ def make_filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]
 
 
 def sample(logits: Tensor, chain: Sequence[Filter], noise: Tensor | None) -> Tensor:
-    """One token a row, int64 [B]: the filtered logits [B, V] plus Gumbel noise [B, V], or greedy without."""
+    """Choose a token a row, int64 [B], by filtered logits [B, V] plus Gumbel noise [B, V]; greedy without."""
     logits = logits.float()
     for keep in chain:
         logits = keep(logits)
@@ -73,15 +73,15 @@ class Noise:
     """Gumbel noise of a batch: one random stream per (seed, item index), drawn on the CPU."""
 
     def __init__(self, seed: int, items: Sequence[int], vocab_size: int, device: torch.device | str) -> None:
-        """Noise for the items with these indices; `step` gives it on `device`."""
+        """Make noise for the items with these indices; `draw` gives it on `device`."""
         seeds = [np.random.SeedSequence([STREAM, seed, item]) for item in items]
         self._streams = [np.random.Generator(np.random.PCG64(s)) for s in seeds]
         self._vocab_size, self._device = vocab_size, device
         self._block = torch.empty(0)
         self._used = BLOCK
 
-    def step(self) -> Tensor:
-        """Noise of the next step, float32 [B, V]."""
+    def draw(self) -> Tensor:
+        """Draw the noise of the next step, float32 [B, V]."""
         if self._used == BLOCK:
             shape = (BLOCK, self._vocab_size)
             uniform = np.stack([s.random(shape, dtype=np.float32) for s in self._streams], axis=1)

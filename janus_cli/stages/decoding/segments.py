@@ -7,6 +7,7 @@ import numpy as np
 
 from janus_cli.config import CodecConfig
 from janus_cli.records import Segment, to_ids
+from janus_cli.stages.audio import describe_sound
 from janus_cli.stages.decoding.beams import END
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -22,8 +23,8 @@ class Identity:
     codec_fingerprint: str | None = None
     codec: CodecConfig | None = None  # whose frames the audio tokens are
 
-    def fingerprint(self, modality: str) -> str | None:
-        """Give the fingerprint that segments of `modality` must carry, None where the model has none."""
+    def find_fingerprint(self, modality: str) -> str | None:
+        """Find the fingerprint that segments of `modality` must carry, None where the model has none."""
         return {
             "text": self.text_fingerprint,
             "image": self.codebook_fingerprint,
@@ -38,7 +39,7 @@ def cut_at_end(ids: np.ndarray) -> np.ndarray:
 
 def make_segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
     """Make a segment of the generated codes [Q, T]; a text or a sound ends before its END."""
-    info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.fingerprint(options.to)}
+    info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.find_fingerprint(options.to)}
     if options.to == "image":
         return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
     if options.to == "text":
@@ -46,12 +47,7 @@ def make_segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, i
     ended = codes[0] == vocab_size
     codes = codes[:, : int(ended.argmax())] if ended.any() else codes
     if (codec := identity.codec) is not None:
-        rate = codec.frame_rate
-        info |= {
-            "sample_rate": codec.sample_rate,
-            "frame_rate": int(rate) if rate.is_integer() else rate,
-            "num_samples": codes.shape[1] * codec.hop_length,
-        }
+        info |= describe_sound(codec, codes.shape[1] * codec.hop_length)
     return Segment("audio", to_ids(codes, vocab_size), info)
 
 

@@ -28,18 +28,18 @@ class Tokenizer(Protocol):
 
     name: str
 
-    def ids(self, text: str) -> list[int]:
-        """Ids of `text`, special tokens in it recognised."""
+    def encode_ids(self, text: str) -> list[int]:
+        """Encode `text` to ids, special tokens in it recognised."""
 
-    def token_id(self, token: str) -> int | None:
-        """The id of one token, None where there is no such token."""
+    def find_id(self, token: str) -> int | None:
+        """Find the id of one token, None where there is no such token."""
 
     @property
     def special(self) -> frozenset[str]:
         """The tokens that stand for no text of their own."""
 
     def decode(self, segment: Segment) -> str:
-        """The text of a text segment."""
+        """Decode a text segment to its text."""
 
 
 def write_turn(text: str, system: str = "") -> str:
@@ -67,10 +67,10 @@ class Templates:
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """Raises ModelError naming the special token that `tokenizer` lacks."""
+        """Look up the special ids. Raises ModelError naming the special token that `tokenizer` lacks."""
         self._tokenizer = tokenizer
         needed = (BOS, EOS, PAD, USER, ASSISTANT, BEGIN, PICTURE, FINISH)
-        found = {token: tokenizer.token_id(token) for token in needed}
+        found = {token: tokenizer.find_id(token) for token in needed}
         if missing := [token for token, id in found.items() if id is None]:
             raise ModelError(
                 f"model {tokenizer.name}: its tokenizer.json lacks the special token "
@@ -81,19 +81,22 @@ class Templates:
         self.end = self._special[EOS]
 
     def write_picture(self, text: str) -> list[int]:
-        """Give the ids that ask for a picture of `text`, up to the token that begins it."""
-        return [self._special[BOS], *self._tokenizer.ids(write_turn(self._refuse_special(text)) + BEGIN)]
+        """Encode the wish for a picture of `text`, up to the token that begins the picture."""
+        return [
+            self._special[BOS],
+            *self._tokenizer.encode_ids(write_turn(self._refuse_special(text)) + BEGIN),
+        ]
 
     def _refuse_special(self, text: str) -> str:
-        """`text` itself. Raises UsageError where it holds a special token."""
+        """Give `text` back. Raises UsageError where it holds a special token."""
         if held := [token for token in self._refused if token in text]:
             raise UsageError(f"the prompt holds {held[0]}, a sign that the model itself uses: leave it away")
         return text
 
     def put_question(self, parts: Sequence[str | None], n_token: int) -> Question:
-        """Put a question together of texts and pictures (None), in order; each has `n_token` features."""
+        """Make a question of texts and pictures (None), in order; a picture has `n_token` features."""
         ids, seen = [self._special[BOS]], [False]
-        for id in self._tokenizer.ids(write_turn(self._write_body(parts), SYSTEM)):
+        for id in self._tokenizer.encode_ids(write_turn(self._write_body(parts), SYSTEM)):
             if id == self._special[PICTURE]:
                 ids += [self._special[BEGIN], *[id] * n_token, self._special[FINISH]]
                 seen += [False, *[True] * n_token, False]
@@ -103,7 +106,7 @@ class Templates:
         return Question(ids, seen)
 
     def _write_body(self, parts: Sequence[str | None]) -> str:
-        """What a user says in `parts`: lines of their own for pictures, a space between texts.
+        """Write a user's `parts` as one text: lines of their own for pictures, a space between texts.
 
         As in the chat template of transformers' checkpoints, so an empty line parts two pictures; DeepSeek's
         code leaves that to the caller, and shows one picture, a line break, the question.

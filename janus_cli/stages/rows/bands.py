@@ -30,10 +30,10 @@ class Step(Protocol):
     """Takes rows from the top down and gives back as many, later."""
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that are done now that `rows` have come."""
+        """Take the next rows; give those that are done now."""
 
     def end(self) -> list[Row]:
-        """The other rows, now that none will come."""
+        """Give the other rows, now that none will come."""
 
 
 class Chain:
@@ -43,13 +43,13 @@ class Chain:
         self._steps = steps
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that have passed every step now that `rows` have come."""
+        """Take the next rows; give those that have passed every step now."""
         for step in self._steps:
             rows = step.push(rows)
         return list(rows)
 
     def end(self) -> list[Row]:
-        """The other rows."""
+        """Give the other rows, now that none will come."""
         rows: list[Row] = []
         for step in self._steps:
             rows = [*step.push(rows), *step.end()]
@@ -57,7 +57,7 @@ class Chain:
 
 
 def find_group_end(first: int) -> int:
-    """The row behind the group that begins with row `first`: [0, 1), [1, 4), [4, 8), [8, 12) and so on.
+    """Find the row behind the group that begins with row `first`: [0, 1), [1, 4), [4, 8), [8, 12) and so on.
 
     Neighbours share most of their context, so that a few rows cost little more than one. The first row is
     not kept waiting.
@@ -81,18 +81,18 @@ class Bands:
         self._made = torch.empty(0)
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
-        """The groups that have their context now."""
+        """Take the next rows; give the groups that have their context now."""
         self._rows.extend(rows)
         return self._make_until(len(self._rows) - self._below)
 
     def end(self) -> list[Row]:
-        """The groups below which the picture ends, and the one that it cuts short."""
+        """Give the groups whose context the picture's end cuts off, and the last, shorter group."""
         count = len(self._rows)
         whole = self._make_until(count)
         return [*whole, *self._make_group(self._done, count)] if self._done < count else whole
 
     def _make_until(self, known: int) -> list[Row]:
-        """The groups within the rows before `known`."""
+        """Make the groups within the rows before `known`."""
         out: list[Row] = []
         while (end := find_group_end(self._done)) <= known:
             out += self._make_group(self._done, end)
@@ -100,7 +100,7 @@ class Bands:
         return out
 
     def _make_group(self, first: int, end: int) -> list[Row]:
-        """Rows [first, end) from their band."""
+        """Make rows [first, end) from their band."""
         top, bottom = max(0, first - self._above), min(len(self._rows), end + self._below)
         upper, lower = self._trim * (top < first), self._trim * (bottom > end)
         if (band := (top, bottom, upper, lower)) != self._band:
@@ -114,5 +114,5 @@ class Bands:
 
 
 def stack_rows(rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
-    """Codes [1, n, W] and pixels [1, 3, n * P, W * P] of n rows."""
+    """Stack n rows: codes [1, n, W] and pixels [1, 3, n * P, W * P]."""
     return torch.cat([row.codes for row in rows], 1), torch.cat([row.pixels for row in rows], 2)

@@ -25,14 +25,16 @@ def check_pair(dvae: DVAE, refiner: Refiner) -> None:
 
 
 def make_passes(refiner: Refiner, side: int, scale: int) -> list[Step]:
-    """Rows of `side` pixels a patch to `side * scale`, one step for each factor of 2."""
+    """Make the steps from `side` pixels a patch to `side * scale`, one for each factor of 2."""
 
-    def twice(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
+    def double(codes: Tensor, pixels: Tensor, first: int) -> Tensor:
         return refiner.upsample(pixels, codes, first).clamp(-1, 1)
 
-    return [Bands(twice, 1, 1, (side << i) - CONTEXT) for i in range(scale.bit_length() - 1)]
+    return [Bands(double, 1, 1, (side << i) - CONTEXT) for i in range(scale.bit_length() - 1)]
 
 
 def make_sharpening_passes(refiner: Refiner, cols: int, scale: int, steps: int) -> list[Step]:
-    """The same where each pass also denoises what it enlarges, in `steps` evaluations of a patch."""
-    return [Denoiser(refiner, Wave.of(cols, steps), twice=True) for _ in range(scale.bit_length() - 1)]
+    """Make passes that also denoise what they enlarge, in `steps` evaluations of a patch."""
+    return [
+        Denoiser(refiner, Wave.from_steps(cols, steps), twice=True) for _ in range(scale.bit_length() - 1)
+    ]

@@ -1,6 +1,6 @@
 """Stages that make pixels row by row: records or their parts in, records with pixels or their parts out.
 
-What they have in common. Offline is the stream fed everything at once: there is no second way to a picture.
+The part that they share. A whole record is a stream that comes at once: there is no second way to a picture.
 """
 
 from abc import ABC, abstractmethod
@@ -29,13 +29,13 @@ class Rowwise(ABC):
     mask_code: int = 0  # stands for tokens that nobody knows
 
     def __init__(self, device: torch.device, stream: bool = False) -> None:
-        """`stream`: give parts as their rows are done, else whole records."""
+        """Compute on `device`. `stream`: give parts as their rows are done, else whole records."""
         self.device, self.stream = device, stream
         self._begun: dict[str, _Result] = {}
 
     @abstractmethod
     def list_options(self, record: Record) -> dict[str, Any]:
-        """The options that `made_by` names."""
+        """List the options that `made_by` names."""
 
     @abstractmethod
     def check(self, record: Record) -> None:
@@ -43,19 +43,19 @@ class Rowwise(ABC):
 
     @abstractmethod
     def make_steps(self, record: Record) -> list[Step]:
-        """What the rows of this result go through."""
+        """Make the steps that the rows of this result go through."""
 
     @abstractmethod
     def describe_pixels(self, record: Record) -> dict[str, Any]:
-        """What is known of the new pixels, their `patch` at least. Raises RecordError for an odd size."""
+        """Describe the new pixels, at least their `patch`. Raises RecordError for an odd size."""
 
     @torch.inference_mode()
     def __call__(self, record: Record) -> Iterator[Record]:
-        """What comes of one more record or part. Raises RecordError where it does not fit."""
+        """Take one more record or part; give the results that are done. Raises RecordError for a misfit."""
         if not self.stream and not is_whole(record):
             return  # the last part has it all
         self.check(record)
-        self.describe_pixels(record)  # raises where what is known makes no sense, before any work
+        self.describe_pixels(record)  # raises for a size that makes no sense, before any work
         key = result_of(record)
         result = self._begun.pop(key, None) or _Result(self, record)
         yield from result.take(record)
@@ -63,7 +63,7 @@ class Rowwise(ABC):
             self._begun[key] = result
 
     def finish(self, record: Record, pixels: np.ndarray) -> Record:
-        """`record` after this stage, with its new pixels [rows, cols, P, P, 3]."""
+        """Give `record` the new pixels [rows, cols, P, P, 3] and this stage's step in made_by."""
         new = Segment("pixels", pixels, self.describe_pixels(record))
         kept = [s for s in record.segments if s.modality != "pixels"]
         return record.with_step(self.name, (*kept, new), **self.list_options(record))
@@ -78,7 +78,7 @@ class _Result:
         self._made: list[np.ndarray] = []  # pixels [1, cols, P, P, 3] of each row
 
     def take(self, record: Record) -> Iterator[Record]:
-        """What comes of the whole record, or of its next part."""
+        """Take the whole record, or its next part; give the results that are done."""
         yield from self._keep(record, self._chain.push(self._new_rows(record)))
         if not is_whole(record):
             return
@@ -87,18 +87,20 @@ class _Result:
         yield as_last(done, len(self._made)) if self._stage.stream else as_part(done, None)
 
     def _new_rows(self, record: Record) -> list[Row]:
-        """The rows of `record` that have not been taken."""
-        new = _rows(record, self._stage.reads)
+        """Take the rows of `record` that have not been taken yet."""
+        new = _cut_rows(record, self._stage.reads)
         old = len(self._taken) if is_whole(record) else 0
         again, new = new[:old], new[old:]
         known = self._taken[:1] or new[:1]
-        if any(map(_differ, again, self._taken)) or any(_shapes(row) != _shapes(known[0]) for row in new):
+        if any(map(_differ, again, self._taken)) or any(
+            _list_shapes(row) != _list_shapes(known[0]) for row in new
+        ):
             raise RecordError(f"record {record.id!r}: its parts do not fit together")
         self._taken.extend(new)
-        return [self._row(row) for row in new]
+        return [self._make_row(row) for row in new]
 
-    def _row(self, row: _Taken) -> Row:
-        """The tensors of one row."""
+    def _make_row(self, row: _Taken) -> Row:
+        """Make the tensors of one row."""
         cols, device = next(iter(row.values())).shape[1], self._stage.device
         ids = row.get("image", np.full((1, cols), self._stage.mask_code))
         codes = torch.from_numpy(ids.astype(np.int64))[None].to(device)
@@ -110,7 +112,7 @@ class _Result:
         return Row(codes, pixels)
 
     def _keep(self, record: Record, rows: Sequence[Row]) -> Iterator[Record]:
-        """Keep the pixels of rows that are done; where the stage streams, the part that each makes."""
+        """Keep the pixels of rows that are done; where the stage streams, give each row as a part."""
         for row in rows:
             i, cols = len(self._made), row.codes.shape[2]
             self._made.append(image_to_pixels(to_uint8(row.pixels[0]), row.pixels.shape[3] // cols))
@@ -121,9 +123,9 @@ class _Result:
 
 
 def enlarge_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
-    """The `size` of a segment with this `info`, `scale` times as large; nothing where none is known.
+    """Enlarge the `size` in a segment's `info` by `scale`; give nothing where it has none.
 
-    Raises RecordError for one that is no height and width.
+    Raises RecordError for a size that is no height and width.
     """
     size = info.get("size")
     if size is None:
@@ -133,17 +135,17 @@ def enlarge_size(info: Mapping[str, Any], scale: int) -> dict[str, list[int]]:
     return {"size": [n * scale for n in size]}
 
 
-def _rows(record: Record, modalities: Sequence[str]) -> list[_Taken]:
-    """The rows that the record's segments of these modalities have, each [1, cols, ...]."""
+def _cut_rows(record: Record, modalities: Sequence[str]) -> list[_Taken]:
+    """Cut the record's segments of these modalities into rows, each [1, cols, ...]."""
     found = {name: segment.data for name in modalities if (segment := record.find(name)) is not None}
     return [
         {name: data[i : i + 1] for name, data in found.items()} for i in range(min(map(len, found.values())))
     ]
 
 
-def _shapes(row: _Taken) -> dict[str, tuple[int, ...]]:
+def _list_shapes(row: _Taken) -> dict[str, tuple[int, ...]]:
     return {name: data.shape for name, data in row.items()}
 
 
 def _differ(a: _Taken, b: _Taken) -> bool:
-    return _shapes(a) != _shapes(b) or not all(np.array_equal(a[name], b[name]) for name in a)
+    return _list_shapes(a) != _list_shapes(b) or not all(np.array_equal(a[name], b[name]) for name in a)

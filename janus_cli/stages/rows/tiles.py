@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from janus_cli.config import Progress
 from janus_cli.nets.pixels import to_unit, unit_to_uint8
 
 MARGIN = 16  # px beside a cut that a net sees and whose result is thrown away: it lacks what lies beyond
@@ -30,8 +31,8 @@ class Span:
     rise: tuple[int, int]
     fall: tuple[int, int]
 
-    def weights(self, scale: int) -> Tensor:
-        """The weights [(fall[1] - rise[0]) * scale] of the used pixels, enlarged; neighbours' add up to 1."""
+    def make_weights(self, scale: int) -> Tensor:
+        """Make the weights [(fall[1] - rise[0]) * scale] of the used pixels; neighbours' add up to 1."""
         up, flat, down = (
             n * scale
             for n in (self.rise[1] - self.rise[0], self.fall[0] - self.rise[1], self.fall[1] - self.fall[0])
@@ -39,11 +40,11 @@ class Span:
         return torch.cat([_make_ramp(up), torch.ones(flat), 1 - _make_ramp(down)])
 
     def find_used(self, scale: int) -> slice:
-        """Where the used pixels are in the tile's own result."""
+        """Find the used pixels in the tile's own result."""
         return slice((self.rise[0] - self.start) * scale, (self.fall[1] - self.start) * scale)
 
     def find_place(self, scale: int) -> slice:
-        """Where they come in the large picture."""
+        """Find the place of the used pixels in the large picture."""
         return slice(self.rise[0] * scale, self.fall[1] * scale)
 
 
@@ -52,14 +53,14 @@ def _make_ramp(length: int) -> Tensor:
 
 
 def fit_side(wanted: int, align: int) -> int:
-    """The largest tile's side that is not over `wanted` px, or the smallest in which two fades find room."""
+    """Find the largest multiple of `align` up to `wanted` px, but at least room for two fades."""
     return max(wanted // align, -(-OVERLAP // align) - (-FADE // align)) * align
 
 
 def cut_spans(length: int, tile: int, align: int) -> list[Span]:
-    """Tiles of at most `tile` px that cover `length` px and start at multiples of `align`.
+    """Cut `length` px into tiles of at most `tile` px that start at multiples of `align`.
 
-    `tile` is one of `side`, or 0 for one tile that is the whole.
+    `tile` is a side that `fit_side` gives, or 0 for one tile that is the whole.
     """
     if not tile or length <= tile:
         return [Span(0, length, (0, 0), (length, length))]
@@ -72,7 +73,7 @@ def cut_spans(length: int, tile: int, align: int) -> list[Span]:
 
 
 def count_tiles(shape: tuple[int, ...], tile: int, align: int) -> int:
-    """How many tiles a picture of shape [H, W, ...] is cut into."""
+    """Count the tiles that a picture of shape [H, W, ...] is cut into."""
     return len(cut_spans(shape[0], tile, align)) * len(cut_spans(shape[1], tile, align))
 
 
@@ -82,9 +83,9 @@ def enlarge_bands(
     scale: int,
     tile: int,
     align: int,
-    progress: Callable[[int], None] = lambda tiles: None,
+    progress: Progress = lambda tiles: None,
 ) -> Iterator[np.ndarray]:
-    """The picture, uint8 [H, W, 3], enlarged by `net`: its rows from the top, in uint8 [h, W * scale, 3].
+    """Enlarge a picture uint8 [H, W, 3] by `net`; give its rows from the top, in uint8 [h, W * scale, 3].
 
     `net` takes [1, 3, h, w] in [0, 1] and gives [1, 3, h * scale, w * scale] on the same scale. Beside the
     picture no more is held than one row of tiles. progress: called after each tile.
@@ -93,13 +94,13 @@ def enlarge_bands(
     left = None  # the rows over which the last row of tiles gives way to this one
     for row in cut_spans(height, tile, align):
         band = torch.zeros((row.fall[1] - row.rise[0]) * scale, width * scale, 3)
-        down = row.weights(scale)[:, None, None]
+        down = row.make_weights(scale)[:, None, None]
         for column in cut_spans(width, tile, align):
             piece = picture[row.start : row.stop, column.start : column.stop]
             result = (
                 net(to_unit(piece))[0].movedim(0, -1)[row.find_used(scale), column.find_used(scale)].cpu()
             )
-            band[:, column.find_place(scale)] += result * (down * column.weights(scale)[:, None])
+            band[:, column.find_place(scale)] += result * (down * column.make_weights(scale)[:, None])
             progress(1)
         if left is not None:
             band[: len(left)] += left

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from janus_cli.nets.refiner import Refiner, pixel_map
+from janus_cli.nets.refiner import Refiner, spread_over_pixels
 from janus_cli.stages.rows.bands import Row, stack_rows
 
 MAX_STEPS = 64  # evaluations of a patch
@@ -32,24 +32,24 @@ class Wave:
     window: int  # tokens under way at a time
 
     @classmethod
-    def of(cls, cols: int, steps: int) -> "Wave":
-        """`steps` evaluations of each patch, one for each row that comes."""
+    def from_steps(cls, cols: int, steps: int) -> "Wave":
+        """Make the schedule of `steps` evaluations of each patch, one for each row that comes."""
         return cls(cols, cols, steps * cols)
 
-    def time_of(self, front: int, top: int, bottom: int) -> np.ndarray:
-        """Each patch's time in rows [top, bottom), float32 [rows, cols]."""
+    def find_times(self, front: int, top: int, bottom: int) -> np.ndarray:
+        """Find each patch's time in rows [top, bottom), float32 [rows, cols]."""
         index = np.arange(top * self.cols, bottom * self.cols).reshape(-1, self.cols)
         passed = index // self.stride * self.stride
         return ((front - passed) / self.window).clip(0, 1).astype(np.float32)
 
     def find_active_rows(self, front: int) -> tuple[int, int]:
-        """The rows [top, bottom) whose patches move while the front does, from `front` by a stride."""
+        """Find the rows [top, bottom) whose patches move while the front goes from `front` by a stride."""
         first = -(-max(0, front - self.window + 1) // self.stride) * self.stride
         return first // self.cols, (front + self.stride - 1) // self.cols + 1
 
 
 class Denoiser:
-    """Rows of the dVAE's reconstruction to sharp ones: a step of `bands`.
+    """A step of `bands` that makes rows of the dVAE's reconstruction sharp.
 
     Euler steps of v = (x_hat - x_t) / (1 - t) along the bridge x_t = (1 - t) y + t x, from the
     reconstruction y; each evaluation sees a band of rows around the patches under way. `twice`: what is
@@ -59,7 +59,7 @@ class Denoiser:
     def __init__(
         self, refiner: Refiner, wave: Wave, noise: Iterator[np.ndarray] | None = None, twice: bool = False
     ) -> None:
-        """`noise`: float32 [3, P, W * P] for each row, added to the reconstruction at the start."""
+        """Start without rows. `noise`: float32 [3, P, W * P] for each row, added to the reconstruction."""
         self._refiner, self._wave, self._noise, self._twice = refiner, wave, noise, twice
         self._rows: list[Row] = []  # the reconstruction
         self._x: list[Tensor] = []  # the rows on their way, pixels [1, 3, P, W * P]
@@ -67,7 +67,7 @@ class Denoiser:
         self._front = self._done = 0
 
     def push(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows that are sharp now."""
+        """Take the next rows of the reconstruction; give those that are sharp now."""
         for row in rows:
             self._rows.append(row)
             self._x.append(row.pixels)
@@ -79,11 +79,11 @@ class Denoiser:
         return self._advance(len(self._rows) - BELOW)
 
     def end(self) -> list[Row]:
-        """The others: the front runs out of the picture."""
+        """Give the other rows: the front runs out of the picture."""
         return self._advance(None)
 
     def _advance(self, known: int | None) -> list[Row]:
-        """The rows that are done once the front went as far as rows < `known` allow, or to the end."""
+        """Move the front as far as rows < `known` allow, or to the end; give the rows that are done now."""
         count = len(self._rows)
         top, bottom = self._wave.find_active_rows(self._front)
         while top < count and (known is None or bottom <= known):
@@ -100,8 +100,8 @@ class Denoiser:
         codes, y = stack_rows(self._rows[band])
         x, size = torch.cat(self._x[band], 2), self._rows[0].pixels.shape[2]
         fronts = self._front, self._front + self._wave.stride
-        times = torch.from_numpy(np.stack([self._wave.time_of(m, band.start, band.stop) for m in fronts]))
-        now, then = pixel_map(times.to(y.device), size).split(1)
+        times = torch.from_numpy(np.stack([self._wave.find_times(m, band.start, band.stop) for m in fronts]))
+        now, then = spread_over_pixels(times.to(y.device), size).split(1)
         if self._twice:
             guess, large = self._refiner.denoise_up(x, y, now, codes)
             last = ((then >= 1) & (now < 1)).repeat_interleave(2, 2).repeat_interleave(2, 3)
@@ -113,7 +113,7 @@ class Denoiser:
 
 
 def draw_noise_rows(cols: int, size: int, seed: int, index: int) -> Iterator[np.ndarray]:
-    """Standard normal noise [3, size, cols * size] for each row, one stream per (seed, item index).
+    """Draw standard normal noise [3, size, cols * size] for each row, one stream per (seed, item index).
 
     Drawn patch after patch in raster order: a row's noise is known as soon as the row is due.
     """

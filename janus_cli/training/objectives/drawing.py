@@ -27,7 +27,7 @@ def begin_at_codebook(adapter: ModalityAdapter, codebook: Tensor, codes: np.ndar
     The head's biases come from how often each of the `codes` occurs.
     """
     generator = torch.Generator().manual_seed(level)
-    rows = slice(adapter.rows(level).start, adapter.rows(level).start + len(codebook))
+    rows = slice(adapter.find_rows(level).start, adapter.find_rows(level).start + len(codebook))
     projection = torch.randn(codebook.shape[1], adapter.embed.weight.shape[1], generator=generator)
     centred = codebook - codebook.mean(0)
     centred = centred / centred.norm(dim=1).mean()
@@ -66,7 +66,7 @@ class DrawingObjective(nn.Module):
 
     def initialise(self, codebook: Tensor) -> None:
         """Start image embeddings at the codebook [K, D], biases at the counts."""
-        begin_at_codebook(self.decoder.adapter("image"), codebook, self.corpus.codes)
+        begin_at_codebook(self.decoder.get_adapter("image"), codebook, self.corpus.codes)
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Make ids, types, rows, cols [B, T] and the clean image codes [B, N]."""
@@ -119,4 +119,4 @@ class DrawingObjective(nn.Module):
 
     def _mean_loss(self, modality: str, hidden: Tensor, targets: Tensor) -> Tensor:
         share = torch.full_like(targets, 1 / max(1, len(targets)), dtype=torch.float32)
-        return head_loss(self.decoder.head(modality), hidden, targets, share, self.fit.negatives)
+        return head_loss(self.decoder.get_head(modality), hidden, targets, share, self.fit.negatives)

@@ -91,7 +91,7 @@ class JointObjective(nn.Module):
         self.m, self.fit = materials, fit
         self.held = heldout.find_pairs(materials.concepts)
         self.numbers, self.looks = number_drawings(materials.concepts), find_other_looks(materials.concepts)
-        self.audio = self.decoder.adapter("audio")
+        self.audio = self.decoder.get_adapter("audio")
         self.spelling = Spelling(self.decoder, materials.tokenizer)
         self.phones = Phones(self.decoder, (materials.heard.alphabet, materials.said.alphabet))
         self.heard_phones, self.said_phones = self.phones.numbers
@@ -101,7 +101,7 @@ class JointObjective(nn.Module):
     def initialise(self, codec: Codec, image_codebook: Tensor | None) -> None:
         """Start the embeddings of codes at their codebooks; the image's stay where none is given."""
         if image_codebook is not None:
-            begin_at_codebook(self.decoder.adapter("image"), image_codebook, self.m.corpus.codes)
+            begin_at_codebook(self.decoder.get_adapter("image"), image_codebook, self.m.corpus.codes)
         codes = np.concatenate([self.m.heard.codes, self.m.said.codes], 1)
         for level in range(self.audio.n_q):
             codebook = cast(Quantizer, codec.quantizers[level]).codebook.cpu()
@@ -127,7 +127,7 @@ class JointObjective(nn.Module):
 
     def _make_sound(self, source: Utterances, number: int, role: int, rng: np.random.Generator) -> Span:
         levels = [torch.from_numpy(row) for row in source.frames(number)[: self.audio.n_q]]
-        clean = self.audio.ids(levels).numpy()
+        clean = self.audio.join_codes(levels).numpy()
         numbers = self.heard_phones if source is self.m.heard else self.said_phones
         phones = numbers[source.pronounced(number)]
         if role == READ:
@@ -254,11 +254,11 @@ class JointObjective(nn.Module):
 
     def _modality_loss(self, modality: str, hidden: Tensor, targets: Tensor, share: Tensor) -> Tensor:
         """Sum all codebooks' cross-entropies, each token's times its `share`; an END has one code."""
-        adapter = self.decoder.adapter(modality)
+        adapter = self.decoder.get_adapter(modality)
         if adapter.n_q == 1:
             return self._head_loss(modality, 0, hidden, targets, share)
         closed = targets == adapter.vocab_size**adapter.n_q
-        codes = adapter.codes(targets)
+        codes = adapter.split_ids(targets)
         first = torch.where(closed, adapter.vocab_size, codes[0])
         total = self._head_loss(modality, 0, hidden, first, share)
         hidden, share, codes = hidden[~closed], share[~closed], [c[~closed] for c in codes]
@@ -268,4 +268,4 @@ class JointObjective(nn.Module):
         return total
 
     def _head_loss(self, modality: str, level: int, hidden: Tensor, targets: Tensor, share: Tensor) -> Tensor:
-        return head_loss(self.decoder.head(modality, level), hidden, targets, share, self.fit.negatives)
+        return head_loss(self.decoder.get_head(modality, level), hidden, targets, share, self.fit.negatives)

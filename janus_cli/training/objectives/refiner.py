@@ -19,7 +19,7 @@ from janus_cli.config import RefinerConfig
 from janus_cli.dataset.pictures import Sprites, compose, draw_scene
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
-from janus_cli.nets.refiner import Refiner, pixel_map
+from janus_cli.nets.refiner import Refiner, spread_over_pixels
 from janus_cli.training.losses import gradient_loss, psnr, structure_loss
 
 CLEAN, RECONSTRUCTED = 0.2, 0.2  # shares of the inputs that the upsampler learns from; the rest is our own
@@ -112,12 +112,12 @@ def bridge_losses(
     patches that are under way, the upsampler for all that have arrived.
     """
     size = sharp.shape[2] // t.shape[1]
-    time, here = pixel_map(t, size), pixel_map(arrived, size)
+    time, here = spread_over_pixels(t, size), spread_over_pixels(arrived, size)
     known = codes.masked_fill(~arrived, refiner.mask_code)
     x = step_towards(refiner, y * here, time, known) * here
     guess, enlarged = refiner.denoise_up(x, y * here, time, known)
     denoising = _compare_masked(guess, sharp, here & (time < 1))
-    return denoising, _compare_masked(enlarged, twice, pixel_map(arrived, 2 * size))
+    return denoising, _compare_masked(enlarged, twice, spread_over_pixels(arrived, 2 * size))
 
 
 def _compare_masked(output: Tensor, target: Tensor, where: Tensor) -> Tensor:
@@ -208,7 +208,7 @@ def _denoise_large(refiner: Refiner, source: Tensor, sharp: Tensor, codes: Tenso
     size = sharp.shape[2] // codes.shape[1]
     inner = Crops.draw(len(sharp), (codes.shape[1], codes.shape[2]), max(1, codes.shape[1] * 2 // 3))
     y, target = inner.take(source.detach().clamp(-1, 1).to(sharp), size), inner.take(sharp, size)
-    codes, time = inner.take(codes), pixel_map(inner.take(t), size)
+    codes, time = inner.take(codes), spread_over_pixels(inner.take(t), size)
     guess = refiner.denoise(step_towards(refiner, y, time, codes), y, time, codes)
     return _compare_masked(guess, target, time < 1)
 

@@ -3,6 +3,7 @@
 Known modalities come first, in the same order; what is new starts as a new net does.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ def grow(decoder: Decoder, folder: Path) -> bool:
     known = list(large.modalities.items())
     if small is None or list(small.modalities.items()) != known[: len(small.modalities)]:
         raise JanusError(f"{folder}: its decoder's modalities are not the first of {', '.join(dict(known))}")
-    given, wanted = ({**vars(cfg), "modalities": 0, "max_seq_len": 0} for cfg in (small, large))
+    given, wanted = ({**asdict(cfg), "modalities": 0, "max_seq_len": 0} for cfg in (small, large))
     if differing := [name for name in given if given[name] != wanted[name]]:
         raise JanusError(f"{folder}: its decoder has another {differing[0]}: it cannot be grown")
     state = decoder.state_dict()

@@ -210,6 +210,8 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
             _export(component, objective.eval(), shop)
         if processes:
             processes.wait_for_everyone()
+    if processes:
+        processes.destroy_process_group()  # its threads, left to the end of the process, may abort it
     return shop.model
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ import pytest
 import torch
 from helpers.packs import NAMES, concept, four_concepts, write_pack
 from helpers.places import MODEL, Place, small_pools
+from helpers.runs import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -161,18 +163,31 @@ def test_a_warm_start_keeps_the_codes_and_moves_the_rest(small_pool: None, tmp_p
         place.train(only="dvae", warm=True)
 
 
+LITTLE = """
+import sys
+from helpers.places import small_pools
+from janus_cli.app import main
+
+with small_pools():
+    code = main()
+sys.exit(code)
+"""
+
+
 @pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    (tmp_path / "little.py").write_text(LITTLE)
     place = Place(tmp_path, RECIPE)
     place.recipe.write_text(RECIPE.replace("codebook_size = 48", "codebook_size = 16"), "utf-8")
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "janus_cli", "train"]
+    processes = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]  # on a free port
     job = [str(place.recipe), "--data", str(place.data), "--runs", str(place.runs), "--only", "dvae"]
     done = subprocess.run(
-        [sys.executable, *launch, *job, "--device", "cpu"],
+        [sys.executable, *processes, str(tmp_path / "little.py"), "train", *job, "--device", "cpu"],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ["PYTHONPATH"]])},
     )
     assert done.returncode == 0, done.stderr
     assert len((place.runs / "tiny" / "dvae.jsonl").read_text().splitlines()) == 2  # one process logs

@@ -12,7 +12,7 @@ import argparse
 import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,13 +210,27 @@ def random_tensor(name: str, shape: tuple[int, ...], seed: int, dtype: torch.dty
     return tensor if table else tensor.mul_(math.prod(shape[1:]) ** -0.5)
 
 
+def publish(
+    state: Mapping[str, Tensor], layout: str, norm: tuple[str, str] | None = None
+) -> dict[str, Tensor]:
+    """Rename and cut our tensors as `layout` has them; `norm` as in `remap.find_source`."""
+    published = {}
+    for name, ours in state.items():
+        source = remap.find_source(name, layout, norm)
+        parts = [ours[0]] if source.squeezed else ours.chunk(len(source.names))
+        if source.norm:
+            parts = [torch.linalg.vector_norm(ours, dim=tuple(range(1, ours.dim())), keepdim=True), ours]
+        published |= dict(zip(source.names, parts, strict=True))
+    return published
+
+
 def tensors(config: Any, layout: str, seed: int, dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     """Every published tensor in turn, the unused ones of DeepSeek's layout included."""
     with torch.device("meta"):
         net = JanusPro(config)
     for name, tensor in net.state_dict().items():
         made = random_tensor(name, tuple(tensor.shape), seed, dtype)
-        yield from remap.publish({name: made}, layout).items()
+        yield from publish({name: made}, layout).items()
     if layout == "original":
         dim = config.vision.dim
         yield "gen_vision_model.quantize.codebook_used", torch.zeros(65536)

@@ -8,8 +8,10 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
+from itertools import chain, count
 from pathlib import Path
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from janus_cli.errors import MediaError
 
@@ -38,11 +40,12 @@ def free_path(path: Path, force: bool = False) -> Path:
 
     A device or FIFO is never taken: it is there to be written to.
     """
-    found, copy = path, 0
-    while not force and os.path.lexists(found) and not is_special(found):
-        copy += 1
-        found = path.with_name(f"{path.stem}-{copy}{path.suffix}")
-    return found
+    return next(p for p in number_paths(path) if force or not os.path.lexists(p) or is_special(p))
+
+
+def number_paths(path: Path) -> Iterator[Path]:
+    """Give `path`, and then name-1.png, name-2.png, ... without end."""
+    return chain([path], (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(1)))
 
 
 def is_special(path: Path) -> bool:
@@ -75,38 +78,44 @@ def check_folder(path: Path) -> None:
 
 
 class NewFile:
-    """A file that grows under a temporary name beside its place, and is moved there, synced, at the end."""
+    """A file that grows under a temporary name beside its place, and is moved there, synced, at the end.
+
+    A context manager: with `force`, or under the first free name, the file is there when the block ends well;
+    when it does not, nothing is. Raises MediaError.
+    """
 
     def __init__(self, path: Path, force: bool) -> None:
-        """`force`: replace what is there, through a link. Raises MediaError: the folder cannot be written."""
+        """`force`: replace what is there, through a link."""
         check_folder(path)
-        self.path, self._force = path, force
+        self.path, self._force = path, force  # the final path, once it is there
         self._target = Path(os.path.realpath(path)) if force else path
         self._temporary = self._target.with_name(f".janus-{secrets.token_hex(8)}.part")
         with write_errors(path):
             self.file: BinaryIO = self._temporary.open("xb")
 
-    def commit(self) -> Path:
-        """Take the final name, without `force` the first free one; returns it. Raises MediaError."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
         try:
-            with write_errors(self.path):
-                self.file.flush()
-                os.fsync(self.file.fileno())
-                self.file.close()
-                if not self._force:
-                    return _take_free_name(self._temporary, self.path)
-                if self._target.exists():
-                    self._temporary.chmod(stat.S_IMODE(self._target.stat().st_mode))
-                self._temporary.replace(self._target)
-                return self.path
+            if kind is None:
+                with write_errors(self.path):
+                    self._commit()
         finally:
+            with contextlib.suppress(OSError):
+                self.file.close()
             self._temporary.unlink(missing_ok=True)
 
-    def abort(self) -> None:
-        """Remove what was written."""
-        with contextlib.suppress(OSError):
-            self.file.close()
-        self._temporary.unlink(missing_ok=True)
+    def _commit(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        if not self._force:
+            self.path = _take_free_name(self._temporary, self.path)
+            return
+        if self._target.exists():
+            self._temporary.chmod(stat.S_IMODE(self._target.stat().st_mode))
+        self._temporary.replace(self._target)
 
 
 def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
@@ -123,14 +132,9 @@ def write_with(path: Path, write: Callable[[BinaryIO], object], force: bool = Fa
         with write_errors(path), path.open("ab") as file:
             write(file)
         return path
-    new = NewFile(path, force)
-    try:
-        with write_errors(path):
-            write(new.file)
-        return new.commit()
-    except BaseException:
-        new.abort()
-        raise
+    with NewFile(path, force) as new, write_errors(path):
+        write(new.file)
+    return new.path
 
 
 def _take_free_name(temporary: Path, path: Path) -> Path:

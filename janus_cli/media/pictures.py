@@ -25,7 +25,6 @@ MAX_EXIF = 65_000  # bytes of metadata that one JPEG marker can hold, less its f
 # What Pillow may try. Its other plugins start programs (EPS) or open rare, little-tested formats.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "TGA", "ICO", "QOI", "MPO", "JPEG2000")
 _USER_COMMENT = 0x9286  # Exif 2.3, 4.6.5; starts with 8 bytes that name the character code
-_ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 _OPTIONS: dict[str, dict[str, int | bool]] = {
     "png": {"compress_level": 6},
@@ -44,8 +43,12 @@ def read_image(source: Path | BinaryIO, name: str) -> np.ndarray:
 
     Of an animation, the first frame. Raises MediaError for what is no picture, damaged or too large.
     """
+    from PIL import ImageOps
+
     with _open_image(read_bytes(source, name), name) as image:
-        return _to_rgb(_turn_upright(image))
+        with contextlib.suppress(Exception):  # of any kind: a good picture is worth more than its broken EXIF
+            ImageOps.exif_transpose(image, in_place=True)  # turns it first, and then edits the EXIF
+        return _to_rgb(image)
 
 
 def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, str]:
@@ -89,25 +92,6 @@ def _open_image(data: bytes, name: str) -> Iterator["Image.Image"]:
         raise MediaError(f"{name}: too large; at most {MAX_PIXELS:,} pixels are allowed") from None
     except Exception as error:  # on damaged files Pillow's decoders raise nearly every built-in exception
         raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
-
-
-def _turn_upright(image: "Image.Image") -> "Image.Image":
-    """Turn the picture as its EXIF orientation says; leave it as it is where the EXIF is broken."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    turn = None
-    with contextlib.suppress(Exception):  # any exception at all: a good picture is worth more than its EXIF
-        turn = turns.get(image.getexif().get(_ORIENTATION, 1))
-    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: "Image.Image") -> np.ndarray:

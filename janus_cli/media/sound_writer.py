@@ -4,7 +4,6 @@ Knows formats; where the bytes go is the caller's business.
 """
 
 import contextlib
-import io
 import json
 import struct
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,8 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from janus_cli.errors import MediaError
-from janus_cli.media.sounds import Sound, plain
+from janus_cli.media.sounds import plain
 
-FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
 _KINDS = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
 UNKNOWN = 0xFFFFFFFF  # a length in a WAV header that is written before the length is known
 
@@ -128,15 +126,6 @@ def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment
     if whole > UNKNOWN:
         raise MediaError("more than 4 GB do not fit into a WAV file; use flac")
     return b"RIFF" + struct.pack("<I", whole) + head + b"data" + struct.pack("<I", size)
-
-
-def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Write the sound as a whole file of `format`. Raises MediaError."""
-    file = io.BytesIO()
-    with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
-        for piece in sound.pieces:
-            writer.write(piece)
-    return file.getvalue()
 
 
 def _pack_chunk(name: bytes, data: bytes) -> bytes:

@@ -3,8 +3,11 @@
 Knows how stages make pictures, words and sounds; loads a net when a stage first needs it.
 """
 
-from janus_cli.pipeline.options import PictureOptions, Sampling, Size
-from janus_cli.pipeline.pipeline import Pipeline, Watch, load
-from janus_cli.pipeline.plan import Plan, Prompt
-
-__all__ = ["PictureOptions", "Pipeline", "Plan", "Prompt", "Sampling", "Size", "Watch", "load"]
+from janus_cli.pipeline.options import PictureOptions as PictureOptions
+from janus_cli.pipeline.options import Sampling as Sampling
+from janus_cli.pipeline.options import Size as Size
+from janus_cli.pipeline.pipeline import Pipeline as Pipeline
+from janus_cli.pipeline.pipeline import Watch as Watch
+from janus_cli.pipeline.pipeline import load as load
+from janus_cli.pipeline.plan import Plan as Plan
+from janus_cli.pipeline.plan import Prompt as Prompt

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from janus_cli import zoo
 from janus_cli.config import JanusProConfig
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.nets import refuse_sounds
 from janus_cli.pipeline.options import Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures
 from janus_cli.weights.published import CODEBOOK, GENERATE, TOKENIZE, UNDERSTAND, PublishedNet
@@ -28,7 +29,7 @@ MAX_TOKENS = 512  # of an answer, where nothing is said
 
 
 class JanusProNets:
-    """Published nets behind the face that `pipeline.nets.Nets` describes."""
+    """Published nets behind the face that `pipeline.nets.Nets` describes, and where its methods are."""
 
     refines = False
     takes_questions = True
@@ -89,17 +90,12 @@ class JanusProNets:
 
     def check_hears(self) -> NoReturn:
         """Raise UsageError: no such model makes sounds or takes them."""
-        raise UsageError(
-            f"model {self._model.name} neither speaks nor hears: its decoder knows no audio: name one "
-            f"that does ({zoo.SENSES}) with --model"
-        )
+        refuse_sounds(self._model.name)
 
     def check_sound(self, seconds: float, options: "GenerateOptions") -> NoReturn:
-        """Raise UsageError: no such model hears."""
         self.check_hears()
 
     def count_beams(self, given: Sampling) -> int:
-        """Give 1. Raises UsageError where more tries at the likeliest words were asked for."""
         if given.beams not in (None, 1):
             raise UsageError(f"model {self._model.name} writes word by word: leave --beams away")
         return 1
@@ -110,7 +106,6 @@ class JanusProNets:
         return complete("text", given, self.count_beams(given), max_tokens=most)
 
     def complete_sound(self, given: Sampling, seconds: float | None) -> NoReturn:
-        """Raise UsageError: no such model speaks."""
         self.check_hears()
 
     def lay_page(self, size: Size) -> None:

@@ -1,8 +1,10 @@
 """What the networks of a model can do: one face for our own and for published ones."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from janus_cli import zoo
+from janus_cli.errors import UsageError
 from janus_cli.pipeline.options import Sampling, Size
 from janus_cli.pipeline.tokenizers import Pictures
 
@@ -63,4 +65,9 @@ class Nets(Protocol):
         """Answer a question about pictures, piece by piece. Raises UsageError where it answers none."""
 
 
-Device = Callable[[], str]  # gives the torch device when a net is loaded first
+def refuse_sounds(name: str) -> NoReturn:
+    """Raise UsageError: the model of that name neither makes sounds nor takes them."""
+    raise UsageError(
+        f"model {name} neither speaks nor hears: its decoder knows no audio: name one that does "
+        f"({zoo.SENSES}) with --model"
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from janus_cli import weights, zoo
 from janus_cli.errors import MediaError, ModelError, UsageError
+from janus_cli.pipeline.nets import refuse_sounds
 from janus_cli.pipeline.options import MAX_SIDE, Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures
 from janus_cli.plugins import BUILT_IN
@@ -31,7 +32,7 @@ MAX_SECONDS = 10.0  # of speech
 
 
 class OwnNets:
-    """Our own nets behind the face that `pipeline.nets.Nets` describes."""
+    """Our own nets behind the face that `pipeline.nets.Nets` describes, and where its methods are."""
 
     refines = True
     takes_questions = False
@@ -96,7 +97,6 @@ class OwnNets:
             )
 
     def check_describes(self) -> None:
-        """Raise UsageError where the model was not trained to put pictures into words."""
         self._check_writes()
         if not self._sees:
             raise UsageError(
@@ -113,18 +113,13 @@ class OwnNets:
         )
 
     def check_hears(self) -> None:
-        """Raise UsageError where the model was not trained to make sounds and to take them."""
         if not self._hears:
-            raise UsageError(
-                f"model {self._model.name} neither speaks nor hears: its decoder knows no audio: name one "
-                f"that does ({zoo.SENSES}) with --model"
-            )
+            refuse_sounds(self._model.name)
 
     def check_sound(self, seconds: float, options: "GenerateOptions") -> None:
-        """Raise UsageError where a sound is longer than the model hears beside `options.max_tokens` of words.
+        """Raise UsageError for a sound that is too long, MediaError for one of no length.
 
-        And MediaError for one of no length. Preparing a prompt says the same, once the sound has been
-        tokenized, which takes a while.
+        Preparing a prompt says the same, once the sound has been tokenized, which takes a while.
         """
         self.check_hears()
         decoder, codec = self._model.config.decoder, self._model.config.codec
@@ -141,13 +136,12 @@ class OwnNets:
     # ---- options, completed
 
     def count_beams(self, given: Sampling) -> int:
-        """Give how many tries at the likeliest words there are."""
         return BEAMS if given.beams is None else given.beams
 
     def complete_text(self, given: Sampling, max_tokens: int | None) -> "GenerateOptions":
         """Complete the options for words: the likeliest ones where nothing is said.
 
-        Raises UsageError for a model that writes none, or not as many, and for beams where words are drawn.
+        Raises UsageError for beams too, where words are drawn.
         """
         self._check_writes()
         if max_tokens is not None and max_tokens > (most := self._room):
@@ -158,7 +152,6 @@ class OwnNets:
         return complete("text", given, beams, max_tokens=MAX_WORDS if max_tokens is None else max_tokens)
 
     def complete_sound(self, given: Sampling, seconds: float | None) -> "GenerateOptions":
-        """Complete the options for at most `seconds` of sound. Raises UsageError where it cannot."""
         self.check_hears()
         ours, codec = self._model.config.generation, self._model.config.codec
         assert codec is not None, "check_hears has looked"
@@ -172,11 +165,7 @@ class OwnNets:
         return complete("audio", given, beams, temperature=ours.speech_temperature, max_tokens=frames)
 
     def lay_page(self, size: Size) -> "Page | None":
-        """Give how pictures of `size` are laid out; None where the model draws that size by itself.
-
-        The enlargement is the largest that leaves the short side as many tokens as the model learned. Raises
-        UsageError, naming what is near, for a size that cannot be.
-        """
+        """Lay pictures out at the largest scale that leaves the short side as many tokens as were learned."""
         from janus_cli.stages.page import Page
 
         config, ours = self._model.config, self._model.config.generation

@@ -10,7 +10,7 @@ Opens weight files; no other file, no standard stream.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
@@ -50,16 +50,8 @@ class Pipeline:
         `dtype`: fp32, bf16 or auto (bf16 on a GPU where the model is a published one). Raises UsageError
         for bf16 where the model is not.
         """
-        self.model = model
-        self._device = device
-
-        def where() -> str:
-            return self.device
-
-        def text() -> "TextTokenizer":
-            return self.text
-
-        config = model.config
+        self.model, self._device, config = model, device, model.config
+        where, text = lambda: self.device, lambda: self.text
         self.nets: Nets = (
             JanusProNets(model, config.janus_pro, where, text, dtype)
             if isinstance(config, PublishedConfig)
@@ -123,27 +115,18 @@ class Pipeline:
     # ---- plans: what is asked for, completed once
 
     def plan_picture(
-        self,
-        sampling: Sampling = Sampling(),
-        picture: PictureOptions = PictureOptions(),
+        self, sampling: Sampling = Sampling(), picture: PictureOptions = PictureOptions()
     ) -> Plan:
         """Plan pictures. Raises UsageError for what the model cannot draw."""
         if not self.nets.refines and (picture.steps or picture.scale not in (None, 1)):
             raise UsageError(f"no --steps or scale: {self.model.name} has no denoiser and no upsampler")
         page = None if picture.size is None else self.nets.lay_page(picture.size)
-        ours = self.model.config.generation
         words = ("grid", "cfg_scale", "temperature", "top_k", "top_p")
-        defaults = {word: getattr(ours, word) for word in words}
-        options = complete("image", sampling, self.nets.count_beams(sampling), **defaults)
+        ours = {word: getattr(self.model.config.generation, word) for word in words}
+        options = complete("image", sampling, self.nets.count_beams(sampling), **ours)
         limits = "" if page is None else self._tell_limits(page)
-        return Plan(
-            options,
-            lambda: self.nets.open_stage(options),
-            picture,
-            page,
-            limits,
-            lambda made: self.refining.lay_out(made, page),
-        )
+        lay_out = partial(self.refining.lay_out, page=page)
+        return Plan(options, lambda: self.nets.open_stage(options), picture, page, limits, lay_out)
 
     def plan_text(self, sampling: Sampling = Sampling(), max_tokens: int | None = None) -> Plan:
         """Plan words. Raises UsageError for a model that writes none, or not as many."""

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from janus_cli.stages.decoding.options import GenerateOptions
     from janus_cli.stages.page import Page
 
-Prompt = (
-    Any  # what a plan's stage makes of a record that it can take, frozen: none of anybody else's business
-)
+Prompt = Any  # what a plan's stage makes of a record that it can take, frozen: nobody else's business
 
 
 @dataclass(frozen=True)

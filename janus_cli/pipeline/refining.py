@@ -50,7 +50,11 @@ class Refining:
         stream: bool = False,
         scale: int = 1,
     ) -> "Stage":
-        """Make what sharpens one record or part after the other."""
+        """Make what adds sharpened pixels, `scale` times as large, to one record or part after the other.
+
+        Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
+        with the whole. Without it the last part is waited for, and whole records are given.
+        """
         from janus_cli.stages.denoise import Denoise, DenoiseOptions
 
         dvae = self._dvae
@@ -59,7 +63,11 @@ class Refining:
         return lambda record: stage(self._check(record))
 
     def upsampler(self, scale: int | None = None, stream: bool = False, steps: int | None = None) -> "Stage":
-        """Make what enlarges one record or part after the other."""
+        """Make what enlarges the pixels of one record or part after the other; `stream` as in `denoiser`.
+
+        `scale`: 1 (as they are), 2 or 4; None: as the record's page was laid out for, else the model's own.
+        `steps`: evaluations of a patch in passes that denoise what was enlarged; 0 = none do.
+        """
         from janus_cli.stages.upsample import Upsample, UpsampleOptions
 
         dvae = self._dvae
@@ -70,38 +78,20 @@ class Refining:
         return lambda record: stage(self._check(record))
 
     def denoise(
-        self,
-        records: Iterable["Record"],
-        steps: int | None = None,
-        noise: float = 0.0,
-        seed: int = 0,
-        stream: bool = False,
-        scale: int = 1,
+        self, records: Iterable["Record"], steps: int | None = None, stream: bool = False
     ) -> Iterator["Record"]:
-        """Give each record a sharpened `pixels` segment after its image tokens, `scale` times as large.
-
-        Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
-        with the whole. Without it the last part is waited for, and whole records are given.
-        """
+        """Give each record a sharpened `pixels` segment after its image tokens, as `denoiser` does."""
         from janus_cli.records.progressive import run_stage
 
-        return run_stage(self.denoiser(steps, noise, seed, stream, scale), records)
+        return run_stage(self.denoiser(steps, stream=stream), records)
 
     def upsample(
-        self,
-        records: Iterable["Record"],
-        scale: int | None = None,
-        stream: bool = False,
-        steps: int | None = None,
+        self, records: Iterable["Record"], scale: int | None = None, stream: bool = False
     ) -> Iterator["Record"]:
-        """Enlarge each record's pixels `scale` times: 1 (as they are), 2 or 4. `stream`: as above.
-
-        None: as the record's page was laid out for, else the model's own. `steps`: evaluations of a patch in
-        passes that denoise what was enlarged; 0 = none do.
-        """
+        """Enlarge each record's pixels, as `upsampler` does."""
         from janus_cli.records.progressive import run_stage
 
-        return run_stage(self.upsampler(scale, stream, steps), records)
+        return run_stage(self.upsampler(scale, stream), records)
 
     def lay_out(self, records: Iterable["Record"], page: "Page | None") -> Iterator["Record"]:
         """Lay each record's square of image tokens out as `page`; leave it as it is for None."""

@@ -5,6 +5,7 @@ What section 6 of docs/token-format.md says, over records that have been read.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,19 +66,18 @@ class PartOrder:
             for result, (index, row, id) in self._begun.items()
         }
 
-    def end(self) -> None:
-        """Raise RecordError where a last part has not come."""
-        for error in self.find_unfinished().values():
-            raise error
-
 
 def check_order(records: Iterable[Record]) -> Iterator[Record]:
-    """Pass records on and check that their parts fit together. Raises RecordError as `PartOrder` does."""
+    """Pass records on and check that their parts fit together, and that none is left out at the end.
+
+    Raises RecordError as `PartOrder` does.
+    """
     parts = PartOrder()
     for record in records:
         parts.check(record)
         yield record
-    parts.end()
+    for error in parts.find_unfinished().values():
+        raise error
 
 
 def run_stage(stage: Callable[[Record], Iterator[Record]], records: Iterable[Record]) -> Iterator[Record]:
@@ -87,7 +87,7 @@ def run_stage(stage: Callable[[Record], Iterator[Record]], records: Iterable[Rec
 
 def as_part(record: Record, part: Part | None) -> Record:
     """Make `record` that part of a result; with None, a result that has no parts."""
-    return Record(record.segments, record.id, record.made_by, part)
+    return replace(record, part=part)
 
 
 def as_row(record: Record, row: int) -> Record:
@@ -103,5 +103,5 @@ def as_last(record: Record, height: int) -> Record:
 def with_rows(record: Record, modality: str, data: np.ndarray) -> Record:
     """Replace the data in the last segment of `modality`."""
     last = record.find(modality)
-    segments = [Segment(modality, data, s.info) if s is last else s for s in record.segments]
-    return Record(tuple(segments), record.id, record.made_by, record.part)
+    segments = (Segment(modality, data, s.info) if s is last else s for s in record.segments)
+    return replace(record, segments=tuple(segments))

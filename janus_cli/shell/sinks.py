@@ -3,13 +3,14 @@
 Files appear complete or not at all, and never in place of another unless `force` says so.
 """
 
+import contextlib
 import io
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.media.files import NewFile, is_special, write_errors
@@ -19,18 +20,11 @@ from janus_cli.shell.failures import Failures
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
+    Write = Callable[[Record], None]
+    Sink = contextlib.AbstractContextManager[Write]  # completes the output, or leaves nothing half-written
+
 SHARD_SIZE = 1000  # records in one shard of `shard-%06d.tar`
 _MAX_KEY = 80  # characters of a record's id that a file name keeps
-
-
-class Sink(Protocol):
-    """Takes records; `close` completes the output, `abort` leaves nothing half-written."""
-
-    def write(self, record: "Record") -> None: ...
-
-    def close(self) -> None: ...
-
-    def abort(self) -> None: ...
 
 
 def write_all(records: Iterable["Record"], output: str | None, force: bool, failures: Failures) -> int:
@@ -40,17 +34,12 @@ def write_all(records: Iterable["Record"], output: str | None, force: bool, fail
     """
     from janus_cli.records.progressive import is_whole
 
-    sink = open_sink(output, force)
     done = 0
-    try:
+    with open_sink(output, force) as write:
         for record in records:
-            sink.write(record)
+            write(record)
             done += is_whole(record)
         failures.stop_if_all(done)
-        sink.close()
-    except BaseException:
-        sink.abort()
-        raise
     failures.finish(done)
     return done
 
@@ -61,134 +50,110 @@ def check_parts(stream: bool, output: str | None) -> None:
         raise UsageError("--stream writes parts one after another: use a pipe or a file, no folder or shard")
 
 
-def open_sink(output: str | None, force: bool) -> Sink:
+def open_sink(output: str | None, force: bool) -> "Sink":
     """Open what `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
 
     Raises UsageError for a terminal, RecordError for a file that exists or cannot be written.
     """
     if output is None or output == "-":
-        return _StreamSink(stdout_bytes("token records are", "pipe them on, or use -o FILE.safetensors"))
+        return _open_stream(stdout_bytes("token records are", "pipe them on, or use -o FILE.safetensors"))
     path = Path(output)
     if output.endswith("/") or path.is_dir():
-        return _FolderSink(path, force)
+        return _open_folder(path, force)
     if path.suffix == ".tar":
-        return _ShardSink(output, force)
+        return _open_shards(output, force)
     if is_special(path):
         with write_errors(path):
-            return _StreamSink(path.open("ab"), str(path))
-    return _FileSink(path, force)
+            return _open_stream(path.open("ab"), str(path))
+    return _open_file(path, force)
 
 
-class _StreamSink:
-    """Standard output, a FIFO or a device: a numbered stream, unless a regular file stands behind it."""
+@contextlib.contextmanager
+def _open_stream(file: BinaryIO, name: str = "stdout") -> "Iterator[Write]":
+    """Write to standard output, a FIFO or a device: a numbered stream, unless a regular file is behind it.
 
-    def __init__(self, file: BinaryIO, name: str = "stdout") -> None:
-        from janus_cli.records import StreamWriter
+    What went out is out; where it breaks off the missing end record tells the reader.
+    """
+    from janus_cli.records import StreamWriter
 
-        self._writer = StreamWriter(file, numbered=not _is_regular(file), name=name)
-
-    def write(self, record: "Record") -> None:
-        self._writer.write(record)
-
-    def close(self) -> None:
-        self._writer.close()
-
-    def abort(self) -> None:
-        """What went out is out; the missing end record tells the reader."""
+    with StreamWriter(file, numbered=not _is_regular(file), name=name) as writer:
+        yield writer.write
 
 
-class _FileSink:
-    """Records one after another in one file."""
+@contextlib.contextmanager
+def _open_file(path: Path, force: bool) -> "Iterator[Write]":
+    """Write records one after another into one file."""
+    from janus_cli.records import StreamWriter
 
-    def __init__(self, path: Path, force: bool) -> None:
-        from janus_cli.records import StreamWriter
-
-        self._file = new_file(path, force)
-        self._writer = StreamWriter(self._file.file, numbered=False, name=str(path))
-
-    def write(self, record: "Record") -> None:
-        self._writer.write(record)
-
-    def close(self) -> None:
-        self._file.commit()
-
-    def abort(self) -> None:
-        self._file.abort()
+    with _new_file(path, force) as new:
+        yield StreamWriter(new.file, numbered=False, name=str(path)).write
 
 
-class _FolderSink:
-    """One file a record, named by its id; each is complete as soon as it is there."""
+@contextlib.contextmanager
+def _open_folder(folder: Path, force: bool) -> "Iterator[Write]":
+    """Write one file a record, named by its id; each is complete as soon as it is there."""
+    keys = Keys()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"{folder}: cannot be made: {error.strerror}") from None
 
-    def __init__(self, folder: Path, force: bool) -> None:
-        self._folder, self._force, self._keys = folder, force, Keys()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordError(f"{folder}: cannot be made: {error.strerror}") from None
+    def write(record: "Record") -> None:
+        with _open_file(folder / f"{keys.next(record.id)}.safetensors", force) as put:
+            put(record)
 
-    def write(self, record: "Record") -> None:
-        sink = _FileSink(self._folder / f"{self._keys.next(record.id)}.safetensors", self._force)
-        try:
-            sink.write(record)
-            sink.close()
-        except BaseException:
-            sink.abort()
-            raise
-
-    def close(self) -> None: ...
-
-    def abort(self) -> None: ...
+    yield write
 
 
-class _ShardSink:
-    """WebDataset: tar files of SHARD_SIZE members (one endless file without a "%d"); no times, no owners."""
+@contextlib.contextmanager
+def _open_shards(template: str, force: bool) -> "Iterator[Write]":
+    """Write WebDataset: tar files of SHARD_SIZE members (one endless file without a "%d")."""
+    keys, count, add = Keys(), 0, None
+    _name_shard(template, 0)
 
-    def __init__(self, template: str, force: bool) -> None:
-        self._template, self._force, self._keys = template, force, Keys()
-        self._shard = self._count = 0
-        self._file: NewFile | None = None
-        self._tar: Any = None
-        self._shard_path()
-
-    def _shard_path(self) -> Path:
-        if "%" not in self._template:
-            return Path(self._template)
-        try:
-            return Path(self._template % self._shard)
-        except (TypeError, ValueError):
-            raise UsageError(f"{self._template}: a shard name has one number, as in shard-%06d.tar") from None
-
-    def write(self, record: "Record") -> None:
-        import tarfile
-
+    def write(record: "Record") -> None:
+        nonlocal count, add
         from janus_cli.records import dumps
 
         data = dumps(record)
-        member = tarfile.TarInfo(f"{self._keys.next(record.id)}.safetensors")
+        if add is None:
+            add = shard.enter_context(_open_tar(_name_shard(template, count // SHARD_SIZE), force))
+        add(f"{keys.next(record.id)}.safetensors", data)
+        count += 1
+        if count % SHARD_SIZE == 0 and "%" in template:
+            shard.close()
+            add = None
+
+    with contextlib.ExitStack() as shard:
+        yield write
+
+
+@contextlib.contextmanager
+def _open_tar(path: Path, force: bool) -> Iterator[Callable[[str, bytes], None]]:
+    """Write a tar file, whose members have no times and no owners."""
+    import tarfile
+
+    def add(name: str, data: bytes) -> None:
+        member = tarfile.TarInfo(name)
         member.size = len(data)
-        if self._file is None:
-            self._file = new_file(self._shard_path(), self._force)
-            self._tar = tarfile.open(fileobj=self._file.file, mode="w")  # noqa: SIM115 (closed in `close`)
-        with write_errors(self._file.path):
-            self._tar.addfile(member, io.BytesIO(data))
-        self._count += 1
-        if self._count % SHARD_SIZE == 0 and "%" in self._template:
-            self.close()
-            self._shard += 1
+        with write_errors(path):
+            tar.addfile(member, io.BytesIO(data))
 
-    def close(self) -> None:
-        if self._file is not None:
-            with write_errors(self._file.path):
-                self._tar.close()
-            self._file.commit()
-            self._file = None
-
-    def abort(self) -> None:
-        if self._file is not None:
-            self._file.abort()
+    with _new_file(path, force) as new:
+        tar = tarfile.open(fileobj=new.file, mode="w")  # noqa: SIM115 (closed only where all went well)
+        yield add
+        with write_errors(path):
+            tar.close()
 
 
-def new_file(path: Path, force: bool) -> NewFile:
+def _name_shard(template: str, number: int) -> Path:
+    try:
+        return Path(template % number if "%" in template else template)
+    except (TypeError, ValueError):
+        raise UsageError(f"{template}: a shard name has one number, as in shard-%06d.tar") from None
+
+
+def _new_file(path: Path, force: bool) -> NewFile:
     """Open a token file to be written. Raises RecordError if `path` exists and not `force`.
 
     Unlike a picture it gets no other name: what reads it next has been told this one.

@@ -1,4 +1,4 @@
-"""Tensor names of published checkpoints and ours: an ordered table per family, read in both directions.
+"""Tensor names of published checkpoints and ours: an ordered table per family.
 
 Knows names and how tensors are cut or joined, no file and no module. DeepSeek's part names are ours too;
 what differs is the language model's inside and everything in transformers' layout. EnCodec's networks are
@@ -141,15 +141,6 @@ class Source:
         tensor = get(self.names[0])
         return tensor[None] if self.squeezed else tensor
 
-    def split(self, ours: Tensor) -> dict[str, Tensor]:
-        """Make the published tensors of ours; the inverse of `join`."""
-        if self.squeezed:
-            return {self.names[0]: ours[0]}
-        if self.norm:
-            length = torch.linalg.vector_norm(ours, dim=tuple(range(1, ours.dim())), keepdim=True)
-            return {self.names[0]: length, self.names[1]: ours}
-        return dict(zip(self.names, ours.chunk(len(self.names)), strict=True))
-
 
 @cache
 def _compile_rules(layout: str) -> list[tuple[re.Pattern[str], str]]:
@@ -178,15 +169,10 @@ def find_source(name: str, layout: str, norm: tuple[str, str] | None = None) -> 
                 return Source((full.removesuffix("{0}"),), squeezed=True)
             if full.endswith("weight{g,v}"):
                 base = full.removesuffix("weight{g,v}")
-                return (
-                    Source((base + "weight",))
-                    if norm is None
-                    else Source((base + norm[0], base + norm[1]), norm=True)
-                )
+                names = ("weight",) if norm is None else norm
+                return Source(tuple(base + word for word in names), norm=norm is not None)
             if parts := re.search(r"\{(.+)\}", full):
-                return Source(
-                    tuple(full[: parts.start()] + part + full[parts.end() :] for part in parts[1].split(","))
-                )
+                return Source(tuple(full.replace(parts[0], part) for part in parts[1].split(",")))
             return Source((full,))
     raise KeyError(name)
 
@@ -220,14 +206,3 @@ def drop_leftovers(names: Iterable[str], layout: str) -> list[str]:
     """Drop the names that are known leftovers of `layout`."""
     known = [_compile_pattern(text) for text in LEFTOVERS[layout]]
     return [name for name in names if not any(pattern.match(name) for pattern in known)]
-
-
-def publish(
-    state: Mapping[str, Tensor], layout: str, norm: tuple[str, str] | None = None
-) -> dict[str, Tensor]:
-    """Rename and cut our tensors as `layout` has them; `norm` as in `find_source`."""
-    return {
-        name: tensor
-        for ours, whole in state.items()
-        for name, tensor in find_source(ours, layout, norm).split(whole).items()
-    }

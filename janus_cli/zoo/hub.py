@@ -22,14 +22,6 @@ _SHA256, _SHA1 = 64, 40  # hex digits
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One revision of a model in the cache."""
-
-    name: str  # ORG/NAME, with @REVISION where that is not main
-    path: Path
-
-
-@dataclass(frozen=True)
 class Digest:
     """What the hub says a file holds: a plain sha256, or git's sha1 of a blob."""
 
@@ -74,14 +66,17 @@ def find_snapshot(name: str) -> Path | None:
     return path if (path / "config.json").is_file() else None
 
 
-def list_snapshots() -> Iterator[Snapshot]:
-    """List the cached revisions of all Janus and EnCodec models; the cache is shared with other models."""
+def list_snapshots() -> Iterator[tuple[str, Path]]:
+    """List the cached revisions of all Janus and EnCodec models; the cache is shared with other models.
+
+    Each with its name, ORG/NAME, with @REVISION where that is not main.
+    """
     for folder in sorted(cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
             if _is_janus(path):
                 names = _list_refs(folder, path.name) or [path.name]
-                yield Snapshot(name if MAIN in names else f"{name}@{names[0]}", path)
+                yield name if MAIN in names else f"{name}@{names[0]}", path
 
 
 def find_missing(path: Path) -> list[str]:
@@ -110,8 +105,7 @@ def pull(name: str, progress: bool) -> Path:
 
     What is there is not fetched again: whole files always, parts of one as far as huggingface_hub keeps
     them. With HF_HUB_OFFLINE only the cache is asked. safetensors are preferred to .bin where a model has
-    both. Raises ModelError: no such model or revision, no access, no
-    network, a full disk.
+    both. Raises ModelError: no such model or revision, no access, no network, a full disk.
     """
     if not is_name(name):
         raise UsageError(f"{name!r}: expected ORG/NAME, for example deepseek-ai/Janus-Pro-1B")

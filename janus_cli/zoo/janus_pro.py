@@ -7,7 +7,7 @@ passed over.
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -27,6 +27,8 @@ from janus_cli.config import (
 )
 from janus_cli.errors import ModelError
 
+C = TypeVar("C")
+P = TypeVar("P")
 _MOST = sys.float_info.max
 Size = Annotated[int, Meta(ge=1, le=1 << 20)]  # no size in a configuration is larger
 Depth = Annotated[int, Meta(ge=1, le=1 << 10)]  # nor is there more of layers, or of blocks
@@ -121,25 +123,11 @@ class TowerParams(Struct):
     mlp_ratio: Positive = 4.0
 
 
-class Tower(Struct):
-    """The vision encoder: class and parameters, as all parts of DeepSeek's configuration."""
-
-    cls: Annotated[str, Meta(pattern=r"(\A|\.)CLIPVisionTower\Z")]
-    params: TowerParams
-
-
 class AlignerParams(Struct):
     """A projection into the language model, in DeepSeek's words."""
 
     projector_type: Literal["mlp_gelu"]
     depth: Literal[2]
-
-
-class Aligner(Struct):
-    """A projection into the language model."""
-
-    cls: Annotated[str, Meta(pattern=r"(\A|\.)MlpProjector\Z")]
-    params: AlignerParams
 
 
 class VQParams(Struct):
@@ -153,35 +141,31 @@ class VQParams(Struct):
     z_channels: Size = 256
 
 
-class VQ(Struct):
-    """The image tokenizer."""
-
-    cls: Annotated[str, Meta(pattern=r"(\A|\.)VQ-16\Z")]
-    params: VQParams
-
-
 class HeadParams(Struct):
     """The head over image codes, in DeepSeek's words."""
 
     image_token_embed: Size
 
 
-class Head(Struct):
-    """The head over image codes."""
+class Part(Struct, Generic[C, P]):
+    """A part of DeepSeek's configuration other than the language model: its class, and parameters."""
 
-    cls: Annotated[str, Meta(pattern=r"(\A|\.)vision_head\Z")]
-    params: HeadParams
+    cls: C
+    params: P
+
+
+Aligner = Part[Annotated[str, Meta(pattern=r"(\A|\.)MlpProjector\Z")], AlignerParams]
 
 
 class Original(Struct):
     """DeepSeek's MultiModalityConfig."""
 
     language_config: Llama
-    vision_config: Tower
+    vision_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)CLIPVisionTower\Z")], TowerParams]
     aligner_config: Aligner
-    gen_vision_config: VQ
+    gen_vision_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)VQ-16\Z")], VQParams]
     gen_aligner_config: Aligner
-    gen_head_config: Head
+    gen_head_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)vision_head\Z")], HeadParams]
 
 
 class Preprocessor(Struct):
@@ -220,11 +204,8 @@ def _preprocessing(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     found = parse(Preprocessor, read_object(path), str(path))
-    return {
-        word: value
-        for word, value in (("mean", found.image_mean), ("std", found.image_std))
-        if value is not None
-    }
+    pixels = {"mean": found.image_mean, "std": found.image_std}
+    return {word: value for word, value in pixels.items() if value is not None}
 
 
 def _check(config: JanusProConfig, path: Path) -> None:

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,11 +193,8 @@ def _list_candidates() -> Iterator[Path]:
 def list_places() -> list[Place]:
     """List every model that is here: the zoo's, then the published ones in the caches."""
     found: dict[str, Place] = {}
-    for path in _list_candidates():
-        found.setdefault(path.name, Place(path.name, path))
-    for snapshot in hub.list_snapshots():
-        found.setdefault(snapshot.name, Place(snapshot.name, snapshot.path))
-    for name, path in encodec.list_cached():
+    ours = ((path.name, path) for path in _list_candidates())
+    for name, path in chain(ours, hub.list_snapshots(), encodec.list_cached()):
         found.setdefault(name, Place(name, path))
     return list(found.values())
 
@@ -217,10 +215,9 @@ def locate(name_or_path: str) -> Place:
     if (path / "config.json").is_file():
         return Place(path.resolve().name, path)
     if not path.exists() and hub.is_name(name_or_path):
-        cached = hub.find_snapshot(name_or_path)
-        if cached is None:
-            raise ModelError(f"no model {name_or_path!r} here: janus models pull {name_or_path} fetches it")
-        return Place(name_or_path, cached)
+        if cached := hub.find_snapshot(name_or_path):
+            return Place(name_or_path, cached)
+        raise ModelError(f"no model {name_or_path!r} here: janus models pull {name_or_path} fetches it")
     have = ", ".join(sorted({p.name for p in _list_candidates()})) or "none"
     raise ModelError(f"no model {name_or_path!r} (have: {have}): give a name or a folder with a config.json")
 

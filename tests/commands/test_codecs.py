@@ -9,6 +9,7 @@ from helpers.runs import no_traceback
 from helpers.sounds import file_bytes, lively, tone
 from safetensors.torch import save
 
+from bench.make_checkpoint import publish
 from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
 from janus_cli.records import loads
@@ -55,7 +56,7 @@ def codecs(environment, monkeypatch):
         path = encodec._place(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         norm = None if cfg.norm == "time_group_norm" else remap.NORMS[0]
-        torch.save(remap.publish(lively(Codec(cfg)).state_dict(), "encodec", norm), path)
+        torch.save(publish(lively(Codec(cfg)).state_dict(), "encodec", norm), path)
     (environment / "a.wav").write_bytes(file_bytes(tone(1.2, 44100, 2), 44100))
     return cache
 
@@ -65,7 +66,7 @@ def folder_files(tmp_path):
     """What a folder in transformers' layout holds."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     net = lively(Codec(encodec.read(tmp_path).codec))
-    state = remap.publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
+    state = publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
     (tmp_path / "config.json").unlink()
     return {
         "config.json": json.dumps(CONFIG).encode(),

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.runs import no_traceback
-from helpers.sounds import file_bytes, tone
+from helpers.sounds import file_bytes, sound_bytes, tone
 from helpers.strategies import JSON, TEXT, array
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from janus_cli.media.sound_writer import sound_bytes
 from janus_cli.media.sounds import Sound
 from janus_cli.records import Record, Segment, dumps, loads
 from janus_cli.shell.facts import describe_record

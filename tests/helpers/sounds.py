@@ -1,13 +1,15 @@
 """Sounds and codecs that several test files share."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import soundfile
 import torch
 
 from janus_cli.config import CodecConfig
+from janus_cli.media.sound_writer import Writer
+from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 
 KINDS = {  # every way in which published codecs and ours differ, small
@@ -37,6 +39,15 @@ KINDS = {  # every way in which published codecs and ours differ, small
     ),
     "two-sided": CodecConfig(dim=16, n_filter=4, causal=False, codebook_size=64),
 }
+
+
+def sound_bytes(sound: Sound, format: str, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The sound as a whole file of `format`."""
+    file = io.BytesIO()
+    with Writer(file, format, sound.sample_rate, sound.channels, sound.num_samples, metadata) as writer:
+        for piece in sound.pieces:
+            writer.write(piece)
+    return file.getvalue()
 
 
 def tone(seconds: float, rate: int, channels: int = 1, seed: int = 0) -> np.ndarray:

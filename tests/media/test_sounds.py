@@ -11,10 +11,10 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from helpers.sounds import cut, file_bytes, tone
+from helpers.sounds import cut, file_bytes, sound_bytes, tone
 
 from janus_cli.errors import MediaError
-from janus_cli.media.sound_writer import Writer, sound_bytes, wav_header
+from janus_cli.media.sound_writer import Writer, wav_header
 from janus_cli.media.sounds import Sound, fit, open_sound, read_comment
 
 LOSSLESS = [

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.make_checkpoint import make
+from bench.make_checkpoint import make, publish
 from janus_cli.pipeline import Sampling, load
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.describe import preprocess
@@ -137,7 +137,7 @@ def test_preprocessing_as_their_processor_does_it(ours, transformers):
 def test_a_round_trip_through_our_names_is_exact(folders):
     for folder, layout in ((folders["bin"], "original"), (folders["shards"], "transformers")):
         held = parts.PublishedNet(folder, load(str(folder)).nets.config)
-        back = remap.publish({name: held.tensor(name) for name in held.plan}, layout)
+        back = publish({name: held.tensor(name) for name in held.plan}, layout)
         assert sorted(back) == sorted(remap.drop_leftovers(held.checkpoint, layout))
         for name, tensor in back.items():
             assert torch.equal(tensor, held.checkpoint[name]), name

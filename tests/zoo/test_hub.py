@@ -62,7 +62,7 @@ def test_names_resolve_from_the_cache(cache, files):
 
 def test_a_revision_has_its_own_name(cache, files):
     write_cache(cache, files, ref="v2")
-    assert [s.name for s in hub.list_snapshots()] == [f"{NAME}@v2"]
+    assert [name for name, _ in hub.list_snapshots()] == [f"{NAME}@v2"]
     assert hub.find_snapshot(f"{NAME}@v2") and hub.find_snapshot(NAME) is None
 
 
@@ -158,7 +158,7 @@ def test_pull_a_revision(shell, cache, files, revision):
         )
         assert done.code == 0 and f"use it with --model {NAME}@{revision}" in done.err, done.err
     assert zoo.locate(f"{NAME}@{revision}").path == Path(done.text.strip())
-    assert [s.name for s in hub.list_snapshots()] == [f"{NAME}@{revision}"]
+    assert [name for name, _ in hub.list_snapshots()] == [f"{NAME}@{revision}"]
     with pytest.raises(ModelError, match=f"janus models pull {NAME} fetches it"):  # main is not here
         zoo.locate(NAME)
 

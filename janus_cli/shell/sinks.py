@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.media.files import NewFile, is_special, write_errors
+from janus_cli.media.files import NewFile, is_special, number_paths, write_errors
 from janus_cli.shell.console import stdout_bytes
 from janus_cli.shell.failures import Failures
 
@@ -174,10 +174,7 @@ class Keys:
         """Make a new name for a record of this id; its running number where the id says nothing."""
         key = re.sub(r"[^\w-]+", "_", id)[:_MAX_KEY].strip("_") or f"{self._index:06d}"
         self._index += 1
-        name, copy = key, 0
-        while name in self._used:
-            copy += 1
-            name = f"{key}-{copy}"
+        name = next(name for name in map(str, number_paths(Path(key))) if name not in self._used)
         self._used.add(name)
         return name
 

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import atomic_write, number_paths
+from janus_cli.errors import UsageError
+from janus_cli.media.files import atomic_write, make_folder, number_paths
 from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import EncodedOutput
@@ -164,10 +164,7 @@ class Frames:
         if key not in self._names:
             self._names[key] = self._choose_name(slug(record.prompt) or slug(record.id) or "picture")
         number = self._counts[key] = self._counts.get(key, -1) + 1
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(f"{self._folder}: cannot be made: {error.strerror}") from None
+        make_folder(self._folder)
         atomic_write(self._path(self._names[key], number), image_bytes(image, "png"), self._force)
 
     def _choose_name(self, name: str) -> str:

@@ -53,7 +53,7 @@ def check_parts(stream: bool, output: str | None) -> None:
 def open_sink(output: str | None, force: bool) -> "Sink":
     """Open what `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
 
-    Raises UsageError for a terminal, RecordError for a file that exists, MediaError where none can be written.
+    Raises UsageError for a terminal, RecordError for a file that exists, MediaError for no place to write.
     """
     if output is None or output == "-":
         return _open_stream(stdout_bytes("token records are", "pipe them on, or use -o FILE.safetensors"))

@@ -29,16 +29,7 @@ def draw(
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="TEMPLATE",
-            help="A name in .png .jpg .webp, with {prompt} {seed} {index} {id}, a folder/, or - for "
-            "standard output.",
-        ),
-    ] = "{prompt}.png",
+    output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")
     ] = False,

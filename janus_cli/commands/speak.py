@@ -26,16 +26,7 @@ def speak(
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     seconds: opt.Seconds = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="TEMPLATE",
-            help="A name in .wav .flac .ogg, with {prompt} {seed} {index} {id}, a folder/, or - for "
-            "standard output.",
-        ),
-    ] = "{prompt}.wav",
+    output: Annotated[str, opt.template(".wav .flac .ogg")] = "{prompt}.wav",
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")
     ] = False,

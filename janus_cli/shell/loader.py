@@ -1,7 +1,7 @@
 """Which model a command uses: the one that --model names, else the one that a record names."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -22,26 +22,22 @@ class Loader:
     """Pipelines by model name; each model is loaded once, the device chosen once, when first needed."""
 
     def __init__(self, model: str | None, device: Device, talk: Talk, dtype: Dtype = Dtype.auto) -> None:
-        self._dtype = dtype
-        self._model, self._wanted, self._talk = model, device, talk
-        self._device: str | None = None
+        self._model, self._wanted, self._talk, self._dtype = model, device, talk, dtype
         self._said: set[str] = set()
         self._pipelines: dict[str, Pipeline] = {}
 
-    def device(self) -> str:
+    @cached_property
+    def _device(self) -> str:
         """The torch device; chosen when the first net is loaded."""
-        if self._device is None:
-            self._device = pick_device(self._wanted)
-        return self._device
+        return pick_device(self._wanted)
 
     def _device_for(self, name: str) -> str:
         """Give the device on which a model is about to be loaded; say it on stderr with its dtype."""
-        device = self.device()
-        line = f"device {device}, {self._pipelines[name].nets.pick_dtype(device)}"
+        line = f"device {self._device}, {self._pipelines[name].nets.pick_dtype(self._device)}"
         if line not in self._said:
             self._said.add(line)
             self._talk(line)
-        return device
+        return self._device
 
     def named(self, name: str | None = None) -> Pipeline:
         """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
@@ -86,9 +82,7 @@ class Loader:
                 failed.add(result)
 
     def grouped(
-        self,
-        records: Iterable["Record"],
-        failures: Failures,
+        self, records: Iterable["Record"], failures: Failures
     ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
         """Runs of records that use the same model, with it; those whose model is not here are counted."""
 

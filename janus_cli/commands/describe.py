@@ -66,7 +66,7 @@ def describe(
     """
     if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")
-    pipeline = Loader(model, device, Talk(quiet), dtype).named()
+    pipeline = Loader(model, device, Talk(quiet), dtype).open()
     (pipeline.nets.check_describes if prompt is None else pipeline.nets.check_asked)()
     sampling = Sampling(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
     plan = pipeline.plan_text(sampling, max_tokens)

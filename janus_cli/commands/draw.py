@@ -58,7 +58,7 @@ def draw(
     picture = PictureOptions(size, scale, steps)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, force, maker.failures)
-    pipeline = Loader(model, device, maker.talk, dtype).named()
+    pipeline = Loader(model, device, maker.talk, dtype).open()
     plan = pipeline.plan_picture(sampling, picture)
     if plan.limits:
         maker.talk(f"--size {size}: {plan.limits}")

@@ -89,7 +89,7 @@ def generate(
         records = _join(records, failures)
 
     def make(count: Progress) -> Iterator["Record"]:
-        for pipeline, group in loader.grouped(records, failures):
+        for pipeline, group in loader.group(records, failures):
             plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
             if plan.limits:
                 talk(f"--size {size}: {plan.limits}")

@@ -47,7 +47,7 @@ def speak(
         number, seed, None, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size
     )
     maker = Maker(order)
-    pipeline = Loader(model, device, maker.talk).named()
+    pipeline = Loader(model, device, maker.talk).open()
     plan = pipeline.plan_sound(sampling, seconds)
 
     def explain(record: "Record") -> str:

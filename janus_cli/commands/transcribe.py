@@ -44,7 +44,7 @@ def transcribe(
 
     janus transcribe say.wav
     """
-    pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
+    pipeline, failures = Loader(model, device, Talk(quiet)).open(), Failures()
     pipeline.nets.check_hears()
     plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
     names = expand(inputs or ["-"], SOUNDS)

@@ -135,7 +135,7 @@ def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object], force: bool = False) -> Path:
-    """Do the same with what `write` puts into the open file, however long it takes; what it raises passes."""
+    """Write a file as `atomic_write` does, with what `write` puts into it; what `write` raises passes."""
     if is_special(path):
         with write_errors(path), path.open("ab") as file:
             write(file)

@@ -110,7 +110,7 @@ class Sounds:
         """The net. Raises ModelError where the model has none."""
         if self.config is not None and self._is_foreign:
             return load_codec(self._model.path, self.config, self._device())
-        net: Codec = weights.load_component(self._model, "codec", self._device())
+        net: Codec = weights.load_component(self._model, "codec", self._device)
         return net
 
     @cached_property

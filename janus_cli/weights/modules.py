@@ -62,10 +62,13 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
     return module.to(device).eval().requires_grad_(False)
 
 
-def load_component(model: zoo.Model, component: str, device: torch.device | str) -> Any:
-    """Load one net of a model of ours, with its weights, on `device`. Raises ModelError where it has none."""
+def load_component(model: zoo.Model, component: str, device: Callable[[], str]) -> Any:
+    """Load one net of a model of ours, with its weights. Raises ModelError where it has none.
+
+    `device` gives where it goes, and is asked only if there is such a net.
+    """
     file = model.file(component)
-    return load(build(component, getattr(model.config, component)), file, device)
+    return load(build(component, getattr(model.config, component)), file, device())
 
 
 def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:

@@ -47,7 +47,7 @@ class Rowwise(ABC):
 
     @abstractmethod
     def describe_pixels(self, record: Record) -> dict[str, Any]:
-        """Describe the new pixels, at least their `patch`. Raises RecordError for a size that makes no sense."""
+        """Describe the new pixels, at least their `patch`. Raises RecordError for a size that cannot be."""
 
     @torch.inference_mode()
     def __call__(self, record: Record) -> Iterator[Record]:

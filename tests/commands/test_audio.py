@@ -172,6 +172,7 @@ def write_sounds(place, count):
     place.write_bytes(b"".join(dumps(Record((sound,), f"{i}")) for i in range(count)))
 
 
+@pytest.mark.slow
 def test_stdout_is_one_wav_of_all_sounds(shell, environment):
     write_sounds(environment / "a.safetensors", 2)
     piped = shell("janus decode a.safetensors | cat").out

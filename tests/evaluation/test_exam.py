@@ -238,6 +238,7 @@ def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
 # ---- the whole
 
 
+@pytest.mark.slow
 def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path) -> None:
     told: list[str] = []
     report = evaluate(
@@ -282,6 +283,7 @@ def test_a_model_without_a_refiner_is_judged_on_what_it_decodes(zoo_of_two: Path
     assert "refiner" not in render_table(report)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_report(zoo_of_two: Path) -> None:
     reports = [evaluate(str(zoo_of_two / "pocket"), data=zoo_of_two / "data", limit=1, seed=3) for _ in "ab"]
     for report in reports:

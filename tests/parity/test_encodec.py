@@ -160,6 +160,7 @@ def hf(request, tmp_path_factory, transformers):
     return model, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_codes_and_sounds_of_transformers(hf, dtype):
     model, folder = hf

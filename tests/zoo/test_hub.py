@@ -163,6 +163,7 @@ def test_pull_a_revision(shell, cache, files, revision):
         zoo.locate(NAME)
 
 
+@pytest.mark.slow
 def test_what_the_hub_has_not(shell, cache, files):
     with serve(files) as server:
         env = {"HF_ENDPOINT": server.url}
@@ -174,6 +175,7 @@ def test_what_the_hub_has_not(shell, cache, files):
     assert done.code == 1 and "not pulled (" in done.err and no_traceback(done)
 
 
+@pytest.mark.slow
 def test_offline(shell, cache, files):
     env = {"HF_HUB_OFFLINE": "1"}
     done = shell(f"janus models pull {NAME}", env=env)

@@ -74,4 +74,4 @@ def _decode(record: "Record", loader: Loader, reader: "TextTokenizer | None", qu
         from janus_cli.stages.plugin import make_writers
 
         return EncodedOutput(record.segments[-1].modality, make_writers(record.segments[-1]))
-    return as_output(loader.of(record).decode(record), record.id or "decode", quiet)
+    return as_output(loader.open_for(record).decode(record), record.id or "decode", quiet)

@@ -14,7 +14,7 @@ from janus_cli.shell.sinks import check_parts, write_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
-    from janus_cli.pipeline.refining import Stage
+    from janus_cli.pipeline.refining import Transform
 
 
 def denoise(
@@ -46,8 +46,8 @@ def denoise(
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "denoise", stream)
 
-    def stage(pipeline: "Pipeline") -> "Stage":
+    def stage(pipeline: "Pipeline") -> "Transform":
         return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
-    sharp = loader.each(records, failures, stage)
+    sharp = loader.run_each(records, failures, stage)
     write_all(sharp, output, force, failures)

@@ -42,15 +42,8 @@ def describe(
             "--prompt", "-p", metavar="TEXT", show_default=False, help="A question, for a Janus-Pro model."
         ),
     ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-tokens", min=1, metavar="N", show_default="64; 512 of a Janus-Pro model", help="At most."
-        ),
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")
-    ] = 0.0,
+    max_tokens: Annotated[int | None, opt.max_tokens("64; 512 of a Janus-Pro model", "At most.")] = None,
+    temperature: opt.WordTemperature = 0.0,
     top_p: Annotated[
         float,
         typer.Option(
@@ -73,7 +66,7 @@ def describe(
     """
     if prompt is not None and not prompt.strip():
         raise UsageError("an empty prompt: ask something, or leave --prompt away")
-    pipeline = Loader(model, device, Talk(quiet), dtype).named()
+    pipeline = Loader(model, device, Talk(quiet), dtype).open()
     (pipeline.nets.check_describes if prompt is None else pipeline.nets.check_asked)()
     sampling = Sampling(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
     plan = pipeline.plan_text(sampling, max_tokens)

@@ -29,16 +29,7 @@ def draw(
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="TEMPLATE",
-            help="A name in .png .jpg .webp, with {prompt} {seed} {index} {id}, a folder/, or - for "
-            "standard output.",
-        ),
-    ] = "{prompt}.png",
+    output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")
     ] = False,
@@ -67,7 +58,7 @@ def draw(
     picture = PictureOptions(size, scale, steps)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, force, maker.failures)
-    pipeline = Loader(model, device, maker.talk, dtype).named()
+    pipeline = Loader(model, device, maker.talk, dtype).open()
     plan = pipeline.plan_picture(sampling, picture)
     if plan.limits:
         maker.talk(f"--size {size}: {plan.limits}")

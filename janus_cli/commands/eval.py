@@ -39,7 +39,7 @@ def evaluate(
         typer.Option("--limit", metavar="N", show_default=False, help="Only N questions of each kind."),
     ] = None,
     seed: opt.Seed = 0,
-    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
+    data: opt.DataFolder = ".data",
     device: opt.DeviceChoice = Device.auto,
     quiet: opt.Quiet = False,
 ) -> None:

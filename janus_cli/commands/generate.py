@@ -41,16 +41,6 @@ _Temperature = Annotated[
         help="0 = always the likeliest token, or the likeliest text of --beams tries.",
     ),
 ]
-_MaxTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--max-tokens",
-        min=1,
-        metavar="N",
-        show_default="64; 512 of a Janus-Pro model",
-        help="At most, of a text.",
-    ),
-]
 _ThroughWords = Annotated[
     bool,
     typer.Option(
@@ -70,7 +60,7 @@ def generate(
     temperature: _Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
-    max_tokens: _MaxTokens = None,
+    max_tokens: Annotated[int | None, opt.max_tokens("64; 512 of a Janus-Pro model")] = None,
     seconds: opt.Seconds = None,
     through_words: _ThroughWords = True,
     beams: opt.Beams = None,
@@ -99,7 +89,7 @@ def generate(
         records = _join(records, failures)
 
     def make(count: Progress) -> Iterator["Record"]:
-        for pipeline, group in loader.grouped(records, failures):
+        for pipeline, group in loader.group(records, failures):
             plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
             if plan.limits:
                 talk(f"--size {size}: {plan.limits}")

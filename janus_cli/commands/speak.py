@@ -26,16 +26,7 @@ def speak(
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     seconds: opt.Seconds = None,
-    output: Annotated[
-        str,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="TEMPLATE",
-            help="A name in .wav .flac .ogg, with {prompt} {seed} {index} {id}, a folder/, or - for "
-            "standard output.",
-        ),
-    ] = "{prompt}.wav",
+    output: Annotated[str, opt.template(".wav .flac .ogg")] = "{prompt}.wav",
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")
     ] = False,
@@ -56,7 +47,7 @@ def speak(
         number, seed, None, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size
     )
     maker = Maker(order)
-    pipeline = Loader(model, device, maker.talk).named()
+    pipeline = Loader(model, device, maker.talk).open()
     plan = pipeline.plan_sound(sampling, seconds)
 
     def explain(record: "Record") -> str:

@@ -121,7 +121,7 @@ def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures)
         label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
         with failures.item(label):
             pixels = read_image(place, label)
-            yield loader.named().pictures.encode(pixels, id=id_of(label), source=file_name(name))
+            yield loader.open().pictures.encode(pixels, id=id_of(label), source=file_name(name))
 
 
 @app.command("audio")
@@ -168,7 +168,7 @@ def _tokenize_sounds(
 
     if "-" in names:
         stdin_bytes(_NO_SOUND)  # before the codec is loaded
-    pipeline = loader.named()
+    pipeline = loader.open()
     codec = pipeline.sounds.codec.cfg
     pipeline.sounds.check_bandwidth(bandwidth)
     for name in names:

@@ -44,7 +44,7 @@ def train(
             "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."
         ),
     ] = None,
-    data: Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")] = ".data",
+    data: opt.DataFolder = ".data",
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
     ] = "runs",

@@ -32,13 +32,8 @@ def transcribe(
         ),
     ] = None,
     model: opt.NewModelName = zoo.SENSES,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option("--max-tokens", min=1, metavar="N", show_default="64", help="At most, of a text."),
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")
-    ] = 0.0,
+    max_tokens: Annotated[int | None, opt.max_tokens("64")] = None,
+    temperature: opt.WordTemperature = 0.0,
     beams: opt.Beams = None,
     seed: Annotated[int, typer.Option("--seed", "-s", min=0, help="Same seed, same words.")] = 0,
     device: opt.DeviceChoice = Device.auto,
@@ -49,7 +44,7 @@ def transcribe(
 
     janus transcribe say.wav
     """
-    pipeline, failures = Loader(model, device, Talk(quiet)).named(), Failures()
+    pipeline, failures = Loader(model, device, Talk(quiet)).open(), Failures()
     pipeline.nets.check_hears()
     plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
     names = expand(inputs or ["-"], SOUNDS)

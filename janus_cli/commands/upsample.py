@@ -123,7 +123,9 @@ def upsample(
     failures = Failures()
     loader = Loader(model, device, Talk(quiet), dtype)
     records = read_records(inputs or [], failures, "upsample", stream)
-    large = loader.each(records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps))
+    large = loader.run_each(
+        records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps)
+    )
     write_all(large, output, force, failures)
 
 
@@ -208,7 +210,7 @@ def _read_pictures(
     from janus_cli.stages.super_resolution import Picture
 
     def decode(record: "Record") -> "np.ndarray":
-        return cast("np.ndarray", loader.of(record).decode(record))
+        return cast("np.ndarray", loader.open_for(record).decode(record))
 
     for name in names:
         label, place = source(name, _HINT)

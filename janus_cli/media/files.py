@@ -35,12 +35,12 @@ def read_bytes(source: Path | BinaryIO, name: str) -> bytes:
     return bytes(data)
 
 
-def free_path(path: Path, force: bool = False) -> Path:
-    """Choose `path`, or if it is taken the first free one of name-1.png, name-2.png, ...; `force`: `path`.
+def free_path(path: Path) -> Path:
+    """Choose `path`, or if it is taken the first free one of name-1.png, name-2.png, ...
 
     A device or FIFO is never taken: it is there to be written to.
     """
-    return next(p for p in number_paths(path) if force or not os.path.lexists(p) or is_special(p))
+    return next(p for p in number_paths(path) if not os.path.lexists(p) or is_special(p))
 
 
 def number_paths(path: Path) -> Iterator[Path]:
@@ -77,11 +77,19 @@ def check_folder(path: Path) -> None:
         raise MediaError(f"{path}: there is no folder {path.parent}: make it first")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those around it, where they are not there. Raises MediaError."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be made: {error.strerror}") from None
+
+
 class NewFile:
     """A file that grows under a temporary name beside its place, and is moved there, synced, at the end.
 
-    A context manager: with `force`, or under the first free name, the file is there when the block ends well;
-    when it does not, nothing is. Raises MediaError.
+    A context manager: when the block ends well the file is there, without `force` under the first free name;
+    when it does not, nothing is left. Raises MediaError.
     """
 
     def __init__(self, path: Path, force: bool) -> None:
@@ -127,7 +135,7 @@ def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:
 
 
 def write_with(path: Path, write: Callable[[BinaryIO], object], force: bool = False) -> Path:
-    """Do the same with what `write` puts into the open file, however long it takes; what it raises passes."""
+    """Write a file as `atomic_write` does, with what `write` puts into it; what `write` raises passes."""
     if is_special(path):
         with write_errors(path), path.open("ab") as file:
             write(file)

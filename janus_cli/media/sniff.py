@@ -22,7 +22,8 @@ def _sounds(name: str) -> Kind:
     return Kind(f"{name} sound", "sound", 'use "janus tokenize audio"')
 
 
-_MAGIC = (  # what the file starts with, what stands at byte 8, the kind
+# what the file starts with, what stands at byte 8, the kind
+_MAGIC: tuple[tuple[bytes | tuple[bytes, ...], bytes, Kind], ...] = (
     (b"\x89PNG", b"", _pictures("a PNG")),
     (b"\xff\xd8\xff", b"", _pictures("a JPEG")),
     (b"GIF8", b"", _pictures("a GIF")),
@@ -32,10 +33,7 @@ _MAGIC = (  # what the file starts with, what stands at byte 8, the kind
     (b"riff", b"", _sounds("a W64")),
     (b"fLaC", b"", _sounds("a FLAC")),
     (b"OggS", b"", _sounds("an Ogg")),
-    (b"ID3", b"", _sounds("an MP3")),
-    (b"\xff\xfb", b"", _sounds("an MP3")),
-    (b"\xff\xf3", b"", _sounds("an MP3")),
-    (b"\xff\xf2", b"", _sounds("an MP3")),
+    ((b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"), b"", _sounds("an MP3")),
     (b"FORM", b"AIF", _sounds("an AIFF")),
     (b".snd", b"", _sounds("an AU")),
     (b"caff", b"", _sounds("a CAF")),

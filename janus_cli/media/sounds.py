@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -218,9 +218,5 @@ def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
         found = json.loads(comment)
     except (ValueError, RecursionError):
         found = {}
-    texts = found if isinstance(found, dict) else {}
-    return (
-        Sound(sound.sample_rate, sound.channels, sound.num_samples, ()),
-        kind,
-        {word: text for word, text in texts.items() if isinstance(text, str)},
-    )
+    texts = found.items() if isinstance(found, dict) else ()
+    return replace(sound, pieces=()), kind, {word: text for word, text in texts if isinstance(text, str)}

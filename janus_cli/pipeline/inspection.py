@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_cli import weights, zoo
-from janus_cli.config import CodecConfig, PublishedConfig, read_object
+from janus_cli.config import COMPONENTS, CodecConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
 from janus_cli.pipeline.tokenizers import Sounds
 from janus_cli.weights.published import PublishedNet
@@ -27,7 +27,7 @@ def describe_model(place: zoo.Place) -> dict[str, Any]:
         return _describe_codec(place)
     model = zoo.find(str(place.path))
     parts: dict[str, Any] = {}
-    for component in zoo.COMPONENTS:
+    for component in COMPONENTS:
         if getattr(model.config, component) is None:
             continue
         file = model.path / f"{component}.safetensors"
@@ -60,7 +60,7 @@ def list_checks(place: zoo.Place) -> Iterator[Check]:
         yield "digests", partial(_check_digests, place)
         return
     model = zoo.find(str(place.path))
-    parts = [c for c in zoo.COMPONENTS if getattr(model.config, c) is not None]
+    parts = [c for c in COMPONENTS if getattr(model.config, c) is not None]
     if "decoder" in parts:
         yield "tokenizer", partial(_check_tokenizer, model)
     for component in parts:
@@ -191,7 +191,11 @@ def _check_tokenizer(model: zoo.Model) -> str:
 def _check_component(model: zoo.Model, component: str) -> str:
     """Load one component of a model that is no published Janus, strictly."""
     sounds = component == "codec"
-    module = Sounds(model, lambda: "cpu").codec if sounds else weights.load_component(model, component, "cpu")
+    module = (
+        Sounds(model, lambda: "cpu").codec
+        if sounds
+        else weights.load_component(model, component, lambda: "cpu")
+    )
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from janus_cli.nets.janus_pro import JanusPro
-    from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record
     from janus_cli.stages.decoding.options import GenerateOptions
     from janus_cli.stages.decoding.segments import Identity
@@ -45,7 +44,11 @@ class JanusProNets:
         self.config, self._model = config, model
         self._device, self._text, self._dtype = device, text, dtype
         self.pictures = Pictures(
-            model.name, config.vq, self._load_vq, self._codebook_fingerprint, config.grid
+            model.name,
+            config.vq,
+            lambda: self.fill(TOKENIZE).gen_vision_model,
+            lambda: zoo.fingerprint(self.parts.tensor(CODEBOOK).float().numpy()),
+            config.grid,
         )
 
     def pick_dtype(self, device: str) -> str:
@@ -66,12 +69,6 @@ class JanusProNets:
         device = self._device()
         dtype = torch.bfloat16 if self.pick_dtype(device) == "bf16" else torch.float32
         return self.parts.fill(parts, device, dtype)
-
-    def _load_vq(self) -> "VQ16":
-        return self.fill(TOKENIZE).gen_vision_model
-
-    def _codebook_fingerprint(self) -> str:
-        return zoo.fingerprint(self.parts.tensor(CODEBOOK).float().numpy())
 
     @cached_property
     def templates(self) -> "Templates":

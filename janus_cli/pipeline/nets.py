@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from janus_cli.stages.generate import Generate
     from janus_cli.stages.page import Page
 
-    Stage = Generate | Answer  # with `prepare` and a call that makes records
+    GeneratingStage = Generate | Answer  # with `prepare` and a call that makes records
 
 
 class Nets(Protocol):
@@ -36,7 +36,7 @@ class Nets(Protocol):
         """Complete the options for at most `seconds` of sound. Raises UsageError where it cannot."""
 
     def count_beams(self, given: Sampling) -> int:
-        """Give how many tries at the likeliest words there are. Raises UsageError where it knows but one."""
+        """Give how many tries at the likeliest words there are. Raises UsageError where only 1 can be."""
 
     def lay_page(self, size: Size) -> "Page | None":
         """Give how pictures of `size` are laid out; None where the model draws that size by itself.
@@ -44,7 +44,7 @@ class Nets(Protocol):
         Raises UsageError, naming what is near, for a size that cannot be.
         """
 
-    def open_stage(self, options: "GenerateOptions") -> "Stage":
+    def open_stage(self, options: "GenerateOptions") -> "GeneratingStage":
         """Make the stage that generates with these options; its nets are loaded as they are needed."""
 
     def check_describes(self) -> None:

@@ -47,20 +47,20 @@ class OwnNets:
         self.pictures = Pictures(
             model.name,
             model.config.dvae,
-            lambda: weights.load_component(model, "dvae", device()),
+            lambda: weights.load_component(model, "dvae", device),
             lambda: model.codebook_fingerprint,
         )
 
     @cached_property
     def decoder(self) -> "Decoder":
         """The shared autoregressive decoder. Raises ModelError where there is none."""
-        net: Decoder = weights.load_component(self._model, "decoder", self._device())
+        net: Decoder = weights.load_component(self._model, "decoder", self._device)
         return net
 
     @cached_property
     def vision(self) -> "VisionTower":
         """The vision encoder. Raises ModelError where there is none."""
-        net: VisionTower = weights.load_component(self._model, "vision", self._device())
+        net: VisionTower = weights.load_component(self._model, "vision", self._device)
         return net
 
     def pick_dtype(self, device: str) -> str:

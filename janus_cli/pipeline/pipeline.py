@@ -161,7 +161,7 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Draw `sampling.n` records of each text, in order; a None only takes a text's number.
+        """Draw `sampling.n` records of each text, in order; a None is passed over, but counted.
 
         `progress` and `watch` are as in `render`.
         """

@@ -10,7 +10,7 @@ from janus_cli.errors import UsageError
 from janus_cli.pipeline.options import PictureOptions
 
 if TYPE_CHECKING:
-    from janus_cli.pipeline.nets import Stage
+    from janus_cli.pipeline.nets import GeneratingStage
     from janus_cli.records import Record
     from janus_cli.stages.decoding.options import GenerateOptions
     from janus_cli.stages.page import Page
@@ -23,14 +23,14 @@ class Plan:
     """The options of a run and the stage that they are for, which is opened with the first prompt."""
 
     options: "GenerateOptions"
-    open_stage: "Callable[[], Stage]"
+    open_stage: "Callable[[], GeneratingStage]"
     picture: PictureOptions = PictureOptions()
     page: "Page | None" = None  # where the model does not draw pictures of that size by itself
     limits: str = ""  # what such a page cannot be, for the user
     lay_out: "Callable[[Iterable[Record]], Iterator[Record]]" = iter
 
     @cached_property
-    def _stage(self) -> "Stage":
+    def _stage(self) -> "GeneratingStage":
         return self.open_stage()
 
     def prepare(self, record: "Record") -> Prompt:
@@ -57,7 +57,7 @@ class Plan:
     def generate(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator["Record"]:
-        """Do the same, and lay pictures out on their page."""
+        """Make what `draw_tokens` does, with pictures laid out on their page."""
         return self.lay_out(self.draw_tokens(prompts, progress, stream))
 
     def run(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.page import Page
 
-    Stage = Callable[[Record], Iterator[Record]]  # a record or part -> what comes of it
+    Transform = Callable[[Record], Iterator[Record]]  # a record or part -> what comes of it
 
 
 class Refining:
@@ -34,7 +34,7 @@ class Refining:
     @cached_property
     def refiner(self) -> "Refiner":
         """The net, one trunk with two heads."""
-        net: Refiner = weights.load_component(self._model, "refiner", self._device())
+        net: Refiner = weights.load_component(self._model, "refiner", self._device)
         return net
 
     @property
@@ -49,7 +49,7 @@ class Refining:
         seed: int = 0,
         stream: bool = False,
         scale: int = 1,
-    ) -> "Stage":
+    ) -> "Transform":
         """Make what adds sharpened pixels, `scale` times as large, to one record or part after the other.
 
         Parts of a record are taken as they come; `stream`: parts are given as their rows are done, the last
@@ -62,7 +62,9 @@ class Refining:
         stage = Denoise(dvae, self.refiner, options, stream)
         return lambda record: stage(self._check(record))
 
-    def upsampler(self, scale: int | None = None, stream: bool = False, steps: int | None = None) -> "Stage":
+    def upsampler(
+        self, scale: int | None = None, stream: bool = False, steps: int | None = None
+    ) -> "Transform":
         """Make what enlarges the pixels of one record or part after the other; `stream` as in `denoiser`.
 
         `scale`: 1 (as they are), 2 or 4; None: as the record's page was laid out for, else the model's own.

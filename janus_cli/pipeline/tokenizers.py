@@ -101,24 +101,16 @@ class Sounds:
 
     def __init__(self, model: zoo.Model, device: Callable[[], str]) -> None:
         self._model, self._device = model, device
-
-    @property
-    def _is_foreign(self) -> bool:
-        """Whether the codec is a published EnCodec, whose weights have other names than ours."""
-        return self._model.config.model_type == encodec.MODEL_TYPE
-
-    @property
-    def config(self) -> CodecConfig | None:
-        """The codec's configuration, None where the model has none."""
-        return self._model.config.codec
+        self.config: CodecConfig | None = model.config.codec
+        # a published EnCodec, whose weights have other names than ours
+        self._is_foreign = model.config.model_type == encodec.MODEL_TYPE
 
     @cached_property
     def codec(self) -> "Codec":
         """The net. Raises ModelError where the model has none."""
-        config = self.config
-        if config is not None and self._is_foreign:
-            return load_codec(self._model.path, config, self._device())
-        net: Codec = weights.load_component(self._model, "codec", self._device())
+        if self.config is not None and self._is_foreign:
+            return load_codec(self._model.path, self.config, self._device())
+        net: Codec = weights.load_component(self._model, "codec", self._device)
         return net
 
     @cached_property

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import JanusError, PluginError
@@ -76,7 +76,7 @@ class Modality:
     writers: Mapping[str, Write]
     adapter: Callable[[Info], dict[str, Any]]
     suffixes: tuple[str, ...] = ()  # of files that a folder is searched for
-    options: tuple[Option, ...] = field(default=())
+    options: tuple[Option, ...] = ()
 
 
 @functools.cache
@@ -102,20 +102,13 @@ def package_of(point: "EntryPoint") -> str:
 
 def list_misnamed() -> list[str]:
     """Write a line for each plugin that cannot be used because of its name."""
-    lines = [
-        f"{package_of(point)}: its plugin {name!r} is not used: {_explain_name(name)}"
-        for name, points in find_all().items()
-        for point in points
-        if _explain_name(name)
-    ]
-    return [
-        *lines,
-        *(
-            _explain_clash(name, points)
-            for name, points in find_all().items()
-            if len(points) > 1 and not _explain_name(name)
-        ),
-    ]
+    lines, clashes = list[str](), list[str]()
+    for name, points in find_all().items():
+        if why := _explain_name(name):
+            lines += [f"{package_of(p)}: its plugin {name!r} is not used: {why}" for p in points]
+        elif len(points) > 1:
+            clashes.append(_explain_clash(name, points))
+    return lines + clashes
 
 
 def _explain_name(name: str) -> str:

@@ -48,14 +48,8 @@ def encode(data: bytes, name: str, options: Mapping[str, Any]) -> tuple[np.ndarr
         **({"sample_rate": rate} if rate is not None else {}),
         **({"columns": names} if names else {}),
     }
-    return to_patches(trace, stride), info
-
-
-def to_patches(trace: np.ndarray, stride: int) -> np.ndarray:
-    """Cut a trace [T, C] into patches [ceil(T / stride), stride * C]; T must not be 0."""
-    missing = -len(trace) % stride
-    padded = np.pad(trace, ((0, missing), (0, 0)), mode="edge")
-    return padded.reshape(-1, stride * trace.shape[1])
+    padded = np.pad(trace, ((0, -len(trace) % stride), (0, 0)), mode="edge")
+    return padded.reshape(-1, stride * trace.shape[1]), info
 
 
 def to_trace(patches: np.ndarray, info: Info) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from janus_cli import __version__
 
 if TYPE_CHECKING:
-    from janus_cli.records import Record, Segment
+    from janus_cli.records import Record
 
 
 def collect_parameters(record: "Record") -> dict[str, str]:
@@ -20,12 +20,7 @@ def collect_parameters(record: "Record") -> dict[str, str]:
     known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
     known |= {word: made[word] for word in ("model", "seed", "index") if word in made}
     if segment is not None:
-        known["tokens"] = hash_tokens(segment)
+        ids = segment.data.astype(segment.data.dtype.newbyteorder("<"))
+        known["tokens"] = hashlib.sha256(ids.tobytes()).hexdigest()
     texts = {"Software": "janus-cli", "janus": json.dumps(known, sort_keys=True, ensure_ascii=False)}
     return {"prompt": record.prompt, **texts} if record.prompt else texts
-
-
-def hash_tokens(segment: "Segment") -> str:
-    """Hash a segment's ids as they lie on the wire (C order, little-endian): sha256 as hex digits."""
-    data = segment.data
-    return hashlib.sha256(data.astype(data.dtype.newbyteorder("<")).tobytes()).hexdigest()

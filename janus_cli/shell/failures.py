@@ -1,7 +1,7 @@
 """The items of a command that failed: each is said and counted, and the rest is still done."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import typer
 
@@ -33,13 +33,6 @@ class Failures:
             raise
         except JanusError as error:
             self.add(error, name)
-
-    def attempt(self, name: str, check: Callable[..., object], *args: object) -> bool:
-        """Call `check(*args)` and count a JanusError that it raises; returns whether it raised none."""
-        with self.item(name):
-            check(*args)
-            return True
-        return False
 
     def stop_if_all(self, done: int) -> None:
         """Leave when all there was failed, so that no output is completed; with 2 if all was wrong usage."""

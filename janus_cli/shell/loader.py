@@ -1,7 +1,7 @@
 """Which model a command uses: the one that --model names, else the one that a record names."""
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -22,29 +22,25 @@ class Loader:
     """Pipelines by model name; each model is loaded once, the device chosen once, when first needed."""
 
     def __init__(self, model: str | None, device: Device, talk: Talk, dtype: Dtype = Dtype.auto) -> None:
-        self._dtype = dtype
-        self._model, self._wanted, self._talk = model, device, talk
-        self._device: str | None = None
+        self._model, self._wanted, self._talk, self._dtype = model, device, talk, dtype
         self._said: set[str] = set()
         self._pipelines: dict[str, Pipeline] = {}
 
-    def device(self) -> str:
+    @cached_property
+    def _device(self) -> str:
         """The torch device; chosen when the first net is loaded."""
-        if self._device is None:
-            self._device = pick_device(self._wanted)
-        return self._device
+        return pick_device(self._wanted)
 
     def _device_for(self, name: str) -> str:
         """Give the device on which a model is about to be loaded; say it on stderr with its dtype."""
-        device = self.device()
-        line = f"device {device}, {self._pipelines[name].nets.pick_dtype(device)}"
+        line = f"device {self._device}, {self._pipelines[name].nets.pick_dtype(self._device)}"
         if line not in self._said:
             self._said.add(line)
             self._talk(line)
-        return device
+        return self._device
 
-    def named(self, name: str | None = None) -> Pipeline:
-        """The model of --model, else `name`, else the default. Raises ModelError if there is none."""
+    def open(self, name: str | None = None) -> Pipeline:
+        """Open the model of --model, else `name`, else the default. Raises ModelError if there is none."""
         name = self._model or name or zoo.DEFAULT
         if name not in self._pipelines:
             self._pipelines[name] = Pipeline(
@@ -52,20 +48,20 @@ class Loader:
             )
         return self._pipelines[name]
 
-    def of(self, record: "Record") -> Pipeline:
-        """The model whose tokens `record` holds. Raises ModelError where it is not here."""
-        return self.named(self._model or model_of(record))
+    def open_for(self, record: "Record") -> Pipeline:
+        """Open the model whose tokens `record` holds. Raises ModelError where it is not here."""
+        return self.open(self._model or find_model_name(record))
 
-    def each(
+    def run_each(
         self,
         records: Iterable["Record"],
         failures: Failures,
         begin: Callable[[Pipeline], Callable[["Record"], Iterator["Record"]]],
     ) -> Iterator["Record"]:
-        """What each model's stage makes of its records, one at a time; those that fail are counted.
+        """Run records one at a time through the stage of their model; those that fail are counted.
 
-        `begin` gives the stage of a model, which may keep parts of a record until the others come. Where one
-        has failed, the others are passed over, and that its last one never comes is no other failure.
+        `begin` makes the stage of a model, which may keep parts of a result until the others come. After a
+        part that failed the other parts of its result are passed over, without counting them.
         """
         from janus_cli.records.progressive import is_whole, result_of
 
@@ -78,31 +74,29 @@ class Loader:
                 continue
             before = failures.count
             with failures.item(label_of(record, i)):
-                pipeline = self.of(record)
+                pipeline = self.open_for(record)
                 if pipeline not in stages:
                     stages[pipeline] = begin(pipeline)
                 yield from stages[pipeline](record)
             if failures.count > before and not is_whole(record):
                 failed.add(result)
 
-    def grouped(
-        self,
-        records: Iterable["Record"],
-        failures: Failures,
+    def group(
+        self, records: Iterable["Record"], failures: Failures
     ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
-        """Runs of records that use the same model, with it; those whose model is not here are counted."""
+        """Group neighbouring records by their model; those whose model is not here are counted as failed."""
 
-        def placed() -> Iterator[tuple[Pipeline, "Record"]]:
+        def find_models() -> Iterator[tuple[Pipeline, "Record"]]:
             for record in records:
                 with failures.item():
-                    yield self.of(record), record
+                    yield self.open_for(record), record
 
-        for pipeline, group in groupby(placed(), key=itemgetter(0)):
+        for pipeline, group in groupby(find_models(), key=itemgetter(0)):
             yield pipeline, (record for _, record in group)
 
 
-def model_of(record: "Record") -> str | None:
-    """The model that made the record's image tokens, else audio, else text tokens, as the record calls it."""
+def find_model_name(record: "Record") -> str | None:
+    """Find the name of the model that made a record's image tokens, else audio, else text tokens."""
     for modality in ("image", "audio", "text"):
         segment = record.find(modality)
         if segment is not None and "tokenizer" in segment.info:

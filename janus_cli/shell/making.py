@@ -4,15 +4,16 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.inputs import read_texts
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, stdout_for
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
-from janus_cli.shell.prompts import prepare_texts
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan, Prompt
@@ -74,8 +75,20 @@ class Maker:
         self._outputs = Outputs(order.output, order.force, order.craft.suffixes)
 
     def prepare(self, pipeline: "Pipeline", plan: "Plan") -> "Iterator[Prompt | None]":
-        """Prepare the texts, each once."""
-        return prepare_texts(self.order.texts, self.order.stdin, pipeline, plan, self.failures)
+        """Prepare the texts, and the lines of standard input; None holds the place of one that failed.
+
+        Empty lines are passed over and take no place.
+        """
+        number = 0
+        for text in chain(self.order.texts, read_texts(True, self.failures) if self.order.stdin else ()):
+            if text is not None and not text.strip():
+                continue
+            prompt = None
+            if text is not None:
+                with self.failures.item(shorten(text)):
+                    prompt = plan.prepare(pipeline.tokenize(text, str(number)))
+            yield prompt
+            number += 1
 
     def write(
         self,

@@ -113,7 +113,7 @@ class TextOutput:
 
 @dataclass(frozen=True)
 class EncodedOutput:
-    """What others make the bytes of, as plugins do: a function for each suffix, the default first."""
+    """A file whose bytes a plugin makes: a function for each suffix, the default first."""
 
     kind: str
     encoders: Mapping[str, Callable[[], bytes]]

@@ -1,7 +1,7 @@
 """Typer declarations of the arguments and options that several commands share."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,14 @@ Output = Annotated[
         "or -.",
     ),
 ]
+
+
+def template(suffixes: str) -> Any:
+    """Declare -o of a command that makes files with these suffixes."""
+    fields = "with {prompt} {seed} {index} {id}, a folder/, or - for standard output."
+    return typer.Option("--output", "-o", metavar="TEMPLATE", help=f"A name in {suffixes}, {fields}")
+
+
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 ModelName = Annotated[
@@ -46,6 +54,7 @@ ModelName = Annotated[
 NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
 DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
 DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
+DataFolder = Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
@@ -71,6 +80,9 @@ Temperature = Annotated[
         "--temperature", min=0.0, show_default="the model's", help="0 = always the likeliest token."
     ),
 ]
+WordTemperature = Annotated[
+    float, typer.Option("--temperature", min=0.0, help="0 = the likeliest words, not drawn ones.")
+]
 TopK = Annotated[
     int | None,
     typer.Option(
@@ -87,6 +99,12 @@ TopP = Annotated[
         help="Draw among the likeliest tokens that hold this share of the probability.",
     ),
 ]
+
+
+def max_tokens(default: str, help: str = "At most, of a text.") -> Any:
+    """Declare --max-tokens of a command that writes texts."""
+    return typer.Option("--max-tokens", min=1, metavar="N", show_default=default, help=help)
+
 
 Beams = Annotated[
     int | None,

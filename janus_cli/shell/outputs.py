@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import check_folder
+from janus_cli.media.files import check_folder, make_folder, number_paths
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
 
 if TYPE_CHECKING:
@@ -77,15 +77,9 @@ class Outputs:
 
     def _choose_name(self, path: Path) -> Path:
         """Choose the first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
-        name, copy = path, 0
-        while name in self._written:
-            copy += 1
-            name = path.with_name(f"{path.stem}-{copy}{path.suffix}")
+        name = next(name for name in number_paths(path) if name not in self._written)
         if self._is_folder:
-            try:
-                name.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise MediaError(f"{name.parent}: cannot be made: {error.strerror}") from None
+            make_folder(name.parent)
         return name
 
 

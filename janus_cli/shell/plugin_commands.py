@@ -55,13 +55,7 @@ class PluginGroup(HelpfulGroup):
 def make_plugin_command(plugin: Modality) -> Any:
     """Make the command `janus tokenize NAME` of a plugin."""
 
-    def run(
-        inputs: list[str] | None = None,
-        output: str | None = None,
-        force: bool = False,
-        quiet: bool = False,
-        **given: Any,
-    ) -> None:
+    def run(inputs: list[str] | None, output: str | None, force: bool, quiet: bool, **given: Any) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures()
         names = expand(inputs or ["-"], plugin.suffixes)
@@ -99,12 +93,9 @@ def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Param
 def _annotation(option: Option) -> Any:
     """Declare an option for typer."""
     kind: Any = option.kind if option.default is not None else option.kind | None
-    flag = f"--{option.name}"
+    shown, check = option.default is not None, _choice_check(option)
     return Annotated[
-        kind,
-        typer.Option(
-            flag, help=option.help, callback=_choice_check(option), show_default=option.default is not None
-        ),
+        kind, typer.Option(f"--{option.name}", help=option.help, callback=check, show_default=shown)
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from janus_cli.errors import RecordError, UsageError
-from janus_cli.media.files import NewFile, is_special, write_errors
+from janus_cli.media.files import NewFile, is_special, make_folder, number_paths, write_errors
 from janus_cli.shell.console import stdout_bytes
 from janus_cli.shell.failures import Failures
 
@@ -53,7 +53,7 @@ def check_parts(stream: bool, output: str | None) -> None:
 def open_sink(output: str | None, force: bool) -> "Sink":
     """Open what `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
 
-    Raises UsageError for a terminal, RecordError for a file that exists or cannot be written.
+    Raises UsageError for a terminal, RecordError for a file that exists, MediaError for no place to write.
     """
     if output is None or output == "-":
         return _open_stream(stdout_bytes("token records are", "pipe them on, or use -o FILE.safetensors"))
@@ -93,10 +93,7 @@ def _open_file(path: Path, force: bool) -> "Iterator[Write]":
 def _open_folder(folder: Path, force: bool) -> "Iterator[Write]":
     """Write one file a record, named by its id; each is complete as soon as it is there."""
     keys = Keys()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(f"{folder}: cannot be made: {error.strerror}") from None
+    make_folder(folder)
 
     def write(record: "Record") -> None:
         with _open_file(folder / f"{keys.next(record.id)}.safetensors", force) as put:
@@ -174,10 +171,7 @@ class Keys:
         """Make a new name for a record of this id; its running number where the id says nothing."""
         key = re.sub(r"[^\w-]+", "_", id)[:_MAX_KEY].strip("_") or f"{self._index:06d}"
         self._index += 1
-        name, copy = key, 0
-        while name in self._used:
-            copy += 1
-            name = f"{key}-{copy}"
+        name = next(name for name in map(str, number_paths(Path(key))) if name not in self._used)
         self._used.add(name)
         return name
 

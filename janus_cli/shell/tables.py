@@ -15,12 +15,7 @@ def put_table(facts: dict[str, Any]) -> None:
 
 def format_facts(facts: dict[str, Any]) -> list[str]:
     """Format the facts of a record, picture, sound or model as lines."""
-    return {
-        "record": _format_record,
-        "picture": _format_media,
-        "sound": _format_media,
-        "model": _format_model,
-    }[facts["kind"]](facts)
+    return {"record": _format_record, "model": _format_model}.get(facts["kind"], _format_media)(facts)
 
 
 def align_columns(rows: list[list[str]]) -> list[str]:
@@ -47,8 +42,9 @@ def _format_record(facts: dict[str, Any]) -> list[str]:
             ]
         )
     sounds = [[str(i), *_sound_cells(s)] for i, s in enumerate(facts["segments"]) if "seconds" in s]
+    elsewhere = MEASURED | {"tokenizer", "fingerprint"}
     others = [
-        [str(i), *_plugin_cells(s)]
+        "  ".join(["", str(i), *_list_pairs(s, elsewhere)])
         for i, s in enumerate(facts["segments"])
         if s["modality"] not in plugins.BUILT_IN
     ]
@@ -56,18 +52,8 @@ def _format_record(facts: dict[str, Any]) -> list[str]:
         f"{place}  record {facts['number']}  id {facts['id']!r}{part}",
         *align_columns(rows),
         *align_columns(sounds),
-        *(f"  {'  '.join(cells)}" for cells in others),
+        *others,
         *_format_history(facts["made_by"]),
-    ]
-
-
-def _plugin_cells(segment: dict[str, Any]) -> list[str]:
-    """Format what a plugin says of its segment."""
-    elsewhere = MEASURED | {"tokenizer", "fingerprint"}
-    return [
-        f"{word}={json.dumps(value, ensure_ascii=False)}"
-        for word, value in segment.items()
-        if word not in elsewhere
     ]
 
 
@@ -81,25 +67,21 @@ def _sound_cells(segment: dict[str, Any]) -> list[str]:
 
 
 def _format_history(made_by: list[dict[str, Any]]) -> list[str]:
-    rows = [
-        [
-            str(step.get("stage", "?")),
-            " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in step.items() if k != "stage"),
-        ]
-        for step in made_by
-    ]
+    rows = [[str(step.get("stage", "?")), " ".join(_list_pairs(step, {"stage"}))] for step in made_by]
     return align_columns(rows)
 
 
+def _list_pairs(known: dict[str, Any], elsewhere: set[str]) -> list[str]:
+    """Write word=value, in JSON, for what is known besides the words that stand elsewhere."""
+    return [f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in known.items() if k not in elsewhere]
+
+
 def _format_media(facts: dict[str, Any]) -> list[str]:
-    what = (
-        f"picture {facts['width']}x{facts['height']}"
-        if facts["kind"] == "picture"
-        else (
-            f"sound {facts['seconds']:.2f} s  {facts['sample_rate']} Hz  {facts['channels']} channels  "
-            f"{facts['format']}"
-        )
-    )
+    if facts["kind"] == "picture":
+        what = f"picture {facts['width']}x{facts['height']}"
+    else:
+        rate = f"{facts['sample_rate']} Hz  {facts['channels']} channels  {facts['format']}"
+        what = f"sound {facts['seconds']:.2f} s  {rate}"
     lines = [f"{facts['file']}  {what}"]
     words = ("prompt", "model", "seed", "index", "tokens", "version")
     rows = [[word, str(facts[word])] for word in words if word in facts]

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from janus_cli import weights
-from janus_cli.config import read_config, write_config
+from janus_cli.config import COMPONENTS, read_config, write_config
 from janus_cli.dataset.labels import make_judge_config, write_labels
 from janus_cli.dataset.pictures import Track
 from janus_cli.errors import UsageError
@@ -107,9 +107,8 @@ BUILDERS = {
     "refiner": _build_refiner,
     "judge": _build_judge,
 }
-COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner")  # of a model folder
 TOKENIZERS = ("dvae", "codec")
-HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # whose matrices Muon steps
+HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # the part of an objective whose matrices Muon trains
     CodecObjective: lambda objective: objective.codec,
     VisionObjective: lambda objective: objective.vision.blocks,
     DrawingObjective: lambda objective: objective.decoder.layers,
@@ -169,7 +168,7 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     config = shop.model / "config.json"
     before = read_config(config) if config.exists() else shop.recipe.model
     new = {component, "vision"} if isinstance(objective, JointObjective) else {component}
-    present = {c: getattr(shop.recipe.model if c in new else before, c) for c in COMPONENTS}
+    present = {c: getattr(shop.recipe.model if c in new else before, c) for c in COMPONENTS if c != "judge"}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
     write_config(dataclasses.replace(shop.recipe.model, **present), config)
 

@@ -5,12 +5,10 @@ What needs torch is imported when it is first asked for.
 
 from typing import TYPE_CHECKING, Any
 
-from janus_cli.weights.published import PublishedNet, load_codec
-
 if TYPE_CHECKING:
-    from janus_cli.weights.modules import build_hollow, fill, load, load_component, save
+    from janus_cli.weights.modules import load, load_component, save
 
-__all__ = ["PublishedNet", "build_hollow", "fill", "load", "load_codec", "load_component", "save"]
+__all__ = ["load", "load_component", "save"]
 
 
 def __getattr__(name: str) -> Any:

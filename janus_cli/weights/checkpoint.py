@@ -41,9 +41,7 @@ class Checkpoint(Mapping[str, Tensor]):
 
     def __init__(self, path: Path, tensors: Mapping[str, tuple[Path, Fact]]) -> None:
         """`tensors`: the file of each, its shape and type; `Checkpoint.open` reads them."""
-        self.path = path
-        self.files = tuple(dict.fromkeys(file for file, _ in tensors.values()))
-        self._tensors = tensors
+        self.path, self._tensors = path, tensors
         self._shard: _Safetensors | _Pickle | None = None
         self._copied = 0
 

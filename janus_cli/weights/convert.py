@@ -147,7 +147,8 @@ def _note_dtype(path: Path, word: str) -> None:
 def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Progress) -> None:
     """Write one safetensors file: header, then the tensors one after the other."""
     with path.open("xb", buffering=0) as file:
-        _write(file, _header(tensors))
+        metadata = {"__metadata__": {"format": "pt"}}  # transformers asks for it
+        _write(file, frame(json.dumps({**metadata, **entries(tensors)[0]}, separators=(",", ":"))))
         for name, (word, _) in tensors.items():
             tensor = checkpoint[name]
             for chunk in _chunks(tensor, word):
@@ -161,12 +162,6 @@ def _write(file: BinaryIO, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:  # a raw file may take less than it is given
         view = view[file.write(view) :]
-
-
-def _header(tensors: Plan) -> bytes:
-    """Write the header of a safetensors file."""
-    metadata = {"__metadata__": {"format": "pt"}}  # transformers asks for it
-    return frame(json.dumps({**metadata, **entries(tensors)[0]}, separators=(",", ":")))
 
 
 def _chunks(tensor: Tensor, word: str) -> Iterator[memoryview]:

@@ -4,7 +4,7 @@ Knows one file and one module. Which file belongs to which net is zoo's business
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,17 +20,20 @@ from janus_cli.nets.build import build
 M = TypeVar("M", bound=nn.Module)
 
 
-def _check(expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], path: Path) -> None:
-    """Raise ModelError naming the first tensor by which file and module differ."""
+def check_shapes(
+    expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]], where: object, why: str
+) -> None:
+    """Raise ModelError naming the first tensor by which a file and what it is for differ.
+
+    `where` stands in front of the message, `why` ("the model needs") before the shape that is expected.
+    """
     if missing := [name for name in expected if name not in found]:
-        raise ModelError(f"{path}: tensor {missing[0]} is missing ({len(missing)} in all)")
+        raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
     if unknown := sorted(set(found) - set(expected)):
-        raise ModelError(f"{path}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
-    for name, tensor in expected.items():
-        if found[name] != tuple(tensor.shape):
-            raise ModelError(
-                f"{path}: tensor {name} has shape {list(found[name])}, the model needs {list(tensor.shape)}"
-            )
+        raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
+    for name, shape in expected.items():
+        if list(found[name]) != list(shape):
+            raise ModelError(f"{where}: tensor {name} has shape {list(found[name])}, {why} {list(shape)}")
 
 
 def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> M:
@@ -43,7 +46,8 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
     state = {}
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            _check(expected, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, path)  # noqa: SIM118
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            check_shapes({name: t.shape for name, t in expected.items()}, found, path, "the model needs")
             for name, wanted in expected.items():
                 tensor = file.get_tensor(name)
                 if tensor.is_floating_point() != wanted.is_floating_point():
@@ -58,10 +62,13 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
     return module.to(device).eval().requires_grad_(False)
 
 
-def load_component(model: zoo.Model, component: str, device: torch.device | str) -> Any:
-    """Load one net of a model of ours, with its weights, on `device`. Raises ModelError where it has none."""
+def load_component(model: zoo.Model, component: str, device: Callable[[], str]) -> Any:
+    """Load one net of a model of ours, with its weights. Raises ModelError where it has none.
+
+    `device` gives where it goes, and is asked only if there is such a net.
+    """
     file = model.file(component)
-    return load(build(component, getattr(model.config, component)), file, device)
+    return load(build(component, getattr(model.config, component)), file, device())
 
 
 def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:

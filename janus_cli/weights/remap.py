@@ -14,7 +14,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from janus_cli.errors import ModelError
+from janus_cli.weights.modules import check_shapes
 
 # Ours and theirs. `*` is a number, the same on both sides; names go on as they are behind the match, and the
 # first row that fits counts. Braces: a tensor that is cut up there, or squeezed.
@@ -190,15 +190,8 @@ def plan_sources(
     wanted = {
         theirs: shape for name, place in plan.items() for theirs, shape in place.shapes(ours[name]).items()
     }
-    if missing := [name for name in wanted if name not in found]:
-        raise ModelError(f"{where}: tensor {missing[0]} is missing ({len(missing)} in all)")
-    if unknown := sorted(name for name in drop_leftovers(found, layout) if name not in wanted):
-        raise ModelError(f"{where}: unknown tensor {unknown[0]} ({len(unknown)} in all)")
-    for name, shape in wanted.items():
-        if found[name] != shape:
-            raise ModelError(
-                f"{where}: tensor {name} has shape {list(found[name])}, config.json asks for {list(shape)}"
-            )
+    used = {name: found[name] for name in drop_leftovers(found, layout)}
+    check_shapes(wanted, used, where, "config.json asks for")
     return plan
 
 

@@ -2,7 +2,6 @@
 
 from janus_cli.media.tensor_header import WIDTH as WIDTH
 from janus_cli.zoo.models import CODEBOOK as CODEBOOK
-from janus_cli.zoo.models import COMPONENTS as COMPONENTS
 from janus_cli.zoo.models import DEFAULT as DEFAULT
 from janus_cli.zoo.models import SENSES as SENSES
 from janus_cli.zoo.models import Model as Model

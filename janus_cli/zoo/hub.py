@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 def find_snapshot(name: str) -> Path | None:
     """Find the folder of ORG/NAME[@REVISION] in the cache, None if it is not there; asks no network."""
     repository, revision = _split(name)
-    folder = _repository_folder(repository)
+    folder = cache_folder() / f"models--{repository.replace('/', '--')}"
     with contextlib.suppress(OSError, ValueError):  # a commit is no ref
         revision = (folder / "refs" / revision).read_text("ascii").strip()
     path = folder / "snapshots" / revision
@@ -170,10 +170,6 @@ def _choose_files(files: list[str]) -> list[str]:
 def _split(name: str) -> tuple[str, str]:
     repository, _, revision = name.partition("@")
     return repository, revision or MAIN
-
-
-def _repository_folder(name: str) -> Path:
-    return cache_folder() / f"models--{name.replace('/', '--')}"
 
 
 def _list_refs(repository: Path, commit: str) -> list[str]:

@@ -147,25 +147,25 @@ class HeadParams(Struct):
     image_token_embed: Size
 
 
-class Part(Struct, Generic[C, P]):
+class Section(Struct, Generic[C, P]):
     """A part of DeepSeek's configuration other than the language model: its class, and parameters."""
 
     cls: C
     params: P
 
 
-Aligner = Part[Annotated[str, Meta(pattern=r"(\A|\.)MlpProjector\Z")], AlignerParams]
+Aligner = Section[Annotated[str, Meta(pattern=r"(\A|\.)MlpProjector\Z")], AlignerParams]
 
 
 class Original(Struct):
     """DeepSeek's MultiModalityConfig."""
 
     language_config: Llama
-    vision_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)CLIPVisionTower\Z")], TowerParams]
+    vision_config: Section[Annotated[str, Meta(pattern=r"(\A|\.)CLIPVisionTower\Z")], TowerParams]
     aligner_config: Aligner
-    gen_vision_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)VQ-16\Z")], VQParams]
+    gen_vision_config: Section[Annotated[str, Meta(pattern=r"(\A|\.)VQ-16\Z")], VQParams]
     gen_aligner_config: Aligner
-    gen_head_config: Part[Annotated[str, Meta(pattern=r"(\A|\.)vision_head\Z")], HeadParams]
+    gen_head_config: Section[Annotated[str, Meta(pattern=r"(\A|\.)vision_head\Z")], HeadParams]
 
 
 class Preprocessor(Struct):

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 DEFAULT = "pocket"  # the model that ships inside the package
 SENSES = "pocket-any"  # the other one: it sees, hears and speaks
-COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
 _MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _MOST = 1 << 62  # of a size or an offset in one; the file's own length is the limit

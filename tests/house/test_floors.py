@@ -1,6 +1,7 @@
 """The house stands: imports go down and never round, functions stay short, nothing slow is imported early."""
 
 import ast
+import dataclasses
 import subprocess
 import sys
 from graphlib import CycleError, TopologicalSorter
@@ -69,3 +70,16 @@ def test_every_module_says_what_it_is():
     for path in Path(ROOT / "janus_cli").rglob("*.py"):
         text = path.read_text("utf-8")
         assert not text or text.startswith('"""'), path
+
+
+def test_components_are_the_same_everywhere():
+    """The names of a model's nets stand in one table; what is keyed by them knows them all."""
+    from janus_cli.commands.train import Component
+    from janus_cli.config import COMPONENTS, ModelConfig
+    from janus_cli.nets.build import NETS
+    from janus_cli.training.jobs import BUILDERS
+    from janus_cli.training.recipe import Recipe
+
+    assert tuple(NETS) == tuple(BUILDERS) == tuple(component.value for component in Component) == COMPONENTS
+    for kind in (ModelConfig, Recipe):
+        assert set(COMPONENTS) <= {field.name for field in dataclasses.fields(kind)}, kind

@@ -26,7 +26,6 @@ def test_free_path(tmp_path):
     path.touch()
     (tmp_path / "apple-1.png").symlink_to("nowhere")
     assert free_path(path) == tmp_path / "apple-2.png"
-    assert free_path(path, force=True) == path
     assert free_path(Path("/dev/null")) == Path("/dev/null")
     assert free_path(Path("/dev/stdout")) == Path("/dev/stdout")
 

@@ -72,22 +72,18 @@ class Preview:
     def _paint(self, caption: str) -> "Live":
         """Hand the block as it stands to rich, which paints it at the next refresh."""
         if self._live is None:
-            self._live = self._open()
+            from rich.console import Console
+            from rich.live import Live
+
+            screen = Console(stderr=True)
+            self._live = Live(console=screen, auto_refresh=False, redirect_stdout=stdout_is_terminal())
+            self._image_id = secrets.randbelow(1 << 24) + 1
+            self._live.start()
         console = self._live.console
         room = Room(console.width, max(1, min(_MAX_LINES, console.height - _BESIDE)), self._cell_size())
         pictures = [canvas.render() for canvas in self._block.values()]
         self._live.update(_Painting(self._protocol, pictures, room, caption, self._image_id))
         return self._live
-
-    def _open(self) -> "Live":
-        """Begin a new block."""
-        from rich.console import Console
-        from rich.live import Live
-
-        self._image_id = secrets.randbelow(1 << 24) + 1
-        live = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=stdout_is_terminal())
-        live.start()
-        return live
 
     def _cell_size(self) -> tuple[int, int]:
         """Ask the terminal's driver for the width and height of a character in pixels."""

@@ -3,17 +3,17 @@
 `--preview` paints it, `--frames` writes each state as a PNG, `--animation` all states as one file.
 """
 
+import contextlib
 import os
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import atomic_write
+from janus_cli.errors import UsageError
+from janus_cli.media.files import atomic_write, make_folder, number_paths
 from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import EncodedOutput
@@ -35,7 +35,7 @@ ANIMATIONS = (".webp", ".gif", ".apng")
 
 
 class Watcher:
-    """Shows and writes pictures under way. A context manager, while they are drawn."""
+    """Shows and writes pictures under way."""
 
     def __init__(
         self, preview: bool, frames: str | None, animation: str | None, force: bool, failures: Failures
@@ -70,21 +70,14 @@ class Watcher:
     def _keeps(self) -> bool:
         return self._frames is not None or self._animations is not None
 
-    def begin(self, pipeline: "Pipeline", plan: "Plan", rate: Rate) -> Self:
-        """Take how pictures are drawn, and the count of their tokens; for the `with` statement."""
+    @contextlib.contextmanager
+    def begin(self, pipeline: "Pipeline", plan: "Plan", rate: Rate) -> Iterator[None]:
+        """Watch what `pipeline` draws in the block as planned, with the count of its tokens."""
         self._new = partial(new_canvas, pipeline, plan)
-        if self._protocol is not None:
-            self._preview = Preview(self._protocol, rate)
-        return self
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._preview is not None:
-            self._preview.close()
+        with contextlib.ExitStack() as stack:
+            if self._protocol is not None:
+                self._preview = stack.enter_context(contextlib.closing(Preview(self._protocol, rate)))
+            yield
 
     def add_part(self, stage: str, record: "Record") -> None:
         """Take in a part of a picture; `Pipeline.draw` calls this."""
@@ -104,20 +97,18 @@ class Watcher:
 
         What cannot be written is counted as a failure: the picture itself is written all the same.
         """
-        with self._failures.item(shorten(record.prompt)):
-            return self._finish(record, picture)
-        return []
-
-    def _finish(self, record: "Record", picture: "np.ndarray") -> list[str]:
         key = key_of(record)
-        self._canvases.pop(key, None)
-        if self._keeps:
-            self._keep(key, record, picture)
-            self._latest.pop(key)
-            self._frameless.discard(key)
-        if self._preview is not None:
-            self._preview.finish(key)
-        return [] if self._animations is None else [f"wrote {self._animations.write(record, key)}"]
+        with self._failures.item(shorten(record.prompt)):
+            self._canvases.pop(key, None)
+            if self._keeps:
+                self._keep(key, record, picture)
+                self._latest.pop(key)
+                self._frameless.discard(key)
+            if self._preview is not None:
+                self._preview.finish(key)
+            if self._animations is not None:
+                return [f"wrote {self._animations.write(record, key)}"]
+        return []
 
     def _keep(self, key: "Key", record: "Record", image: "np.ndarray") -> None:
         """Write and keep a state of a picture, unless it looks like the one before."""
@@ -125,9 +116,10 @@ class Watcher:
             return
         self._latest[key] = image
         if self._frames is not None and key not in self._frameless:
-            name = shorten(record.prompt)
-            if not self._failures.attempt(name, self._frames.add, record, key, image):
-                self._frameless.add(key)
+            self._frameless.add(key)
+            with self._failures.item(shorten(record.prompt)):
+                self._frames.add(record, key, image)
+                self._frameless.discard(key)
         if self._animations is not None:
             self._animations.add(key, image)
 
@@ -172,19 +164,13 @@ class Frames:
         if key not in self._names:
             self._names[key] = self._choose_name(slug(record.prompt) or slug(record.id) or "picture")
         number = self._counts[key] = self._counts.get(key, -1) + 1
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise MediaError(f"{self._folder}: cannot be made: {error.strerror}") from None
+        make_folder(self._folder)
         atomic_write(self._path(self._names[key], number), image_bytes(image, "png"), self._force)
 
     def _choose_name(self, name: str) -> str:
         """Choose `name`, or with a number behind it one of which no frame is there yet."""
-        used, found, copy = self._names.values(), name, 0
-        while found in used or (not self._force and os.path.lexists(self._path(found, 0))):
-            copy += 1
-            found = f"{name}-{copy}"
-        return found
+        names = (path.name for path in number_paths(Path(name)) if path.name not in self._names.values())
+        return next(name for name in names if self._force or not os.path.lexists(self._path(name, 0)))
 
     def _path(self, name: str, number: int) -> Path:
         return self._folder / f"{name}-{number:04d}.png"

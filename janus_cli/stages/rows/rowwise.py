@@ -1,6 +1,6 @@
 """Stages that make pixels row by row: records or their parts in, records with pixels or their parts out.
 
-The part that they share. A whole record is a stream that comes at once: there is no second way to a picture.
+What they share. A whole record goes the way of a stream whose parts come all at once.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class Rowwise(ABC):
 
     name: str  # as made_by has it
     reads: Sequence[str]  # modalities
-    mask_code: int = 0  # stands for tokens that nobody knows
+    mask_code: int = 0  # stands for tokens where a record has pixels alone
 
     def __init__(self, device: torch.device, stream: bool = False) -> None:
         """Compute on `device`. `stream`: give parts as their rows are done, else whole records."""
@@ -47,7 +47,7 @@ class Rowwise(ABC):
 
     @abstractmethod
     def describe_pixels(self, record: Record) -> dict[str, Any]:
-        """Describe the new pixels, at least their `patch`. Raises RecordError for an odd size."""
+        """Describe the new pixels, at least their `patch`. Raises RecordError for a size that cannot be."""
 
     @torch.inference_mode()
     def __call__(self, record: Record) -> Iterator[Record]:

@@ -7,32 +7,8 @@ import torch
 from helpers.decoders import FULL, PLAIN, SWITCHES, one_prompt, prompts, random_decoder
 from torch import Tensor
 
-from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
+from janus_cli.config import article_7b
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
-
-
-def article_7b() -> DecoderConfig:
-    """Configure the decoder at the article's size: 80 layers, 7 B parameters, 8192 codes, 32 x 32 tokens.
-
-    The article names no widths; these are ours.
-    """
-    modalities = {
-        "text": ModalityConfig(32000),
-        "image": ModalityConfig(8192, two_d=True),
-        "audio": ModalityConfig(4096),
-    }
-    return DecoderConfig(
-        dim=2560,
-        n_layer=80,
-        n_head=20,
-        n_kv_head=5,
-        head_dim=128,
-        ff_dim=9216,
-        max_seq_len=4096,
-        modalities=modalities,
-        mixin=MixinConfig(),
-        relative=RelativeConfig(),
-    )
 
 
 def reference(net: Decoder, ids: list[int], types: list[int]) -> Tensor:

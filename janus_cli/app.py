@@ -42,10 +42,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "upsample": ("upsample:upsample", "Small to large."),
         "decode": ("decode:decode", "Tokens to pictures, sounds, text or what a plugin writes."),
     },
-    "Look": {
-        "info": ("info:info", "Look inside."),
-        "models": ("models:app", "The model zoo."),
-    },
+    "Look": {"info": ("info:info", "Look inside."), "models": ("models:app", "The model zoo.")},
     "Train": {
         "train": ("train:train", "Train a model."),
         "eval": (

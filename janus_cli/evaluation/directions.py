@@ -148,11 +148,7 @@ def see_speak(tour: Tour, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
     texts = tour.write(sounds)
     right = [names_it(text, name) for text, (name, _) in zip(texts, tour.lists.pairs, strict=True)]
     full = [add_style(name, style, 0) for name, style in tour.lists.pairs]
-    return {
-        "n": len(texts),
-        "concept": compute_share(right),
-        "words": measure_word_accuracy(full, texts),
-    }
+    return {"n": len(texts), "concept": compute_share(right), "words": measure_word_accuracy(full, texts)}
 
 
 def examine_directions(

@@ -114,9 +114,7 @@ def _choose_block(codec: Codec) -> int:
 
 @torch.inference_mode()
 def encode_stream(
-    codec: Codec,
-    pieces: Iterable[Tensor],
-    n_q: int | None = None,
+    codec: Codec, pieces: Iterable[Tensor], n_q: int | None = None
 ) -> Iterator[tuple[Tensor, float | None]]:
     """Encode the sound that `pieces` [B, C, any length] make up to codes [B, Q, F], some frames at a time.
 

@@ -118,12 +118,7 @@ class Answer:
                         progress(1)
                 made = Segment("text", to_ids(ids, vocab_size), info)
                 yield question.record.with_step(
-                    "generate",
-                    (made,),
-                    model=self.identity.name,
-                    seed=self.options.seed,
-                    index=index,
-                    **note,
+                    "generate", (made,), model=self.identity.name, seed=self.options.seed, index=index, **note
                 )
 
     @torch.inference_mode()

@@ -13,7 +13,6 @@ from safetensors.torch import save_file as save_torch
 
 from janus_cli import zoo
 from janus_cli.errors import ModelError
-from janus_cli.nets.build import NETS
 
 
 def test_find_by_name_and_by_path(environment, tiny_model):
@@ -82,10 +81,6 @@ def test_header_of_a_weight_file(tmp_path):
         "a": ("F32", (2, 3), 6),
         "b": ("F16", (4,), 4),
     }
-
-
-def test_every_component_has_a_net():
-    assert tuple(NETS) == zoo.COMPONENTS
 
 
 def header(data: object) -> bytes:

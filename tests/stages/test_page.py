@@ -106,7 +106,7 @@ def test_without_image_tokens_there_is_nothing_to_lay_out():
 
 
 def page_for(size, model="pocket"):
-    """How a shipped model lays out pictures of that size: `pocket` learned 16 x 16 tokens, `pocket-any` 8 x 8."""
+    """How a shipped model lays out that size: `pocket` learned 16 x 16 tokens, `pocket-any` 8 x 8."""
     return pipeline.load(str(ROOT / "models" / model)).plan_picture(picture=PictureOptions(size)).page
 
 

@@ -1,7 +1,7 @@
 # make demo PROMPT="a red apple"   set everything up, draw a picture, say where it is
 # make test                        set everything up, run the whole test suite
 # make check                       ruff, mypy, floors, fast tests, one real pipe: a minute and a half
-# make bench / train               measure / train the pocket model again (hours on a CPU)
+# make bench / train               measure / train pocket again (its decoder wants a GPU, see models/TRAINING.md)
 # make install / clean             only set up / remove what the targets made
 
 PYTHON ?= python3

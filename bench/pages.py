@@ -22,7 +22,7 @@ PAGES = (  # prompt, width, height, what to say of it, where it stands on the sh
     ("a frog on a yellow background", 256, 512, "", (664, 8)),
     ("owl, noto", 504, 320, "", (8, 164)),
     ("triangular ruler, twemoji", 512, 256, ": cut at the square", (272, 164)),
-    ("two cats", 64, 96, "", (796, 8)),
+    ("two cats", 128, 192, "", (796, 8)),
 )
 CROP = 180  # pixels of the pictures that are shown as they are
 STEEP = (
@@ -44,8 +44,8 @@ def drawn(pipeline: Pipeline, prompt: str, size: Size | None) -> np.ndarray:
 
 
 def at_once(pipeline: Pipeline, prompt: str) -> np.ndarray:
-    """What the decoder makes of a 16 x 16 grid that it never learned."""
-    options = dataclasses.replace(pipeline.plan_picture(Sampling(seed=SEED)).options, grid=(16, 16))
+    """What the decoder makes of a 24 x 24 grid that it never learned."""
+    options = dataclasses.replace(pipeline.plan_picture(Sampling(seed=SEED)).options, grid=(24, 24))
     records = Plan(options, lambda: pipeline.nets.open_stage(options)).run([pipeline.tokenize(prompt)])
     return cast(np.ndarray, pipeline.decode(next(refine(pipeline, records, 2))))
 
@@ -74,28 +74,26 @@ def main() -> None:
     sheet = Image.new("RGB", (868, 544), (224, 224, 224))
     pen = ImageDraw.Draw(sheet)
 
-    def paste(picture: np.ndarray, words: str, place: tuple[int, int], share: float = 1.0) -> None:
-        image = Image.fromarray(picture)
-        side = round(image.width * share), round(image.height * share)
-        image = image.resize(side, Image.Resampling.LANCZOS)
+    def paste(picture: np.ndarray, words: str, place: tuple[int, int], divisor: int = 1) -> None:
+        image = Image.fromarray(picture).reduce(divisor)
         sheet.paste(image, place)
         pen.text((place[0], place[1] + image.height + 2), words, fill="black")
 
     for prompt, width, height, more, place in PAGES:
         words = f"{width}x{height}, {prompt}{more}"
-        share = 1.0 if max(width, height) < 100 else 0.5
-        words = words.replace(", a frog", ",\na frog").replace("yellow ", "yellow\n")
-        paste(drawn(pipeline, prompt, Size(width, height)), words, place, share)
-    rocket, page = (drawn(pipeline, "rocket, twemoji", size) for size in (None, Size(512, 512)))
-    crop = slice(230, 230 + CROP), slice(100, 100 + CROP)
-    paste(page[crop], "512, part of it, as it is", (8, 346))
-    paste(bicubic(rocket, 512)[crop], "bicubic instead", (196, 346))
-    paste(at_once(pipeline, "a red apple"), "16 x 16 tokens drawn at once", (384, 346), 0.5)
+        for start in ("a frog", "background", "two cats") if width < height else ():
+            words = words.replace(f" {start}", f"\n{start}")
+        paste(drawn(pipeline, prompt, Size(width, height)), words, place, 2)
+    rocket, page = (drawn(pipeline, "rocket, twemoji", size) for size in (None, Size(1024, 1024)))
+    crop = slice(460, 460 + CROP), slice(200, 200 + CROP)
+    paste(page[crop], "1024, part of it, as it is", (8, 346))
+    paste(bicubic(rocket, 1024)[crop], "bicubic instead", (196, 346))
+    paste(at_once(pipeline, "a red apple"), "24 x 24 tokens drawn at once", (384, 346), 3)
     large = drawn(pipeline, "owl, noto", Size(1024, 1024))
     paste(large[320 : 320 + CROP, 380 : 380 + CROP], "1024, part of it, as it is", (572, 346))
     sheet.quantize(256, dither=Image.Dither.NONE).save(output, optimize=True)
 
-    for side in (512, 1024):
+    for side in (768, 1024):
         ratios = []
         for prompt in STEEP:
             plain = bicubic(drawn(pipeline, prompt, None), side)

@@ -8,7 +8,7 @@ mkdir -p "$out"
 janus tokenize text "a red apple" -o "$out/prompt.safetensors" --force
 janus info "$out/prompt.safetensors"
 
-# The decoder draws 8 x 8 image tokens after them.
+# The decoder draws 16 x 16 image tokens after them.
 janus generate "$out/prompt.safetensors" --seed 7 -o "$out/tokens.safetensors" --force
 
 # Tokens can be looked at as they are …

@@ -13,6 +13,7 @@ from helpers.runs import ROOT, TIMEOUT
 from PIL import Image
 
 pytestmark = pytest.mark.slow
+LARGEST = 95_000_000  # bytes; package registries take no file over 100 MB
 IN_WHEEL = {".json", ".md", ".toml", ".safetensors"}
 
 
@@ -60,6 +61,10 @@ def test_the_wheel_holds_the_models_and_nothing_else_of_them(wheel):
     assert {n.suffix for n in models} <= IN_WHEEL
     assert {n.parts[2] for n in models} >= {"pocket", "tiny"}
     assert all(len(n.parts) == 4 for n in models)  # models/TRAINING.md stays in the checkout
+
+
+def test_the_wheel_can_be_published(wheel):
+    assert wheel.stat().st_size < LARGEST
 
 
 def test_the_wheel_draws(installed, tmp_path):

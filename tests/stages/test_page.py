@@ -105,23 +105,24 @@ def test_without_image_tokens_there_is_nothing_to_lay_out():
 # ---- which sizes
 
 
-def page_for(size):
-    """How the shipped model lays out pictures of that size."""
-    return pipeline.load(str(ROOT / "models/pocket")).plan_picture(picture=PictureOptions(size)).page
+def page_for(size, model="pocket"):
+    """How a shipped model lays out that size: `pocket` learned 16 x 16 tokens, `pocket-any` 8 x 8."""
+    return pipeline.load(str(ROOT / "models" / model)).plan_picture(picture=PictureOptions(size)).page
 
 
 @pytest.mark.parametrize(
     ("size", "grid", "scale"),
     [
-        (Size(512, 512), (16, 16), 4),
+        (Size(768, 768), (24, 24), 4),
         (Size(1024, 1024), (32, 32), 4),
-        (Size(512, 256), (8, 16), 4),
-        (Size(256, 512), (16, 8), 4),
-        (Size(128, 128), (8, 8), 2),
-        (Size(192, 64), (8, 24), 1),
-        (Size(64, 64), (8, 8), 1),
-        (Size(504, 248), (16, 32), 2),
-        (Size(264, 264), (9, 9), 4),
+        (Size(1024, 512), (16, 32), 4),
+        (Size(512, 1024), (32, 16), 4),
+        (Size(256, 256), (16, 16), 2),
+        (Size(384, 128), (16, 48), 1),
+        (Size(128, 128), (16, 16), 1),
+        (Size(1016, 504), (32, 64), 2),
+        (Size(264, 264), (17, 17), 2),
+        (Size(520, 520), (17, 17), 4),
     ],
 )
 def test_the_enlargement_leaves_the_short_side_the_learned_tokens(size, grid, scale):
@@ -131,7 +132,10 @@ def test_the_enlargement_leaves_the_short_side_the_learned_tokens(size, grid, sc
 
 
 def test_the_models_own_size_is_no_page():
-    assert page_for(Size(256, 256)) is None and page_for(None) is None
+    assert page_for(Size(512, 512)) is None and page_for(None) is None
+    assert page_for(Size(256, 256), "pocket-any") is None and page_for(None, "pocket-any") is None
+    large, small = (page_for(Size(side, side), "pocket-any") for side in (512, 64))
+    assert (large.grid, large.scale, small.grid, small.scale) == ((16, 16), 4, (8, 8), 1)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +143,9 @@ def test_the_models_own_size_is_no_page():
     [
         (Size(500, 500), "--size 500: choose multiples of 8, such as 496 or 504"),
         (Size(512, 250), "--size 512x250: choose multiples of 8, such as 512x248 or 512x256"),
-        (Size(1020, 65), "such as 1016x64 or 1024x72"),
-        (Size(56, 512), "each side needs at least 64 pixels"),
-        (Size(1032, 64), "each side has at most 1024 pixels"),
+        (Size(1020, 129), "such as 1016x128 or 1024x136"),
+        (Size(120, 512), "each side needs at least 128 pixels"),
+        (Size(1032, 128), "each side has at most 1024 pixels"),
     ],
 )
 def test_other_sizes_are_refused_with_what_is_near(size, says):
@@ -246,16 +250,16 @@ def test_pocket_goes_on_in_a_coloured_background(monkeypatch, janus):
     text = janus("tokenize", "text", "a frog on a yellow background").out
     page, alone = (
         loads_first(janus("generate", "--seed", "7", *more, stdin=text).out)
-        for more in (["--size", "192x64"], [])
+        for more in (["--size", "384x128"], [])
     )
     ids = page.find("image").data
-    assert ids.shape == (8, 24) and np.array_equal(ids[:, 8:16], alone.find("image").data)
+    assert ids.shape == (16, 48) and np.array_equal(ids[:, 16:32], alone.find("image").data)
     plain = np.asarray(
         Image.open(
             io.BytesIO(janus("decode", stdin=janus("upsample", "--scale", "1", stdin=_bytes(page)).out).out)
         )
     ).astype(int)
-    left, right = plain[:, 2:62].reshape(-1, 3), plain[:, 130:190].reshape(-1, 3)
+    left, right = plain[:, 2:126].reshape(-1, 3), plain[:, 258:382].reshape(-1, 3)
     for side in (left, right):
         assert side.std(0).max() < 6  # even
         assert np.abs(side.mean(0) - [251, 207, 61]).max() < 8  # the yellow of the recipe's backgrounds

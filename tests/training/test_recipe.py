@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from helpers.runs import ROOT, Done, no_traceback
 
+from janus_cli.config import read_config
 from janus_cli.dataset.utterances import LONGEST
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.jobs import plan_components
@@ -93,6 +94,8 @@ def test_components_are_planned_in_order(tmp_path: Path) -> None:
     recipe = read_recipe(ROOT / "models" / "pocket" / "recipe.toml")
     assert plan_components(recipe, None)[:3] == ["dvae", "decoder", "refiner"]
     assert plan_components(recipe, "refiner") == ["refiner"]
+    for file in ("pocket/recipe-gpu.toml", "pocket-any/recipe-drawing.toml", "pocket-any/recipe-gpu.toml"):
+        assert plan_components(read_recipe(ROOT / "models" / file), None) == ["decoder"]
     every = read_recipe(ROOT / "models" / "pocket-any" / "recipe.toml")
     assert plan_components(every, None) == ["codec", "vision", "decoder"]
     small = read_recipe(written(tmp_path, SMALL))
@@ -128,6 +131,10 @@ def test_the_recipes_of_the_zoo_fit_together(path: Path) -> None:
         assert model.decoder.modalities["sight"].feature_dim == model.vision.dim
         longest = model.vision.n_token + recipe.decoder.text_slots + max(LONGEST, rows * cols)
         assert model.decoder.max_seq_len >= 3 + longest
+    if path.stem != "recipe-drawing":  # of a decoder that was to grow
+        shipped = read_config(path.with_name("config.json"))
+        assert (model.name, model.dvae, model.decoder) == (shipped.name, shipped.dvae, shipped.decoder)
+        assert (model.refiner, model.generation) == (shipped.refiner, shipped.generation)
     if model.refiner is not None:
         assert model.refiner.codebook_size == model.dvae.codebook_size
         assert model.refiner.patch == model.dvae.patch

@@ -3,7 +3,6 @@
 Knows the words of config.json and refuses unknown ones. Knows no torch and opens no weights.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
@@ -314,7 +313,7 @@ def _explain(fault: str, data: Any) -> str:
     if found := re.fullmatch(r"Object missing required field (.*)", what):
         return f"{path}: lacks {found[1]!r}"
     expected, _, got = what.replace("Expected", "expected").partition(", got ")
-    places = list(_places(data, re.findall(r"\w+|\.\.\.", path)))
+    places = list(_places(data, re.findall(r"\w+|\.\.\.", path))) or [(path, data)]
     key, value = next((place for place in places if _KINDS.get(type(place[1])) == got), places[0])
     if expected.startswith("Invalid enum value"):
         return f"{key}: this janus does not know {value!r}"
@@ -327,11 +326,10 @@ def _places(data: Any, steps: list[str]) -> Iterator[tuple[str, Any]]:
         yield "", data
         return
     step, *rest = steps
-    if isinstance(data, list):
+    if isinstance(data, list) and step.isdigit():
         yield from ((f"[{step}]{inner}", value) for inner, value in _places(data[int(step)], rest))
-        return
-    for key in data if step == "..." else [step]:
-        with contextlib.suppress(KeyError):  # of several entries one may lack the key that another has
+    elif isinstance(data, dict):  # a neighbour of the faulty entry may be anything, and lack the key
+        for key in data if step == "..." else {step} & set(data):
             yield from ((f".{key}{inner}", value) for inner, value in _places(data[key], rest))
 
 

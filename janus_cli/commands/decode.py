@@ -9,7 +9,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import label_of, open_tokenizer, read_records
+from janus_cli.shell.inputs import make_label, open_tokenizer, read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import EncodedOutput, Output, as_output
 from janus_cli.shell.outputs import Outputs, list_suffixes
@@ -58,7 +58,7 @@ def decode(
     done = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         outputs.check(record)
-        with failures.item(label_of(record, i)):
+        with failures.item(make_label(record, i)):
             name = outputs.write(record, _decode(record, loader, reader, quiet))
             done += 1
             if name != "-":

@@ -24,7 +24,7 @@ def denoise(
         int,
         typer.Option(
             "--scale",
-            callback=opt.known_scale,
+            callback=opt.check_known_scale,
             help="Enlarge first by 1, 2 or 4, then denoise straight at that size.",
         ),
     ] = 1,

@@ -16,11 +16,11 @@ from janus_cli.shell.inputs import (
     SOUNDS,
     expand,
     file_name,
-    id_of,
+    make_id,
+    open_stdin,
     open_tokenizer,
     read_texts,
     source,
-    stdin_bytes,
 )
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.plugin_commands import PluginGroup
@@ -121,7 +121,7 @@ def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures)
         label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
         with failures.item(label):
             pixels = read_image(place, label)
-            yield loader.open().pictures.encode(pixels, id=id_of(label), source=file_name(name))
+            yield loader.open().pictures.encode(pixels, id=make_id(label), source=file_name(name))
 
 
 @app.command("audio")
@@ -167,7 +167,7 @@ def _tokenize_sounds(
     from janus_cli.media.sounds import fit, open_sound
 
     if "-" in names:
-        stdin_bytes(_NO_SOUND)  # before the codec is loaded
+        open_stdin(_NO_SOUND)  # before the codec is loaded
     pipeline = loader.open()
     codec = pipeline.sounds.codec.cfg
     pipeline.sounds.check_bandwidth(bandwidth)
@@ -180,5 +180,5 @@ def _tokenize_sounds(
         ):
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
-                pieces, id=id_of(label), bandwidth=bandwidth, source=file_name(name), progress=progress
+                pieces, id=make_id(label), bandwidth=bandwidth, source=file_name(name), progress=progress
             )

@@ -11,7 +11,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import SOUNDS, expand, source, stdin_bytes
+from janus_cli.shell.inputs import SOUNDS, expand, open_stdin, source
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 
@@ -49,7 +49,7 @@ def transcribe(
     plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
     names = expand(inputs or ["-"], SOUNDS)
     if "-" in names:
-        stdin_bytes(_NO_SOUND)  # before the nets are loaded
+        open_stdin(_NO_SOUND)  # before the nets are loaded
     records = _tokenize(names, pipeline, plan, failures)
     put_words(records, pipeline, plan, len(names) > 1, as_json, failures)
 

@@ -13,7 +13,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import PICTURES, expand, id_of, label_of, read_records, source, stdin_bytes
+from janus_cli.shell.inputs import PICTURES, expand, make_id, make_label, open_stdin, read_records, source
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import PICTURE_FORMATS, RowsOutput
 from janus_cli.shell.outputs import Outputs
@@ -118,7 +118,7 @@ def upsample(
         return
     if tile is not None:
         raise UsageError("--tile goes with --model FILE, a super-resolution checkpoint")
-    opt.known_scale(scale)
+    opt.check_known_scale(scale)
     check_parts(stream, output)
     failures = Failures()
     loader = Loader(model, device, Talk(quiet), dtype)
@@ -149,7 +149,7 @@ def _enlarge(
     talk, failures = Talk(quiet), Failures()
     names = expand(inputs, (*PICTURES, *_RECORDS)) or ["-"]
     if "-" in names:
-        stdin_bytes(_HINT)  # before the checkpoint is loaded
+        open_stdin(_HINT)  # before the checkpoint is loaded
     to_pictures = (
         output is not None and Path(output).suffix.lower() in PICTURE_FORMATS and not Path(output).is_dir()
     )
@@ -217,16 +217,16 @@ def _read_pictures(
         with failures.item(label):
             if _holds_records(name):
                 for i, record in enumerate(read_records([name], failures, "upsample")):
-                    with failures.item(whose := label_of(record, i)):
+                    with failures.item(whose := make_label(record, i)):
                         yield whose, Picture.from_record(record, decode)
             else:
-                yield label, Picture.from_file(read_image(place, label), id_of(label))
+                yield label, Picture.from_file(read_image(place, label), make_id(label))
 
 
 def _holds_records(name: str) -> bool:
     """Tell whether the input begins as a token record does, or is a shard of them; a pipe by its name."""
     if name == "-":
-        return is_safetensors(cast(BufferedReader, stdin_bytes(_HINT)).peek(9))
+        return is_safetensors(cast(BufferedReader, open_stdin(_HINT)).peek(9))
     path = Path(name)
     if not path.is_file() or path.suffix.lower() == ".tar":
         return path.suffix.lower() not in PICTURES

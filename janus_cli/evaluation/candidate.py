@@ -137,7 +137,7 @@ class Candidate:
         return next(self.pipeline.refining.upsample([record], scale))
 
 
-def image_codes(records: Iterable[Record]) -> np.ndarray:
+def stack_codes(records: Iterable[Record]) -> np.ndarray:
     """Stack the image tokens of records, [N, rows, cols]."""
     found = [record.find("image") for record in records]
     return np.stack([segment.data for segment in found if segment is not None])

@@ -21,7 +21,7 @@ from janus_cli.dataset.pictures import Sprites, list_drawings
 from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.evaluation import fidelity
-from janus_cli.evaluation.candidate import Candidate, Tell, image_codes
+from janus_cli.evaluation.candidate import Candidate, Tell, stack_codes
 from janus_cli.evaluation.codec import report_codec
 from janus_cli.evaluation.directions import Tour, examine_directions
 from janus_cli.evaluation.judge import Examiner
@@ -114,13 +114,13 @@ def _match_tokens(exam: Exam) -> dict[str, float]:
     """
     pairs, candidate = exam.lists.trained[:MATCHED], exam.candidate
     drawings = exam.paint(pairs)
-    true = image_codes(candidate.encode(drawings))
-    paper = image_codes(candidate.encode(np.full_like(drawings[:1], 255)))[0, 0, 0]
+    true = stack_codes(candidate.encode(drawings))
+    paper = stack_codes(candidate.encode(np.full_like(drawings[:1], 255)))[0, 0, 0]
     made = []
     for record in candidate.draw_tokens(candidate.read([add_style(*pair, 0) for pair in pairs]), greedy=True):
         made.append(record)
         exam.tell("match")(len(made), len(pairs))
-    same = image_codes(made) == true
+    same = stack_codes(made) == true
     return {
         "n": len(pairs),
         "tokens": compute_share(same),

@@ -6,7 +6,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, Sprites, compose
-from janus_cli.evaluation.candidate import Candidate, Tell, image_codes
+from janus_cli.evaluation.candidate import Candidate, Tell, stack_codes
 from janus_cli.evaluation.measures import measure_psnr, measure_ssim, measure_usage
 from janus_cli.nets.pixels import to_float, to_uint8
 
@@ -33,7 +33,7 @@ def count_codes(candidate: Candidate, sprites: Sprites, drawings: Sequence[int],
         few = Sprites(sprites.full)  # every drawing at two sizes would fill the memory: forget them at once
         pictures = [v for d in drawings[start : start + 64] for v in _vary_drawing(int(d))]
         for record in candidate.encode(compose(scene, few, side) for scene, side in pictures):
-            counts += np.bincount(image_codes([record]).ravel(), minlength=len(counts))
+            counts += np.bincount(stack_codes([record]).ravel(), minlength=len(counts))
         tell(min(start + 64, len(drawings)), len(drawings))
     return counts
 

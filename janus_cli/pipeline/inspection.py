@@ -83,7 +83,7 @@ def locate_importable(model: str) -> zoo.Place:
         raise ModelError(f"{place.name} is no published checkpoint: there is nothing to import")
     if not path.is_file():
         return place
-    if whole := weight_files.index_of(path):
+    if whole := weight_files.find_index(path):
         raise ModelError(f"{path}: one shard of {whole.name}: name the folder, to import all of them")
     return zoo.Place(place.name, path)
 
@@ -161,14 +161,14 @@ def _read_parts(path: Path) -> dict[str, dict[str, Any]]:
 
 def _read_tensors(path: Path) -> dict[str, tuple[str, int]]:
     """Read each tensor's dtype, as safetensors calls it, and number of elements. Raises ModelError."""
-    if not weight_files.weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
+    if not weight_files.find_weights_file(path).name.removesuffix(".index.json").endswith((".bin", ".th")):
         headers = weight_files.read_tensors(path, zoo.read_header)
         return {name: (tensor.dtype, tensor.size) for name, (_, tensor) in headers.items()}
-    from janus_cli.weights.checkpoint import Checkpoint, dtype_word
+    from janus_cli.weights.checkpoint import Checkpoint, name_torch_dtype
 
     checkpoint = Checkpoint.open(path)
     return {
-        name: (dtype_word(checkpoint.dtype(name)), math.prod(shape))
+        name: (name_torch_dtype(checkpoint.dtype(name)), math.prod(shape))
         for name, shape in checkpoint.shapes().items()
     }
 

@@ -6,7 +6,7 @@
     for record in pipeline.draw(["a red apple"], Sampling(seed=7)):
         picture = pipeline.decode(record)  # uint8 [H, W, 3]
 
-Opens weight files; no other file, no standard stream.
+Opens a model's own files; no other file, no standard stream.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -166,7 +166,10 @@ class Pipeline:
         `progress` and `watch` are as in `render`.
         """
         plan = self.plan_picture(sampling, picture)
-        prompts = (t and plan.prepare(self.tokenize(t, str(i))) for i, t in enumerate(texts))
+        prompts = (
+            None if text is None else plan.prepare(self.tokenize(text, str(i)))
+            for i, text in enumerate(texts)
+        )
         return self.render(plan, prompts, progress, watch)
 
     def render(

@@ -20,7 +20,7 @@ def is_whole(record: Record) -> bool:
     return record.part is None or record.part.last
 
 
-def result_of(record: Record) -> str:
+def name_result(record: Record) -> str:
     """Name the result that a part belongs to: a text that all of its parts share, and no others."""
     return json.dumps([record.id, record.made_by], sort_keys=True)
 
@@ -40,7 +40,11 @@ class PartOrder:
         """Raise RecordError for a part that does not come in its turn, or has other rows than it says."""
         if (part := record.part) is None:
             return
-        key, who, (first, end) = result_of(record), f"{self._who} {record.id!r}: part {part.index}", part.rows
+        key, who, (first, end) = (
+            name_result(record),
+            f"{self._who} {record.id!r}: part {part.index}",
+            part.rows,
+        )
         index, row, _ = self._begun.pop(key, (0, 0, ""))
         if part.index != index and (index or not part.last):
             raise RecordError(f"{who} comes where part {index} is due")
@@ -57,7 +61,7 @@ class PartOrder:
             self._begun[key] = index + 1, end, record.id
 
     def find_unfinished(self) -> dict[str, RecordError]:
-        """Find the results (by `result_of`) whose last part has not come, with an error for each."""
+        """Find the results (by `name_result`) whose last part has not come, with an error for each."""
         return {
             result: RecordError(
                 f"{self._who} {id!r}: stopped after {index} of its parts, {row} rows, "

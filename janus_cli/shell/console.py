@@ -64,7 +64,7 @@ def stdout_is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def stdout_bytes(what: str, hint: str) -> BinaryIO:
+def open_stdout(what: str, hint: str) -> BinaryIO:
     """Give stdout for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():
         raise UsageError(f"{what} not written to the terminal: {hint}")
@@ -72,7 +72,7 @@ def stdout_bytes(what: str, hint: str) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def output_errors() -> Iterator[None]:
+def catch_output_errors() -> Iterator[None]:
     """Turn an OSError of standard output into an OutputError; BrokenPipeError passes."""
     try:
         yield
@@ -84,7 +84,7 @@ def output_errors() -> Iterator[None]:
 
 def put(text: str, end: str = "\n") -> None:
     """Write `text` to stdout at once. Raises OutputError where that is full or closed."""
-    with output_errors():
+    with catch_output_errors():
         print(escape_for_stdout(text), end=end, flush=True)
 
 

@@ -14,7 +14,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.count = 0
-        self.results: set[str] = set()  # those that failed with a part, by `progressive.result_of`
+        self.results: set[str] = set()  # those that failed with a part, by `progressive.name_result`
         self._all_usage = True  # as long as nothing failed but for how it was asked for
 
     def add(self, error: JanusError, name: str = "") -> None:

@@ -22,7 +22,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
 
 
-def stdin_bytes(hint: str) -> BinaryIO:
+def open_stdin(hint: str) -> BinaryIO:
     """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(f"no input: {hint}")
@@ -34,27 +34,27 @@ def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
 
     Raises UsageError with `hint` where nothing is piped in.
     """
-    return ("stdin", stdin_bytes(hint)) if name == "-" else (name, Path(name))
+    return ("stdin", open_stdin(hint)) if name == "-" else (name, Path(name))
 
 
-def id_of(name: str) -> str:
+def make_id(name: str) -> str:
     """The id of a record that is made of the input `name`."""
-    return as_text(Path(name).stem)
+    return to_valid_text(Path(name).stem)
 
 
-def label_of(record: "Record", index: int) -> str:
+def make_label(record: "Record", index: int) -> str:
     """A record's name for messages, as the stages have it; its number where it has no id."""
     return f"record {record.id!r}" if record.id else f"record {index}"
 
 
-def as_text(name: str) -> str:
+def to_valid_text(name: str) -> str:
     """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def file_name(name: str) -> str:
     """The file name that a record keeps of the input `name`; none of standard input."""
-    return "" if name == "-" else as_text(Path(name).name)
+    return "" if name == "-" else to_valid_text(Path(name).name)
 
 
 def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
@@ -80,7 +80,7 @@ def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
 
     None stands for what is no UTF-8 text; it is counted as a failure.
     """
-    file = stdin_bytes('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
+    file = open_stdin('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
     for i, data in enumerate(file if lines else [file.read()]):
         try:
             yield data.decode("utf-8").removesuffix("\n")
@@ -150,7 +150,7 @@ def _read_file(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
 
     if name == "-":
         hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
-        yield from ((name, record) for record in read_stream(stdin_bytes(hint)))
+        yield from ((name, record) for record in read_stream(open_stdin(hint)))
         return
     with _open(name) as file:
         if name.endswith(".tar"):

@@ -12,7 +12,7 @@ from janus_cli.pipeline import Pipeline
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import label_of
+from janus_cli.shell.inputs import make_label
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -63,17 +63,17 @@ class Loader:
         `begin` makes the stage of a model, which may keep parts of a result until the others come. After a
         part that failed the other parts of its result are passed over, without counting them.
         """
-        from janus_cli.records.progressive import is_whole, result_of
+        from janus_cli.records.progressive import is_whole, name_result
 
         failed = failures.results
         stages: dict[Pipeline, Callable[[Record], Iterator[Record]]] = {}
         for i, record in enumerate(records):
-            if (result := result_of(record)) in failed:
+            if (result := name_result(record)) in failed:
                 if is_whole(record):
                     failed.discard(result)
                 continue
             before = failures.count
-            with failures.item(label_of(record, i)):
+            with failures.item(make_label(record, i)):
                 pipeline = self.open_for(record)
                 if pipeline not in stages:
                     stages[pipeline] = begin(pipeline)

@@ -11,7 +11,7 @@ from janus_cli.errors import UsageError
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_texts
-from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, stdout_for
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, open_stdout_for
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 
@@ -58,7 +58,7 @@ class Order:
         if self.as_json and self.output == "-":
             raise UsageError("--json and -o - both want standard output: name a file")
         if self.output == "-":
-            stdout_for(self.craft.thing)
+            open_stdout_for(self.craft.thing)
 
     @property
     def is_typed(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from janus_cli.errors import MediaError, OutputError
 from janus_cli.media.files import atomic_write, is_special, write_with
-from janus_cli.shell.console import escape_for_stdout, output_errors, stdout_bytes
+from janus_cli.shell.console import catch_output_errors, escape_for_stdout, open_stdout
 from janus_cli.shell.progress import sound_bar
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class PictureOutput:
         return atomic_write(path, self.encode(record, path.suffix.lower()), force)
 
     def put(self, record: "Record", stdout: "StandardOutput") -> None:
-        stdout.write(stdout_for(self.kind), self.encode(record, ".png"))
+        stdout.write(open_stdout_for(self.kind), self.encode(record, ".png"))
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class EncodedOutput:
             stdout.write_text(data)
         else:
             hint = f"use -o name{suffix}, or redirect it"
-            stdout.write(stdout_bytes(f"a {suffix} file is", hint), data)
+            stdout.write(open_stdout(f"a {suffix} file is", hint), data)
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,9 @@ def as_output(media: "np.ndarray | str | Sound", label: str = "", quiet: bool = 
     return SoundOutput(media, label, quiet) if isinstance(media, Sound) else PictureOutput(media)
 
 
-def stdout_for(kind: str) -> BinaryIO:
+def open_stdout_for(kind: str) -> BinaryIO:
     """Give standard output for a picture or a sound. Raises UsageError where it is a terminal."""
-    return stdout_bytes(f"a {kind} is", _HINTS[kind])
+    return open_stdout(f"a {kind} is", _HINTS[kind])
 
 
 def _is_text(data: bytes) -> bool:
@@ -235,7 +235,7 @@ class StandardOutput:
 
     def write(self, file: BinaryIO, data: bytes) -> None:
         """Write bytes to `file`, which is standard output. Raises OutputError."""
-        with output_errors():
+        with catch_output_errors():
             file.write(data)
             file.flush()
 
@@ -246,8 +246,8 @@ class StandardOutput:
 
     def append(self, record: "Record", sound: "Sound") -> None:
         """Append `sound`. Raises MediaError where its rate or channels are not those of the ones before."""
-        file = stdout_for("sound")
-        with output_errors():
+        file = open_stdout_for("sound")
+        with catch_output_errors():
             if self._writer is None:
                 self._writer = self._begin(record, sound, file)
             ours, theirs = ((s.sample_rate, s.channels) for s in (self._writer, sound))

@@ -155,7 +155,7 @@ Stream = Annotated[
 ]
 
 
-def known_scale(scale: int | None) -> int | None:
+def check_known_scale(scale: int | None) -> int | None:
     """Return `scale` itself. Raises UsageError for one that no model of ours has."""
     return scale if scale is None else check_scale(scale)
 
@@ -165,7 +165,7 @@ Scale = Annotated[
     typer.Option(
         "--scale",
         show_default="what --size asked for, else the model's",
-        callback=known_scale,
+        callback=check_known_scale,
         help="Enlargement: 1, 2 or 4.",
     ),
 ]

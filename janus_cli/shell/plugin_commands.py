@@ -16,7 +16,7 @@ from janus_cli.plugins import Modality, Option
 from janus_cli.shell import options as opt
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.help import HelpfulGroup, make_command
-from janus_cli.shell.inputs import expand, file_name, id_of, source
+from janus_cli.shell.inputs import expand, file_name, make_id, source
 from janus_cli.shell.sinks import write_all
 
 if TYPE_CHECKING:
@@ -121,4 +121,4 @@ def _tokenize(
         label, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
         with failures.item(label):
             data = read_bytes(place, label)
-            yield tokenize(plugin, data, label, options, id=id_of(label), source=file_name(name))
+            yield tokenize(plugin, data, label, options, id=make_id(label), source=file_name(name))

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from janus_cli.errors import RecordError, UsageError
 from janus_cli.media.files import NewFile, is_special, make_folder, number_paths, write_errors
-from janus_cli.shell.console import stdout_bytes
+from janus_cli.shell.console import open_stdout
 from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def open_sink(output: str | None, force: bool) -> "Sink":
     Raises UsageError for a terminal, RecordError for a file that exists, MediaError for no place to write.
     """
     if output is None or output == "-":
-        return _open_stream(stdout_bytes("token records are", "pipe them on, or use -o FILE.safetensors"))
+        return _open_stream(open_stdout("token records are", "pipe them on, or use -o FILE.safetensors"))
     path = Path(output)
     if output.endswith("/") or path.is_dir():
         return _open_folder(path, force)

@@ -102,7 +102,7 @@ def _format_model(facts: dict[str, Any]) -> list[str]:
     if "problem" in facts:
         lines = [lines[0], f"  {facts['problem']}"]
     if "files" in facts:
-        lines += align_columns([["file", "bytes", "digest"], *file_rows(facts)])
+        lines += align_columns([["file", "bytes", "digest"], *list_file_rows(facts)])
     return lines + align_columns(_token_rows(facts))
 
 
@@ -117,7 +117,7 @@ def _token_rows(facts: dict[str, Any]) -> list[list[str]]:
     return rows + [[word.replace("_", " "), facts[word]] for word in words if word in facts]
 
 
-def file_rows(facts: dict[str, Any]) -> list[list[str]]:
+def list_file_rows(facts: dict[str, Any]) -> list[list[str]]:
     """Format the files of a model as rows of cells, those that are missing last."""
     rows = [[f["file"], f"{f['bytes']:,}", f.get("digest", "")] for f in facts.get("files", [])]
     return rows + [[name, "missing", ""] for name in facts.get("missing", [])]

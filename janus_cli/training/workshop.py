@@ -5,7 +5,6 @@ Each is built when first asked for and kept in the data folder, beside what it w
 
 import hashlib
 import json
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
+from janus_cli.nets.build import build
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
@@ -90,24 +90,28 @@ class Workshop:
             raise JanusError(f"the recipe trains {name} but has no [model.{component}]")
         return found
 
-    def _load(self, component: str, net: Callable[[Any], Net]) -> Net:
+    def _load(self, component: str) -> Any:
         """Read a trained net from the model folder. Raises ModelError when it is not there yet."""
-        return weights.load(net(self.config(component)), self.model / f"{component}.safetensors", self.device)
+        net = build(component, self.config(component))
+        return weights.load(net, self.model / f"{component}.safetensors", self.device)
 
     @cached_property
     def dvae(self) -> DVAE:
         """The trained image tokenizer."""
-        return self._load("dvae", DVAE)
+        net: DVAE = self._load("dvae")
+        return net
 
     @cached_property
     def codec(self) -> Codec:
         """The trained audio tokenizer."""
-        return self._load("codec", Codec)
+        net: Codec = self._load("codec")
+        return net
 
     @cached_property
     def vision(self) -> VisionTower:
         """The trained vision encoder."""
-        return self._load("vision", VisionTower)
+        net: VisionTower = self._load("vision")
+        return net
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -93,7 +93,7 @@ class Checkpoint(Mapping[str, Tensor]):
         return self._tensors[name][0]
 
 
-def dtype_word(dtype: torch.dtype) -> str:
+def name_torch_dtype(dtype: torch.dtype) -> str:
     """Name `dtype` as safetensors does: F32, BF16, ... Raises ModelError for a type that we do not store."""
     word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
     if word is None:

@@ -22,13 +22,15 @@ from janus_cli import zoo
 from janus_cli.config import Progress, read_object
 from janus_cli.errors import ModelError
 from janus_cli.media.tensor_header import entries, frame
-from janus_cli.weights.checkpoint import DTYPES, Checkpoint, dtype_word
+from janus_cli.weights.checkpoint import DTYPES, Checkpoint, name_torch_dtype
 from janus_cli.zoo import weight_files
 
 SHARD = 5_000_000_000  # bytes of one file; a checkpoint of more is sharded, as the hub's libraries do it
 CHUNK = 1 << 26  # bytes cast at a time
 _INDEX = "model.safetensors.index.json"
-Plan = dict[str, tuple[str, tuple[int, ...]]]  # a file's tensors, in order: safetensors' dtype word, shape
+FilePlan = dict[str, tuple[str, tuple[int, ...]]]  # its tensors, in order: safetensors' dtype word, shape
+    str, tuple[str, tuple[int, ...]]
+]  # a file's tensors, in order: safetensors' dtype word, shape
 
 
 def convert(
@@ -69,12 +71,12 @@ def convert(
     return sorted(target.iterdir())
 
 
-def plan(checkpoint: Checkpoint, dtype: torch.dtype | None, shard: int) -> dict[str, Plan]:
+def plan(checkpoint: Checkpoint, dtype: torch.dtype | None, shard: int) -> dict[str, FilePlan]:
     """Plan which file gets which tensors: filled up to `shard` bytes in the checkpoint's order."""
-    files: list[Plan] = [{}]
+    files: list[FilePlan] = [{}]
     for name, shape in checkpoint.shapes().items():
         kind = checkpoint.dtype(name)
-        entry = (dtype_word(dtype if dtype is not None and kind.is_floating_point else kind), shape)
+        entry = (name_torch_dtype(dtype if dtype is not None and kind.is_floating_point else kind), shape)
         if files[-1] and _total_bytes(files[-1]) + _count_bytes(*entry) > shard:
             files.append({})
         files[-1][name] = entry
@@ -89,7 +91,7 @@ def _count_bytes(word: str, shape: tuple[int, ...]) -> int:
     return math.prod(shape) * zoo.WIDTH[word]
 
 
-def _total_bytes(tensors: Plan) -> int:
+def _total_bytes(tensors: FilePlan) -> int:
     return sum(_count_bytes(*entry) for entry in tensors.values())
 
 
@@ -144,7 +146,7 @@ def _note_dtype(path: Path, word: str) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def _write_file(path: Path, checkpoint: Checkpoint, tensors: Plan, progress: Progress) -> None:
+def _write_file(path: Path, checkpoint: Checkpoint, tensors: FilePlan, progress: Progress) -> None:
     """Write one safetensors file: header, then the tensors one after the other."""
     with path.open("xb", buffering=0) as file:
         metadata = {"__metadata__": {"format": "pt"}}  # transformers asks for it
@@ -174,7 +176,7 @@ def _chunks(tensor: Tensor, word: str) -> Iterator[memoryview]:
         yield memoryview(plain.numpy())
 
 
-def _write_index(path: Path, plans: dict[str, Plan]) -> None:
+def _write_index(path: Path, plans: dict[str, FilePlan]) -> None:
     sizes = {"total_size": sum(map(_total_bytes, plans.values()))}
     weight_map = {name: file for file, tensors in plans.items() for name in tensors}
     path.write_text(json.dumps({"metadata": sizes, "weight_map": weight_map}, indent=2) + "\n", "utf-8")

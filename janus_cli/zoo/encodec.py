@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from janus_cli.config import CodecConfig, ModelConfig, parse, read_object
 from janus_cli.errors import ModelError
-from janus_cli.zoo.janus_pro import Positive, Size, Small
+from janus_cli.zoo.janus_pro import Extent, Positive, Small
 
 MODEL_TYPE = "encodec"
 PACKAGE, TRANSFORMERS = "encodec", "encodec_transformers"  # whose tensor names the weights have
@@ -40,14 +40,14 @@ NAMES = tuple(_CODECS)
 class EncodecConfig(Struct):
     """The words of transformers' EncodecConfig, and what they are where a config.json says nothing."""
 
-    sampling_rate: Size = 24000  # Hz
+    sampling_rate: Extent = 24000  # Hz
     audio_channels: Annotated[int, Meta(ge=1, le=2)] = 1
-    hidden_size: Size = 128
-    num_filters: Size = 32
+    hidden_size: Extent = 128
+    num_filters: Extent = 32
     upsampling_ratios: tuple[Small, Small, Small, Small] = (8, 5, 4, 2)
     num_lstm_layers: Annotated[int, Meta(ge=1, le=16)] = 2
-    codebook_size: Size = 1024
-    codebook_dim: Size | None = None
+    codebook_size: Extent = 1024
+    codebook_dim: Extent | None = None
     # kbit/s
     target_bandwidths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1.5, 3.0, 6.0, 12.0, 24.0)
     norm_type: Literal["weight_norm", "time_group_norm", None] = None

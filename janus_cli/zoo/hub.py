@@ -48,7 +48,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None and not text.startswith(".")
 
 
-def cache_folder() -> Path:
+def find_cache_folder() -> Path:
     """Find where the hub's tools keep what they fetched: HF_HUB_CACHE, HF_HOME/hub, ~/.cache/...."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{caches}/huggingface"
@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 def find_snapshot(name: str) -> Path | None:
     """Find the folder of ORG/NAME[@REVISION] in the cache, None if it is not there; asks no network."""
     repository, revision = _split(name)
-    folder = cache_folder() / f"models--{repository.replace('/', '--')}"
+    folder = find_cache_folder() / f"models--{repository.replace('/', '--')}"
     with contextlib.suppress(OSError, ValueError):  # a commit is no ref
         revision = (folder / "refs" / revision).read_text("ascii").strip()
     path = folder / "snapshots" / revision
@@ -71,7 +71,7 @@ def list_snapshots() -> Iterator[tuple[str, Path]]:
 
     Each with its name, ORG/NAME, with @REVISION where that is not main.
     """
-    for folder in sorted(cache_folder().glob("models--*--*")):
+    for folder in sorted(find_cache_folder().glob("models--*--*")):
         name = folder.name.removeprefix("models--").replace("--", "/", 1)
         for path in sorted((folder / "snapshots").glob("*")):
             if _is_janus(path):
@@ -123,7 +123,7 @@ def pull(name: str, progress: bool) -> Path:
             hf.snapshot_download(
                 repository,
                 revision=revision,
-                cache_dir=cache_folder(),
+                cache_dir=find_cache_folder(),
                 library_name="janus-cli",
                 allow_patterns=_choose_files(files),
             )
@@ -149,7 +149,7 @@ def _find_offline(name: str) -> Path:
     """Find `name` in the cache. Raises ModelError if it is not there, or not all of it."""
     path = find_snapshot(name)
     if path is None:
-        raise ModelError(f"{name}: not in {cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
+        raise ModelError(f"{name}: not in {find_cache_folder()}, and HF_HUB_OFFLINE is set: pull it without")
     if lacking := find_missing(path):
         raise ModelError(f"{name}: {lacking[0]} is not here yet, and HF_HUB_OFFLINE is set: pull it without")
     return path

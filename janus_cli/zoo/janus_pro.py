@@ -30,7 +30,7 @@ from janus_cli.errors import ModelError
 C = TypeVar("C")
 P = TypeVar("P")
 _MOST = sys.float_info.max
-Size = Annotated[int, Meta(ge=1, le=1 << 20)]  # no size in a configuration is larger
+Extent = Annotated[int, Meta(ge=1, le=1 << 20)]  # no size in a configuration is larger
 Depth = Annotated[int, Meta(ge=1, le=1 << 10)]  # nor is there more of layers, or of blocks
 Small = Annotated[int, Meta(ge=1, le=64)]
 Positive = Annotated[float, Meta(gt=0, le=_MOST)]
@@ -52,14 +52,14 @@ class Rope(Struct):
 class Llama(Struct):
     """The language model, of both layouts."""
 
-    vocab_size: Size = 32000
-    hidden_size: Size = 4096
-    intermediate_size: Size = 11008
+    vocab_size: Extent = 32000
+    hidden_size: Extent = 4096
+    intermediate_size: Extent = 11008
     num_hidden_layers: Depth = 32
-    num_attention_heads: Size = 32
-    num_key_value_heads: Size | None = None
-    head_dim: Size | None = None
-    max_position_embeddings: Size = 2048
+    num_attention_heads: Extent = 32
+    num_key_value_heads: Extent | None = None
+    head_dim: Extent | None = None
+    max_position_embeddings: Extent = 2048
     rms_norm_eps: Positive = 1e-6
     rope_theta: Positive | None = None
     rope_type: Literal["default", None] = None
@@ -74,11 +74,11 @@ class Llama(Struct):
 class JanusVision(Struct):
     """The vision encoder, in transformers' words."""
 
-    hidden_size: Size = 1024
+    hidden_size: Extent = 1024
     num_hidden_layers: Depth = 24
-    num_attention_heads: Size = 16
-    image_size: Size = 384
-    patch_size: Size = 16
+    num_attention_heads: Extent = 16
+    image_size: Extent = 384
+    patch_size: Extent = 16
     layer_norm_eps: Positive = 1e-6
     mlp_ratio: Positive = 4.0
     depth: Literal[2] = 2
@@ -90,14 +90,14 @@ class JanusVision(Struct):
 class JanusVQ(Struct):
     """The image tokenizer and the head over its codes, in transformers' words."""
 
-    embed_dim: Size = 8
-    num_embeddings: Size = 16384
-    latent_channels: Size = 256
-    base_channels: Size = 128
+    embed_dim: Extent = 8
+    num_embeddings: Extent = 16384
+    latent_channels: Extent = 256
+    base_channels: Extent = 128
     channel_multiplier: Multipliers = (1, 1, 2, 2, 4)
     num_res_blocks: Depth = 2
     num_hidden_layers: Literal[2] = 2
-    projection_dim: Size = 2048
+    projection_dim: Extent = 2048
     hidden_act: Literal["gelu", None] = None
     double_latent: Literal[False, None] = None
 
@@ -114,12 +114,12 @@ class TowerParams(Struct):
     """The vision encoder, in DeepSeek's words."""
 
     model_name: Literal["siglip_large_patch16_384"]
-    image_size: Size
+    image_size: Extent
     select_layer: Literal[-1, None] = None
-    width: Size = 1024
+    width: Extent = 1024
     layers: Depth = 24
-    heads: Size = 16
-    patch_size: Size = 16
+    heads: Extent = 16
+    patch_size: Extent = 16
     mlp_ratio: Positive = 4.0
 
 
@@ -133,18 +133,18 @@ class AlignerParams(Struct):
 class VQParams(Struct):
     """The image tokenizer, in DeepSeek's words."""
 
-    image_token_size: Size
-    n_embed: Size
-    ch: Size = 128
+    image_token_size: Extent
+    n_embed: Extent
+    ch: Extent = 128
     ch_mult: Multipliers = (1, 1, 2, 2, 4)
     num_res_blocks: Depth = 2
-    z_channels: Size = 256
+    z_channels: Extent = 256
 
 
 class HeadParams(Struct):
     """The head over image codes, in DeepSeek's words."""
 
-    image_token_embed: Size
+    image_token_embed: Extent
 
 
 class Section(Struct, Generic[C, P]):
@@ -273,7 +273,9 @@ def _transformers(data: dict[str, Any], where: str, pixels: dict[str, Any]) -> J
 
 def _decoder(words: Llama, vq: VQConfig) -> DecoderConfig:
     """Translate the words of the language model, a plain Llama."""
-    rope = words.rope_parameters or words.rope_scaling or Rope()
+    empty = Rope()
+    rope = words.rope_scaling if words.rope_parameters in (None, empty) else words.rope_parameters
+    rope = rope or empty
     dim, heads = words.hidden_size, words.num_attention_heads
     return DecoderConfig(
         dim=dim,

@@ -61,7 +61,7 @@ class Model:
         if getattr(self.config, component) is None:
             raise ModelError(f"model {self.name} has no {component}: choose another with --model")
         if self.config.model_type == encodec.MODEL_TYPE:
-            return weight_files.weights_file(self.path)
+            return weight_files.find_weights_file(self.path)
         return self._require(f"{component}.safetensors", f"train it: janus train RECIPE --only {component}")
 
     @property
@@ -82,7 +82,7 @@ class Model:
     @cached_property
     def codec_fingerprint(self) -> str:
         """The same of the audio codebooks, one below the other. Not for published codecs."""
-        return codec_fingerprint(self.file("codec"))
+        return compute_codec_fingerprint(self.file("codec"))
 
     def _require(self, name: str, remedy: str) -> Path:
         if self.config.model_type == encodec.MODEL_TYPE:
@@ -134,7 +134,7 @@ def codebook_fingerprint(path: Path) -> str:
     return fingerprint(_read_floats(path, tensor))
 
 
-def codec_fingerprint(path: Path) -> str:
+def compute_codec_fingerprint(path: Path) -> str:
     """Fingerprint the codebooks [Q * K, D] in our own codec's weights `path`. Raises ModelError."""
     import numpy as np
 

@@ -36,7 +36,7 @@ def is_published(folder: Path) -> bool:
     return kind == "multi_modality" or (kind == "janus" and "text_config" in config)
 
 
-def weights_file(path: Path) -> Path:
+def find_weights_file(path: Path) -> Path:
     """Find the file to begin with: `path` itself, or the first of NAMES in the folder `path`.
 
     Raises ModelError if there is none.
@@ -61,7 +61,7 @@ def read_index(path: Path) -> dict[str, Path]:
     return {name: path.parent / shard for name, shard in names.items()}
 
 
-def index_of(shard: Path) -> Path | None:
+def find_index(shard: Path) -> Path | None:
     """Find the index beside `shard` that names it, None where it is a whole by itself. Raises ModelError."""
     indexes = (path for name in NAMES if name.endswith(".json") and (path := shard.with_name(name)).is_file())
     return next((path for path in indexes if shard in read_index(path).values()), None)
@@ -73,7 +73,7 @@ def read_tensors(path: Path, read: Callable[[Path], Mapping[str, H]]) -> dict[st
     Where two shards hold a tensor the index decides; one that it does not list counts too. Raises
     ModelError naming the shard that is missing or lacks a tensor, beside what `read` raises.
     """
-    file = weights_file(path)
+    file = find_weights_file(path)
     index = read_index(file) if file.name.endswith(".json") else {}
     tensors: dict[str, tuple[Path, H]] = {}
     for shard in sorted(set(index.values())) or [file]:

@@ -74,6 +74,14 @@ def test_an_empty_prompt_is_refused_and_a_none_takes_its_number(tiny_model):
     assert [r.step("generate")["index"] for r in plan.generate([None, prompt])] == [1]
 
 
+def test_draw_passes_over_a_none_and_refuses_an_empty_text(tiny_model):
+    pipeline = load(str(tiny_model))
+    [record] = pipeline.draw([None, "a"])
+    assert record.step("generate")["index"] == 1 and record.id == "1"
+    with pytest.raises(UsageError, match="record '0': an empty prompt"):
+        list(pipeline.draw([""]))
+
+
 def test_what_a_page_cannot_be_is_told_once_by_the_plan(tiny_model):
     pipeline = load(str(tiny_model))
     assert pipeline.plan_picture().limits == "" and pipeline.plan_picture().page is None

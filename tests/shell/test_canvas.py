@@ -9,7 +9,7 @@ from janus_cli.errors import RecordError
 from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.records import Part, Record, Segment
 from janus_cli.shell.watch.canvas import PAPER, Canvas
-from janus_cli.shell.watch.watcher import key_of, new_canvas
+from janus_cli.shell.watch.watcher import find_key, new_canvas
 from janus_cli.stages.image import decode_image
 
 
@@ -108,13 +108,13 @@ def test_every_size_streamed(draw, size):
     plan = draw.plan_picture(sampling, picture)
 
     def watch(stage, part):
-        canvas = canvases.setdefault(key_of(part), new_canvas(draw, plan))
+        canvas = canvases.setdefault(find_key(part), new_canvas(draw, plan))
         canvas.paste(stage, part)
         states.append((stage, canvas.render()))
 
     for record in draw.draw(["a"], sampling, picture, watch=watch):
         picture = draw.decode(record)
-        assert np.array_equal(canvases[key_of(record)].render(), picture)
+        assert np.array_equal(canvases[find_key(record)].render(), picture)
         assert all(state.shape == picture.shape for _, state in states)
     first = next(state for stage, state in states if stage == "generate")
     assert (first != PAPER).any() and (first == PAPER).mean() > 0.5
@@ -163,8 +163,8 @@ def test_parts_that_do_not_fit(canvas, stage, part, says):
 
 def test_pictures_are_told_apart_by_prompt_and_number():
     made = [{"stage": "tokenize"}, {"stage": "generate", "index": 3}, {"stage": "denoise", "index": 9}]
-    assert key_of(Record((), "a", tuple(made))) == ("a", 3)
-    assert key_of(Record((), "a")) == ("a", 0)
+    assert find_key(Record((), "a", tuple(made))) == ("a", 3)
+    assert find_key(Record((), "a")) == ("a", 0)
 
 
 # ---- pages: the square in the middle first, then the page

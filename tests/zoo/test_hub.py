@@ -42,13 +42,13 @@ def cache(environment, monkeypatch):
 def test_where_the_cache_is(monkeypatch):
     for word in ("HF_HOME", "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(word, raising=False)
-    assert hub.cache_folder() == Path("~/.cache/huggingface/hub").expanduser()
+    assert hub.find_cache_folder() == Path("~/.cache/huggingface/hub").expanduser()
     monkeypatch.setenv("XDG_CACHE_HOME", "/c")
-    assert hub.cache_folder() == Path("/c/huggingface/hub")
+    assert hub.find_cache_folder() == Path("/c/huggingface/hub")
     monkeypatch.setenv("HF_HOME", "/h")
-    assert hub.cache_folder() == Path("/h/hub")
+    assert hub.find_cache_folder() == Path("/h/hub")
     monkeypatch.setenv("HF_HUB_CACHE", "/x")
-    assert hub.cache_folder() == Path("/x")
+    assert hub.find_cache_folder() == Path("/x")
 
 
 def test_names_resolve_from_the_cache(cache, files):

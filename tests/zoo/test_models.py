@@ -105,3 +105,12 @@ def test_what_is_no_weight_file(tmp_path, data):
     Path(tmp_path / "w.safetensors").write_bytes(data)
     with pytest.raises(ModelError, match=r"w.safetensors: not a safetensors weight file"):
         zoo.read_header(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("neighbour", ["foo", None, [1], 5, {"vocab_size": 3}])
+def test_a_fault_is_found_whatever_stands_beside_it(tmp_path, neighbour):
+    """The checker names no key of a dictionary; its neighbours are looked through, and may be anything."""
+    modalities = {"image": {"vocab_size": "x"}, "text": neighbour}
+    (tmp_path / "config.json").write_text(json.dumps({"name": "a", "decoder": {"modalities": modalities}}))
+    with pytest.raises(ModelError, match=r"config\.json\.decoder\.modalities\.(image|text)"):
+        zoo.find(str(tmp_path))

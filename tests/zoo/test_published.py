@@ -170,3 +170,9 @@ def test_preprocessing_is_read(tmp_path):
     good = BUILD["original"](SHAPES["1b"], 102400, "bfloat16")
     config = janus_pro.read(write(tmp_path, good, {"image_mean": [0, 0.25, 1], "image_std": None}))
     assert config.janus_pro.vision.mean == (0.0, 0.25, 1.0) and config.janus_pro.vision.std == (0.5, 0.5, 0.5)
+
+
+def test_empty_rope_parameters_leave_the_word_to_the_scaling(tmp_path):
+    config = changed("transformers", "text_config.rope_parameters", {})
+    config["text_config"]["rope_scaling"] = {"rope_theta": 5000.0}
+    assert janus_pro.read(write(tmp_path, config)).janus_pro.decoder.rope_base == 5000.0

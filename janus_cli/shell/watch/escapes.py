@@ -17,7 +17,7 @@ _MAX_COLOURS = 128  # of a sixel picture; what it costs grows with them
 _BAND = 6  # pixel rows in one row of sixels
 
 
-def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
+def join_pictures(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
     """Join pictures [H, W, 3] of one size, in rows as suits a place of width / height, into RGBA [H', W', 4].
 
     What is between and beside them is transparent.
@@ -33,7 +33,7 @@ def side_by_side(pictures: Sequence[np.ndarray], aspect: float) -> np.ndarray:
     return sheet
 
 
-def kitty(picture: np.ndarray, lines: int, id: int) -> str:
+def encode_kitty(picture: np.ndarray, lines: int, id: int) -> str:
     """Paint RGBA [H, W, 4] at the cursor, `lines` high, in the place of what had the same `id`.
 
     The cursor stays (C=1) and the terminal answers nothing (q=2).
@@ -47,14 +47,14 @@ def kitty(picture: np.ndarray, lines: int, id: int) -> str:
     )
 
 
-def iterm2(picture: np.ndarray, lines: int) -> str:
+def encode_iterm2(picture: np.ndarray, lines: int) -> str:
     """Paint RGBA [H, W, 4] at the cursor, `lines` high. The cursor moves behind it."""
     data = _png(picture)
     keys = f"inline=1;size={len(data)};width=auto;height={lines};preserveAspectRatio=1"
     return f"\x1b]1337;File={keys}:{base64.standard_b64encode(data).decode('ascii')}\x07"
 
 
-def sixel(picture: np.ndarray) -> str:
+def encode_sixel(picture: np.ndarray) -> str:
     """Paint RGBA [H, W, 4] at the cursor, a pixel on a pixel. The cursor moves below it.
 
     Transparent pixels are left as they are.
@@ -109,7 +109,7 @@ def _png(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def half_blocks(picture: np.ndarray, columns: int, lines: int) -> np.ndarray:
+def make_half_blocks(picture: np.ndarray, columns: int, lines: int) -> np.ndarray:
     """Turn RGBA [H, W, 4] into the colours of characters [lines, columns, 2, 4]: upper half, lower half."""
     small = resize(picture, lines * 2, columns)
     return small.reshape(lines, 2, columns, 4).swapaxes(1, 2)

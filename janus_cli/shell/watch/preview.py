@@ -113,18 +113,18 @@ class _Painting:
 
         self._caption = caption
         across, down = room.columns * room.cell[0], room.lines * room.cell[1]
-        sheet = escapes.side_by_side(pictures, across / down)
+        sheet = escapes.join_pictures(pictures, across / down)
         columns, self._lines = room.fit(*sheet.shape[:2])
         self._cells: np.ndarray | None = None
         if protocol is Protocol.blocks:
-            self._cells = escapes.half_blocks(sheet, columns, self._lines)
+            self._cells = escapes.make_half_blocks(sheet, columns, self._lines)
         elif protocol is Protocol.sixel:
             height, width = self._lines * room.cell[1], columns * room.cell[0]
-            self._escape = escapes.sixel(resize(sheet, height, width))
+            self._escape = escapes.encode_sixel(resize(sheet, height, width))
         elif protocol is Protocol.kitty:
-            self._escape = escapes.kitty(sheet, self._lines, image_id)
+            self._escape = escapes.encode_kitty(sheet, self._lines, image_id)
         else:
-            self._escape = escapes.iterm2(sheet, self._lines)
+            self._escape = escapes.encode_iterm2(sheet, self._lines)
 
     def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
         from rich.segment import ControlType, Segment

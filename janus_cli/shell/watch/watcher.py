@@ -80,8 +80,8 @@ class Watcher:
             yield
 
     def add_part(self, stage: str, record: "Record") -> None:
-        """Take in a part of a picture; `Pipeline.draw` calls this."""
-        key = key_of(record)
+        """Take in a part of a picture; `Pipeline.render` calls this."""
+        key = find_key(record)
         if key not in self._canvases:
             assert self._new is not None, "begin comes first"
             self._canvases[key] = self._new()
@@ -97,7 +97,7 @@ class Watcher:
 
         What cannot be written is counted as a failure: the picture itself is written all the same.
         """
-        key = key_of(record)
+        key = find_key(record)
         with self._failures.item(shorten(record.prompt)):
             self._canvases.pop(key, None)
             if self._keeps:
@@ -138,7 +138,7 @@ def new_canvas(pipeline: "Pipeline", plan: "Plan") -> "Canvas":
     )
 
 
-def key_of(record: "Record") -> "Key":
+def find_key(record: "Record") -> "Key":
     """Tell the pictures of a run apart: by the prompt's id, and the number that `generate` gave."""
     number = record.step("generate").get("index")
     return record.id, number if type(number) is int else 0

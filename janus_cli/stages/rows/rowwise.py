@@ -15,7 +15,7 @@ from janus_cli.media.pictures import image_to_pixels, pixels_to_image
 from janus_cli.media.tensor_header import quote
 from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.records import Record, Segment
-from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, result_of, with_rows
+from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, name_result, with_rows
 from janus_cli.stages.rows.bands import Chain, Row, Step
 
 _Taken = dict[str, np.ndarray]  # one row of each modality that a stage reads
@@ -56,7 +56,7 @@ class Rowwise(ABC):
             return  # the last part has it all
         self.check(record)
         self.describe_pixels(record)  # raises for a size that makes no sense, before any work
-        key = result_of(record)
+        key = name_result(record)
         result = self._begun.pop(key, None) or _Result(self, record)
         yield from result.take(record)
         if not is_whole(record):

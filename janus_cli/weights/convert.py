@@ -29,8 +29,6 @@ SHARD = 5_000_000_000  # bytes of one file; a checkpoint of more is sharded, as 
 CHUNK = 1 << 26  # bytes cast at a time
 _INDEX = "model.safetensors.index.json"
 FilePlan = dict[str, tuple[str, tuple[int, ...]]]  # its tensors, in order: safetensors' dtype word, shape
-    str, tuple[str, tuple[int, ...]]
-]  # a file's tensors, in order: safetensors' dtype word, shape
 
 
 def convert(

@@ -44,11 +44,11 @@ def name_dtype(dtype: np.dtype[Any]) -> str:
 
 
 def dump_json(value: Any) -> str:
-    """Write `value` as JSON, always the same text. Raises RecordError where JSON cannot (NaN, surrogates)."""
+    """Write `value` as JSON, always the same text. Raises RecordError where JSON cannot (NaN, numpy's numbers)."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode("utf-8")
-    except (ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
+    except (TypeError, ValueError, RecursionError) as error:  # UnicodeEncodeError is a ValueError
         raise RecordError(f"metadata that JSON cannot hold ({error})") from None
     return text
 

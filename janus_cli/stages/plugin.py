@@ -3,6 +3,7 @@
 Foreign code runs here; whatever it raises or returns, the caller meets a JanusError of one line.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ def tokenize(
         if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], np.ndarray):
             raise PluginError(f"{name}: plugin {plugin.name} failed: it gave no array with its info")
         info = {"tokenizer": plugin.name, **made[1], **({"source": source} if source else {})}
+        json.dumps(info, sort_keys=True, allow_nan=False)  # what JSON cannot hold is the plugin's failure
     segment = Segment(plugin.name, made[0], info)
     chosen = {word: value for word, value in given.items() if value is not None}
     return Record((segment,), id).with_step("tokenize", modality=plugin.name, **chosen)

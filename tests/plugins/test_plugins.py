@@ -27,6 +27,8 @@ def encode(data, name, options):
         return None
     if data == b"floats":
         return np.zeros(3), {}
+    if data == b"numpy":
+        return np.zeros(3, np.uint16), {"step": np.int64(1)}
     step = options["step"]
     return np.frombuffer(data, np.uint8)[::step].astype(np.uint16), {"step": step}
 
@@ -115,6 +117,7 @@ def test_wrong_suffixes(janus, good):
         (b"bad", "stdin: is bad"),
         (b"bug", "stdin: plugin bytes failed: KeyError: 'one\\ntwo'"),
         (b"nothing", "gave no array"),
+        (b"numpy", "stdin: plugin bytes failed: TypeError: Object of type int64 is not JSON"),
         (b"floats", "bytes segment: dtype float64, expected U16"),
     ],
 )

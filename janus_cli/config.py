@@ -20,7 +20,7 @@ from janus_cli.errors import ModelError, UsageError
 T = TypeVar("T")
 Progress = Callable[[int], None]  # called with each number of tokens, samples or bytes that are newly done
 FORMAT = 1  # version of config.json's own layout
-COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")  # of a ModelConfig: nets of their own
+COMPONENTS = ("dvae", "codec", "vision", "decoder", "refiner", "judge")  # nets of a ModelConfig
 SCALES = (1, 2, 4)  # enlargements that refiners know
 VQ_GROUPS = 32  # channel groups of VQ-16's norms; its widths are multiples
 # msgspec's words for what JSON and TOML hold

@@ -44,7 +44,7 @@ def name_dtype(dtype: np.dtype[Any]) -> str:
 
 
 def dump_json(value: Any) -> str:
-    """Write `value` as JSON, always the same text. Raises RecordError where JSON cannot (NaN, numpy's numbers)."""
+    """Write `value` as JSON, always the same text. Raises RecordError for what JSON cannot hold (NaN)."""
     try:
         text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         text.encode("utf-8")

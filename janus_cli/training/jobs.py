@@ -41,7 +41,7 @@ Report = Callable[[str, int, int, dict[str, float]], None]  # component, step, s
 class TrainOptions:
     """Flags of `janus train`."""
 
-    only: str | None = None  # dvae, decoder, refiner or judge; None = all in the recipe
+    only: str | None = None  # a name of config.COMPONENTS; None = all in the recipe
     resume: bool = False
     warm: bool = False  # begin with the weights that the model folder has; a tokenizer keeps its codes
     out: Path | None = None  # model folder; None = the recipe's own
@@ -135,11 +135,12 @@ def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool
         objective.initialise(shop.dvae.quantize.codebook.cpu())
 
 
-def _make_optimizers(objective: nn.Module, fit_recipe: FitRecipe) -> Optimizers:
-    if fit_recipe.muon_lr:
-        hidden = HIDDEN[type(objective)](objective)
-        return muon(objective, hidden, fit_recipe.muon_lr, fit_recipe.lr, fit_recipe.muon_decay)
-    return adamw(objective, fit_recipe.lr)
+def _make_optimizers(component: str, objective: nn.Module, recipe: FitRecipe) -> Optimizers:
+    if not recipe.muon_lr:
+        return adamw(objective, recipe.lr)
+    if type(objective) not in HIDDEN:
+        raise UsageError(f"[{component}] muon_lr: no part of this net is Muon's, leave it out")
+    return muon(objective, HIDDEN[type(objective)](objective), recipe.muon_lr, recipe.lr, recipe.muon_decay)
 
 
 def _compile(objective: nn.Module) -> None:
@@ -201,7 +202,7 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
         if options.compile and component == "decoder":
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
-        optimizers = _make_optimizers(objective.to(options.device), fit_recipe)
+        optimizers = _make_optimizers(component, objective.to(options.device), fit_recipe)
         say = partial(_report_step, report, component, fit_recipe.steps)
         with _no_denormals():
             fit(component, objective, optimizers, schedule, run, options.resume, say)

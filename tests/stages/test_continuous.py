@@ -13,9 +13,9 @@ from janus_cli.records import Segment
 from janus_cli.stages.decoding.features import (
     check_width,
     collect_features,
-    is_continuous,
     join_features,
     number_tokens,
+    takes_features,
 )
 
 MODALITIES = {"text": ModalityConfig(50), "series": ModalityConfig(feature_dim=4)}
@@ -50,9 +50,9 @@ def test_known_columns(decoder):
 
 
 def test_which_segments_are_continuous(decoder):
-    assert is_continuous(trace(1), decoder)
-    assert not is_continuous(Segment("text", np.zeros(1, np.uint16)), decoder)
-    assert not is_continuous(Segment("image", np.zeros((1, 1), np.uint16)), decoder)
+    assert takes_features("series", decoder)
+    assert not takes_features("text", decoder)
+    assert not takes_features("image", decoder)
 
 
 def test_features_come_in_the_order_of_the_ids(decoder):

@@ -25,7 +25,7 @@ from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.labels import read_labels
 from janus_cli.dataset.pictures import Sprites
 from janus_cli.dataset.vocabulary import train_tokenizer
-from janus_cli.errors import JanusError, ModelError
+from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.nets.judge import Judge
 from janus_cli.pipeline import PictureOptions, Sampling, load
 from janus_cli.training.objectives.image_tokenizer import ImageTokenizerObjective
@@ -202,6 +202,12 @@ def test_a_foreign_checkpoint_is_refused(small_pool: None, tmp_path: Path) -> No
     with pytest.raises(JanusError, match=r"dvae\.pt: not a checkpoint of this training"):
         place.train(resume=True)
     assert not (place.model / "dvae.safetensors").exists()
+
+
+def test_muon_is_refused_where_it_has_no_matrices(small_pool: None, tmp_path: Path) -> None:
+    place = Place(tmp_path, RECIPE.replace("[dvae]", "[dvae]\nmuon_lr = 0.02"))
+    with pytest.raises(UsageError, match=r"^\[dvae\] muon_lr: no part of this net"):
+        place.train(only="dvae")
 
 
 def test_too_few_patches_for_a_codebook_are_an_error() -> None:

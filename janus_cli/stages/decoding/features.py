@@ -26,11 +26,6 @@ def takes_features(modality: str, decoder: Net) -> bool:
     return config is not None and config.feature_dim > 0
 
 
-def is_continuous(segment: Segment, decoder: Net) -> bool:
-    """Tell whether the decoder reads the segment as features rather than ids."""
-    return takes_features(segment.modality, decoder)
-
-
 def number_tokens(modality: str, count: int, decoder: Net, first: int = 0) -> np.ndarray:
     """Lay out the delimiter and `count` tokens of a continuous modality, int64 [4, 1 + count].
 
@@ -57,7 +52,7 @@ def collect_features(segments: Iterable[Segment], decoder: Net) -> Features:
     """Collect the tokens of a prompt's continuous segments by modality, in the order of their ids."""
     found: dict[str, list[np.ndarray]] = {}
     for segment in segments:
-        if is_continuous(segment, decoder):
+        if takes_features(segment.modality, decoder):
             found.setdefault(segment.modality, []).append(segment.data)
     return {name: torch.from_numpy(np.concatenate(rows)) for name, rows in found.items()}
 

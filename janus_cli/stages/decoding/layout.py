@@ -11,7 +11,7 @@ from torch import Tensor
 
 from janus_cli.nets.decoder import DELIMITER
 from janus_cli.records import Segment
-from janus_cli.stages.decoding.features import Net, is_continuous, number_tokens, takes_features
+from janus_cli.stages.decoding.features import Net, number_tokens, takes_features
 
 SIGHT = "sight"  # the decoder's modality of what a vision encoder makes of a picture
 
@@ -73,7 +73,7 @@ def lay_out(
         if name == SIGHT:
             laid.append(number_tokens(name, n_sight, decoder, first))
             counts[name] = first + n_sight
-        elif is_continuous(segment, decoder):
+        elif takes_features(segment.modality, decoder):
             laid.append(number_tokens(name, len(segment.data), decoder, first))
             counts[name] = first + len(segment.data)
         else:

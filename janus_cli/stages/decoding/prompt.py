@@ -12,7 +12,7 @@ import torch
 
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.records import Record, Segment, check_ids
-from janus_cli.stages.decoding.features import Features, Net, check_width, collect_features, is_continuous
+from janus_cli.stages.decoding.features import Features, Net, check_width, collect_features, takes_features
 from janus_cli.stages.decoding.layout import SIGHT, Eyes, Placed, arrange, lay_out, needs_words
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.segments import Identity
@@ -91,7 +91,7 @@ class Preparer:
             )
         cfg = self.decoder.cfg.modalities[modality]
         try:
-            if is_continuous(segment, self.decoder):
+            if takes_features(segment.modality, self.decoder):
                 check_width(segment, self.decoder)
             elif segment.data.dtype.kind == "f":
                 raise UsageError(f"{modality} segment: continuous tokens, but the decoder reads ids")

@@ -79,6 +79,20 @@ SHAPES = {
 }
 
 
+def llama_config(shape: Shape, vocab_size: int) -> dict[str, Any]:
+    """Describe the language model in the words that both layouts have for it."""
+    return {
+        "model_type": "llama",
+        "hidden_size": shape.dim,
+        "intermediate_size": shape.ff_dim,
+        "num_hidden_layers": shape.n_layer,
+        "num_attention_heads": shape.n_head,
+        "num_key_value_heads": shape.n_head,
+        "max_position_embeddings": shape.max_seq_len,
+        "vocab_size": vocab_size,
+    }
+
+
 def original_config(shape: Shape, vocab_size: int, dtype: str) -> dict[str, Any]:
     """config.json as DeepSeek writes it; the small shape says in `params` what theirs only name."""
     book = {"image_token_size": 16384, "n_embed": 8} | shape.book
@@ -93,17 +107,7 @@ def original_config(shape: Shape, vocab_size: int, dtype: str) -> dict[str, Any]
         "architectures": ["MultiModalityCausalLM"],
         "model_type": "multi_modality",
         "torch_dtype": dtype,
-        "language_config": {
-            "model_type": "llama",
-            "hidden_size": shape.dim,
-            "intermediate_size": shape.ff_dim,
-            "num_hidden_layers": shape.n_layer,
-            "num_attention_heads": shape.n_head,
-            "num_key_value_heads": shape.n_head,
-            "max_position_embeddings": shape.max_seq_len,
-            "vocab_size": vocab_size,
-            "torch_dtype": dtype,
-        },
+        "language_config": llama_config(shape, vocab_size) | {"torch_dtype": dtype},
         "vision_config": {"cls": "CLIPVisionTower", "model_type": "vision", "params": eyes},
         "aligner_config": {
             "cls": "MlpProjector",
@@ -137,18 +141,7 @@ def transformers_config(shape: Shape, vocab_size: int, dtype: str) -> dict[str, 
         "dtype": dtype,
         "image_token_id": SPECIAL.index("<image_placeholder>"),
         "tie_word_embeddings": False,
-        "text_config": {
-            "model_type": "llama",
-            "hidden_size": shape.dim,
-            "intermediate_size": shape.ff_dim,
-            "num_hidden_layers": shape.n_layer,
-            "num_attention_heads": shape.n_head,
-            "num_key_value_heads": shape.n_head,
-            "max_position_embeddings": shape.max_seq_len,
-            "vocab_size": vocab_size,
-            "rms_norm_eps": 1e-6,
-            "tie_word_embeddings": False,
-        },
+        "text_config": llama_config(shape, vocab_size) | {"rms_norm_eps": 1e-6, "tie_word_embeddings": False},
         "vision_config": {
             "model_type": "janus_vision_model",
             "hidden_size": eyes.get("width", 1024),

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,7 @@ from janus_cli.weights import checkpoint
 
 MB = 1 << 20
 # 40 million parameters in layers of which no tensor is over 2 MB
-SHAPE = make_checkpoint.Shape(
-    512,
-    12,
-    8,
-    1408,
-    0,
-    10 << 30,
-    {"width": 32, "layers": 2, "heads": 2},
-    {"image_token_size": 64, "ch": 32, "num_res_blocks": 1, "z_channels": 32},
-    64,
-    512,
-)
+SHAPE = replace(make_checkpoint.SHAPES["tiny"], dim=512, n_layer=12, n_head=8, ff_dim=1408)
 REMAP = 16 * MB
 MEASURE = """
 import json, sys, torch

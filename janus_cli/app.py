@@ -8,6 +8,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -23,6 +24,12 @@ from janus_cli.errors import JanusError, OutputError
 from janus_cli.shell.console import complain
 from janus_cli.shell.help import VerbGroup
 
+# What torch, its loader and C++ say when memory or threads run out.
+_NO_MEMORY = re.compile(
+    "allocate memory|out of memory|bad_alloc|failed to map segment|cannot allocate|thread creation failed|"
+    "can't start new thread|Resource temporarily unavailable",
+    re.IGNORECASE,
+)
 # Section of the help -> command -> where it is, and its line there: the first of its docstring. A command is
 # imported when it is called.
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
@@ -158,14 +165,20 @@ def _explain(error: Exception) -> int:
             return code
     elif isinstance(error, OSError):
         text = _format_os_error(error)
-    elif isinstance(error, MemoryError):
-        text = "out of memory: try a smaller batch or picture"
+    elif _is_lack_of_memory(error):
+        text = "not enough memory: try a smaller batch, picture or model (or raise ulimit -v)"
     else:
         if os.environ.get("JANUS_DEBUG") != "1":
             traceback.print_exc()
         text = f"this is a bug in janus {__version__}: please report the lines above"
     complain(text)
     return code
+
+
+def _is_lack_of_memory(error: Exception) -> bool:
+    """Whether `error` says, in Python's, numpy's, torch's or the loader's words, that memory ran out."""
+    lacks = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return lacks or (isinstance(error, ImportError | RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
 def _format_usage_error(error: typer.TyperException) -> str:

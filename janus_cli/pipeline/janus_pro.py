@@ -60,7 +60,7 @@ class JanusProNets:
     @cached_property
     def parts(self) -> PublishedNet:
         """The checkpoint: its net, hollow until parts of it are filled."""
-        return PublishedNet(self._model.path, self.config)
+        return PublishedNet(self._model.path, self.config, self._model.name)
 
     def fill(self, parts: tuple[str, ...]) -> "JanusPro":
         """Load these parts of the net, if they are not yet; gives the net."""

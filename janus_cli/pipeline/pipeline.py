@@ -22,7 +22,7 @@ from janus_cli.pipeline.options import PictureOptions, Sampling, complete
 from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
-from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint
+from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint, open_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,9 +69,7 @@ class Pipeline:
     @cached_property
     def text(self) -> "TextTokenizer":
         """The text tokenizer (no torch)."""
-        from janus_cli.stages.text import TextTokenizer
-
-        return TextTokenizer(self.model.tokenizer_file, self.model.name)
+        return open_text(self.model.tokenizer_file, self.model.name, self.model.config)
 
     # ---- media to tokens and back
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
 from janus_cli.errors import JanusError, MediaError, RecordError, UsageError
+from janus_cli.shell.console import complain
 from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
@@ -148,15 +149,16 @@ def read_named_records(
 def _read_file(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
     from janus_cli.records import read_stream
 
+    typed = command != "info"  # which shows metadata whatever they are
     if name == "-":
         hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
-        yield from ((name, record) for record in read_stream(open_stdin(hint)))
+        yield from ((name, record) for record in read_stream(open_stdin(hint), typed=typed))
         return
     with _open(name) as file:
         if name.endswith(".tar"):
-            yield from _read_tar(file, name)
+            yield from _read_tar(file, name, typed)
         else:
-            yield from ((name, record) for record in read_stream(file, name))
+            yield from ((name, record) for record in read_stream(file, name, typed))
 
 
 @contextlib.contextmanager
@@ -169,18 +171,18 @@ def _open(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _read_tar(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
-    """Read the token records in a WebDataset shard; members of other kinds are passed over."""
-    import tarfile
-
+def _read_tar(file: BinaryIO, name: str, typed: bool) -> Iterator[tuple[str, "Record"]]:
+    """Read the token records in a WebDataset shard; members of other kinds are passed over, and counted."""
+    from janus_cli.media.shards import read_members
     from janus_cli.records import read_stream
 
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                if member.isfile() and member.name.endswith(".safetensors"):
-                    inside = cast(BinaryIO, tar.extractfile(member))
-                    place = f"{name}:{member.name}"
-                    yield from ((place, record) for record in read_stream(inside, place))
-    except tarfile.TarError as error:
-        raise RecordError(f"{name}: not a readable tar file ({error})") from None
+    others = []
+    for member in read_members(file, name):
+        if member.is_file and member.name.endswith(".safetensors"):
+            place = f"{name}:{member.name}"
+            yield from ((place, record) for record in read_stream(cast(BinaryIO, member), place, typed))
+        else:
+            others.append(member.name)
+    if others:
+        what = f"members passed over that are no .safetensors files: {len(others)}"
+        complain(f"{name}: {what} (such as {others[0]})")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from janus_cli.config import Progress, VisionConfig
 from janus_cli.errors import UsageError
+from janus_cli.nets.finite import check_finite
 from janus_cli.nets.janus_pro import TEXT, JanusPro
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
@@ -133,7 +134,8 @@ class Answer:
         chain = make_filters(options.temperature, options.top_k, options.top_p)
         for _ in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
-            new = sample(net.compute_logits(hidden[:, -1], "text"), chain, noise.draw() if noise else None)
+            logits = check_finite(net.compute_logits(hidden[:, -1], "text"), net)
+            new = sample(logits, chain, noise.draw() if noise else None)
             id = int(new)
             if id == self.end:
                 return

@@ -7,7 +7,8 @@ is asked for, and a pickle never gets to run code (`torch.load(weights_only=True
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, quote
 from janus_cli.media.sniff import is_safetensors
 from janus_cli.media.tensor_header import WIDTH
 from janus_cli.zoo import weight_files
@@ -27,6 +28,7 @@ DTYPES: dict[str, torch.dtype] = {  # by safetensors' words
     word: getattr(torch, name) for word, name in zip(WIDTH, _TORCH.split(), strict=True)
 }
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
+CHUNK = 1 << 22  # numbers looked at together
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 _ZIP_END = 22  # bytes of the record that ends a zip file
 
@@ -93,6 +95,19 @@ class Checkpoint(Mapping[str, Tensor]):
         return self._tensors[name][0]
 
 
+def check_numbers(checkpoint: Checkpoint, names: Iterable[str]) -> None:
+    """Read these tensors. Raises ModelError naming the file and the first that holds NaN or infinity."""
+    for name in names:
+        tensor = checkpoint[name]
+        parts = tensor.flatten().split(CHUNK) if tensor.is_floating_point() else ()
+        if bad := sum(int((~part.isfinite()).sum()) for part in parts):
+            raise ModelError(
+                f"{checkpoint.file(name)}: tensor {name} holds NaN or infinity ({bad:,} of "
+                f"{tensor.numel():,} numbers): it is damaged: get the file again"
+            )
+        checkpoint.note_copied(tensor.nbytes)
+
+
 def name_torch_dtype(dtype: torch.dtype) -> str:
     """Name `dtype` as safetensors does: F32, BF16, ... Raises ModelError for a type that we do not store."""
     word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
@@ -147,14 +162,36 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
                 "(its directory does not stand at its end)"
             )
     state = _load(path, mmap=True)
+    _check_sizes(path, state)
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
             raise ModelError(f"{path}: {name!r} is no tensor: expected a table of named tensors")
     return state
 
 
+def _check_sizes(path: Path, state: dict[str, Any]) -> None:
+    """Raise ModelError where tensors have more numbers than their file, as views of a few can have any."""
+    size = path.stat().st_size
+    held = sum(t.numel() * t.element_size() for t in state.values() if isinstance(t, Tensor))
+    if held > 2 * size:  # two may share their numbers: tied embeddings
+        raise ModelError(f"{path}: tensors of {held:,} bytes in a file of {size:,}: refused")
+
+
+def _check_members(path: Path) -> None:
+    """Raise ModelError for a zip file whose members unpack to more than they are: torch packs none."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = [m.filename for m in packed.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not a readable weight file; it may be truncated ({error})") from None
+    if names:
+        raise ModelError(f"{path}: not a file of torch.save ({quote(names[0])} in it is compressed)")
+
+
 def _load(path: Path, mmap: bool) -> dict[str, Any]:
     """Read the table that torch.save wrote into `path`. Raises ModelError before any code in it could run."""
+    if zipfile.is_zipfile(path):
+        _check_members(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are newer than torch's

@@ -1,0 +1,32 @@
+"""Whether what a net computed is numbers: NaN and infinity would go on as some picture, word or sound."""
+
+from typing import Any, NoReturn
+
+from torch import Tensor, nn
+
+from janus_cli.errors import ModelError
+
+
+def note_origin(net: nn.Module, part: str, model: str) -> None:
+    """Note of which `part` of which `model` these are the weights, for messages."""
+    net.__dict__["origin"] = (part, model)
+
+
+def check_finite(made: Tensor, net: nn.Module) -> Tensor:
+    """Give back `made`, what `net` computed. Raises ModelError, which names the net, for NaN and infinity.
+
+    A net in training passes: there the loss tells.
+    """
+    if not net.training and not bool(made.isfinite().all()):
+        refuse_numbers(net)
+    return made
+
+
+def refuse_numbers(net: Any) -> NoReturn:
+    """Raise the ModelError of a net whose numbers are none; whoever loaded it has noted its `origin`."""
+    part, model = getattr(net, "origin", (type(net).__name__, "")) or ("net", "")
+    of = f" of model {model}" if model else ""
+    raise ModelError(
+        f"the {part}{of} gave NaN or infinity where numbers are due: its weights are damaged, or too large "
+        f"for its dtype: look with janus models verify {model or 'MODEL'}, or try --dtype fp32"
+    )

@@ -331,6 +331,8 @@ def parse(kind: type[T], data: Any, where: str) -> T:
         raise ModelError(where + _explain(str(error), data)) from None
     except RecursionError:
         raise ModelError(f"{where}: nested too deeply") from None
+    except UnicodeEncodeError:
+        raise ModelError(f"{where}: a text in it is not valid Unicode (half of a pair)") from None
 
 
 def _explain(fault: str, data: Any) -> str:

@@ -11,6 +11,7 @@ from typing import IO, Any, BinaryIO, Self
 
 from janus_cli.errors import RecordError
 
+MAX_NAME = 4096  # characters, folders included
 MAX_NAMES = 1 << 20  # bytes of one block of long names or pax keywords
 _NAMING = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -92,6 +93,8 @@ def read_members(file: BinaryIO, name: str) -> Iterator[Member]:
         tar = _Tar.open(fileobj=file, mode="r|", tarinfo=_Header, ignore_zeros=True)
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
+            if len(member.name) > MAX_NAME or min(member.name, default=" ") < " ":
+                raise _HeaderError("a member's name is too long or holds control characters")
             last = member.name
             if not member.isdir():
                 yield Member(member.name, tar.extractfile(member) if member.isreg() else None)

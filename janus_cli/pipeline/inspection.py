@@ -213,7 +213,7 @@ def _check_files(place: zoo.Place) -> str:
 
 
 def _check_tensors(place: zoo.Place) -> str:
-    """Check that exactly the tensors that config.json asks for are there, in their shapes, and are numbers."""
+    """Check that exactly the tensors of config.json are there, in their shapes, and that they are numbers."""
     from janus_cli.weights.checkpoint import check_numbers
 
     config = janus_pro.read(place.path)

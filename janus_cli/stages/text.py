@@ -5,6 +5,7 @@ Knows the `tokenizers` library. No torch on this path, and no files besides the 
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
@@ -15,6 +16,23 @@ from janus_cli.records import Record, Segment, check_ids, to_ids
 
 MAX_FILE = 1 << 24  # bytes of a tokenizer.json; the largest that published checkpoints bring have about 10 MB
 MAX_NOTE = 4000  # characters; a longer text is not repeated in made_by, where prompts are kept
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Keep the trace of a panic, which is written past Python to the process's stderr, from being seen."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 @contextlib.contextmanager
@@ -47,7 +65,7 @@ class TextTokenizer:
             raise ModelError(f"{file}: {error.strerror}") from None
         if len(data) > MAX_FILE:
             raise ModelError(f"{file}: not a tokenizer.json (more than {MAX_FILE:,} bytes)")
-        with _explain_faults(f"{file}: not a tokenizer.json"):
+        with _explain_faults(f"{file}: not a tokenizer.json"), _mute():
             self._tokenizer = Tokenizer.from_buffer(data)
         self.fingerprint = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)

@@ -200,7 +200,9 @@ def _load(path: Path, mmap: bool) -> dict[str, Any]:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
         raise ModelError(f"{path}: refused: it holds code or objects{what}, not only tensors") from None
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged pickle torch's reader raises nearly anything
         reason = str(error).split(". ")[0].split("\n")[0]
         raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
     if not isinstance(state, dict) or not state:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from janus_cli.errors import MediaError
-from janus_cli.media.picture_ends import walk_boxes
+from janus_cli.media.picture_ends import find_end, walk_boxes
 from janus_cli.media.picture_formats import READ, Layout, advise
 from janus_cli.media.png_chunks import Png
 
@@ -23,11 +23,11 @@ _PHOTOMETRIC = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCb
 _SAMPLES = {"grey": 1, "palette": 1, "RGB": 3, "YCbCr": 3, "Lab": 3, "CMYK": 4}
 
 
-def check_layout(format: str, layout: Layout, name: str) -> None:
+def check_layout(format: str, layout: Layout) -> None:
     """Raise MediaError where the table of pictures that are read lacks this layout."""
     if (format, layout) not in READ:
         article = "an" if format[0] in "AIM" else "a"
-        raise MediaError(f"{name}: {article} {format} picture ({layout}) is not read; {advise(layout)}")
+        raise MediaError(f"{article} {format} picture ({layout}) is not read; {advise(layout)}")
 
 
 def find_png_layout(png: Png) -> Layout:
@@ -180,7 +180,7 @@ def find_heif_properties(data: bytes) -> dict[bytes, list[bytes]]:
             else:
                 found.setdefault(kind, []).append(data[first : min(last, first + 32)])
 
-    walk(0, len(data))
+    walk(0, find_end(data, "HEIF") or 0)
     return found
 
 
@@ -198,7 +198,7 @@ def _find_heif(image: Any, data: bytes) -> Layout:
 
 
 def _find_qoi(image: Any, data: bytes) -> Layout:
-    return Layout("RGB", 8, "alpha" if data[12] == 4 else "", "linear light" if data[13] == 1 else "")
+    return Layout("RGB", 8, "alpha" if data[12] == 4 else "")
 
 
 _FINDERS: dict[str, Callable[[Any, bytes], Layout]] = {

@@ -247,7 +247,8 @@ class _Tiff:
 
 def _end_tiff(data: bytes) -> int:
     end = _Tiff(data).walk()
-    return end + 1 if end % 2 and data[end : end + 1] == b"\0" else end  # writers fill up words
+    rest = data[end : end + 16]
+    return end + len(rest) if len(rest) < 16 and not any(rest) else end  # writers fill up to 2, 4, 8 or 16
 
 
 # ---- boxes: AVIF, HEIF, JPEG 2000
@@ -287,12 +288,12 @@ _JP2_BOXES = (
 )
 
 
-def _end_boxes(data: bytes, known: tuple[bytes, ...], once: bytes) -> int:
-    """Walk the boxes of a file; another one's begin where `once` comes again, or a box is unknown."""
+def _end_boxes(data: bytes, known: tuple[bytes, ...]) -> int:
+    """Walk the boxes of a file; another file's begin where a first one comes again, or a box is unknown."""
     at, seen = 0, set[bytes]()
     while at + 8 <= len(data):
         kind = data[at + 4 : at + 8]
-        if kind not in known or (kind == once and kind in seen):
+        if kind not in known or (kind in (b"jP  ", b"ftyp") and kind in seen):
             break
         seen.add(kind)
         at = next(walk_boxes(data, at, len(data)), (b"", 0, len(data)))[2]
@@ -300,11 +301,11 @@ def _end_boxes(data: bytes, known: tuple[bytes, ...], once: bytes) -> int:
 
 
 def _end_heif(data: bytes) -> int:
-    return _end_boxes(data, _BOXES, b"ftyp")
+    return _end_boxes(data, _BOXES)
 
 
 def _end_jpeg2000(data: bytes) -> int | None:
-    return _end_codestream(data) if data[:2] == b"\xff\x4f" else _end_boxes(data, _JP2_BOXES, b"jP  ")
+    return _end_codestream(data) if data[:2] == b"\xff\x4f" else _end_boxes(data, _JP2_BOXES)
 
 
 def _end_codestream(data: bytes) -> int | None:

@@ -7,6 +7,7 @@ Pictures are uint8 [H, W, 3].
 import contextlib
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +38,7 @@ from janus_cli.media.layouts import (
 )
 from janus_cli.media.picture_ends import CutOffError, cut_gif, find_end, walk_gif
 from janus_cli.media.picture_formats import FORMATS, Layout
-from janus_cli.media.png_chunks import read_png, read_profile, read_texts
+from janus_cli.media.png_chunks import check_pixels, read_png, read_profile, read_texts
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
 
 if TYPE_CHECKING:
@@ -104,13 +105,14 @@ def read_frames(source: Path | BinaryIO, name: str, note: Note = warn) -> Iterat
     """
     data = read_bytes(source, name)
     with _picture_errors(name):
-        frames = _Reader(data, name, note).read()
+        reader = _Reader(data, name, note)
+    frames, last = reader.read(), None
     while True:
-        with _picture_errors(name):
-            frame = next(frames, None)
-        if frame is None:
+        with _picture_errors(f"{name}, {last.number + 1} of {last.count} {last.what}" if last else name):
+            last = next(frames, None)
+        if last is None:
             return
-        yield frame
+        yield last
 
 
 def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, str]:
@@ -120,7 +122,7 @@ def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, st
     with _picture_errors(name):
         if data.startswith(b"\x89PNG"):
             return read_texts(data)
-        with _open_image(data, find_format(data, name), name) as image:
+        with _open_image(data, find_format(data, name)) as image:
             return _read_comment(image)
 
 
@@ -142,9 +144,9 @@ def find_format(data: bytes, name: str) -> str:
     if b"TRUEVISION-XFILE." in data[-18:] or Path(name).suffix.lower() == ".tga":
         return "TGA"
     if is_safetensors(data):
-        raise MediaError(f"{name}: not a picture that can be read; is it a token record?")
+        raise MediaError("not a picture that can be read; is it a token record?")
     what = f"{kind.name}; " if kind is not None else ""
-    raise MediaError(f"{name}: {what}not a picture that can be read; known are {', '.join(_KNOWN)}")
+    raise MediaError(f"{what}not a picture that can be read; known are {', '.join(_KNOWN)}")
 
 
 class _Reader:
@@ -172,29 +174,25 @@ class _Reader:
             self.note("its end mark is missing: it may be cut off")
         if not rest:
             return
-        behind = rest[:4096].lstrip(b"\0\r\n")
-        if (kind := sniff(behind[:HEAD])) is not None and kind.media == "picture":
+        found = [sniff(start[:HEAD]) for start in (rest, rest[:4096].lstrip(b"\0\r\n"))]
+        if kind := next((kind for kind in found if kind is not None and kind.media == "picture"), None):
             where = len(self.data) - len(rest)
-            raise MediaError(
-                f"{self.name}: {kind.name} follows the picture's end at byte {where:,}: make files of them"
-            )
+            raise MediaError(f"{kind.name} follows the picture's end at byte {where:,}: make files of them")
         self.note(f"{len(rest):,} bytes behind the picture's end are no part of it, and are passed over")
 
     def read_pages(self) -> "Iterator[tuple[Image.Image, int]]":
         """Read a picture, and further pages or frames where there are such; Pillow decodes each whole."""
-        with _open_image(self.data, self.format, self.name) as image:
-            if image.format == "MPO":
-                self.what = "pictures"
+        with _open_image(self.data, self.format, load=False) as image:
             self.check_end(str(image.format))
             count = getattr(image, "n_frames", 1)
             first = image.tell() if image.format == "HEIF" else 0  # the one that its file calls primary
             for place in (first, *(i for i in range(count) if i != first)):
                 if count > 1:
                     image.seek(place)
-                _check_size(image.size, self.name)
-                image.load()
+                _check_size(image.size)
+                _load(image)
                 layout = find_layout(image, self.data)
-                check_layout(str(image.format), layout, self.name)
+                check_layout(str(image.format), layout)
                 profile = self.find_profile(image)
                 yield turn_upright(image, self.flatten(image, layout, profile)), count
 
@@ -226,14 +224,15 @@ class _Reader:
     def read_png(self) -> "Iterator[tuple[Image.Image, int]]":
         """Read a PNG, and the frames of an animated one as they build up."""
         png = read_png(self.data)
-        _check_size((png.width, png.height), self.name)
+        _check_size((png.width, png.height))
         layout = find_png_layout(png)
-        check_layout("PNG", layout, self.name)
+        check_layout("PNG", layout)
         profile = read_profile(self.data, self.note)
         canvas = Canvas(png.width, png.height)
         for i, frame in enumerate(png.frames):
-            _check_size(frame.box[2:], self.name)
-            with _open_image(frame.data, "PNG", self.name) as image:
+            _check_size(frame.box[2:])
+            check_pixels(frame.data)
+            with _open_image(frame.data, "PNG") as image:
                 low = _read_low_bytes(frame.data) if layout == Layout("RGB", 16, "colour key") else None
                 colours, alpha = split_alpha(image, layout, png.key, low)
                 layer = add_alpha(to_srgb(colours, profile, self.note), alpha)
@@ -251,27 +250,27 @@ class _Reader:
             raise ValueError("no picture in it")
         width, height = struct.unpack_from("<HH", self.data, 6)
         width, height = max(width, frames[0].box[2]), max(height, frames[0].box[3])
-        _check_size((width, height), self.name)
+        _check_size((width, height))
         canvas = Canvas(width, height)
         for frame in frames:
-            _check_size(frame.box[2:], self.name)
-            with _open_image(cut_gif(self.data, frame), "GIF", self.name) as image:
-                check_layout("GIF", find_layout(image, b""), self.name)
+            _check_size(frame.box[2:])
+            with _open_image(cut_gif(self.data, frame), "GIF") as image:
+                check_layout("GIF", find_layout(image, b""))
                 layer = image.convert("RGBA")
                 yield canvas.show(layer, frame.box[:2], frame.disposal, True), len(frames)
 
     def read_icon(self) -> "Iterator[tuple[Image.Image, int]]":
         """Read the pictures of an icon, the largest first: each a PNG of its own, or a bitmap with a mask."""
-        with _open_image(self.data, "ICO", self.name, load=False) as icon:
+        with _open_image(self.data, "ICO", load=False) as icon:
             entries = icon.ico.entry  # type: ignore[attr-defined]
             for i, entry in enumerate(entries):
                 data = self.data[entry.offset : entry.offset + entry.size]
                 if data.startswith(b"\x89PNG"):
                     inside = next(_Reader(data, self.name, self.note).read_png())[0]
                 else:
-                    _check_size(entry.dim, self.name)
+                    _check_size(entry.dim)
                     image = icon.ico.frame(i)  # type: ignore[attr-defined]
-                    _check_size(image.size, self.name)
+                    _check_size(image.size)
                     image.load()
                     inside = self.flatten(image, Layout("RGB", 8, "alpha"), None)
                 yield inside, len(entries)
@@ -350,14 +349,14 @@ def _read_low_bytes(data: bytes) -> np.ndarray:
         return np.asarray(image)
 
 
-def _check_size(size: tuple[int, ...], name: str) -> None:
+def _check_size(size: tuple[int, ...]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise MediaError(f"{name}: {width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
+        raise MediaError(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are allowed")
 
 
 @contextlib.contextmanager
-def _open_image(data: bytes, format: str, name: str, load: bool = True) -> Iterator["Image.Image"]:
+def _open_image(data: bytes, format: str, load: bool = True) -> Iterator["Image.Image"]:
     """Open a picture of a known format with Pillow, and decode it. Raises MediaError where it lacks that."""
     import logging
 
@@ -366,17 +365,32 @@ def _open_image(data: bytes, format: str, name: str, load: bool = True) -> Itera
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # stderr is for us
     Image.init()
     if format == "HEIF":
-        _add_heif(name)
+        _add_heif()
     if format == "TIFF":
         _add_tiff()
     if format not in Image.OPEN:
-        raise MediaError(f"{name}: this Pillow reads no {format}: pip install --upgrade pillow")
+        raise MediaError(f"this Pillow reads no {format}: pip install --upgrade pillow")
     formats = ["JPEG", "MPO"] if format == "JPEG" else [format]
     with Image.open(io.BytesIO(data), formats=formats) as image:
-        _check_size(image.size, name)
+        _check_size(image.size)
         if load:
-            image.load()
+            _load(image)
         yield image
+
+
+def _load(image: "Image.Image") -> None:
+    """Decode a picture. libtiff writes of damage to stderr by itself; what is wrong is said by us."""
+    if image.format != "TIFF":
+        image.load()
+        return
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 (no path of ours)
+            os.dup2(nothing.fileno(), 2)
+        image.load()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _add_tiff() -> None:
@@ -386,12 +400,12 @@ def _add_tiff() -> None:
     TiffImagePlugin.OPEN_INFO.setdefault((b"MM", 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 
 
-def _add_heif(name: str) -> None:
+def _add_heif() -> None:
     """Teach Pillow HEIF. Raises MediaError where the extra that does it is not installed."""
     try:
         import pillow_heif
     except ImportError:
-        raise MediaError(f'{name}: HEIF needs another package: pip install "janus-cli[heif]"') from None
+        raise MediaError('HEIF needs another package: pip install "janus-cli[heif]"') from None
     pillow_heif.register_heif_opener(thumbnails=False)
 
 
@@ -409,7 +423,7 @@ def _picture_errors(name: str) -> Iterator[None]:
             yield
     except MediaError as error:
         text = str(error)
-        raise MediaError(text if text.startswith(name) else f"{name}: {text}") from None
+        raise MediaError(text if text.startswith(f"{name}: ") else f"{name}: {text}") from None
     except CutOffError:
         raise MediaError(f"{name}: cut off: the file ends before the picture does") from None
     except Image.DecompressionBombError:

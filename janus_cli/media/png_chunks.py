@@ -16,11 +16,12 @@ from janus_cli.media.colours import (
     find_coded_profile,
     make_profile,
 )
-from janus_cli.media.picture_ends import walk_png
+from janus_cli.media.picture_ends import CutOffError, walk_png
 
 MAX_TEXT = 1 << 20  # bytes of one text, unpacked
 _MAX_TEXTS = 1 << 24  # of all
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
 _SRGB_GAMMA = range(45_400, 45_510)  # what writers of sRGB note as its gamma, times 100,000
 
@@ -50,8 +51,11 @@ class Png:
 
 
 def read_png(data: bytes) -> Png:
-    """Take a PNG apart. Raises ValueError or struct.error where it has no header or no pixels."""
-    chunks = [(kind, data[start:end]) for kind, start, end in walk_png(data)]
+    """Take a PNG apart. Raises ValueError or struct.error for no header or pixels, or a wrong checksum."""
+    chunks = [(kind, data[start:end]) for kind, start, end in walk_png(data) if kind not in _TEXTS]
+    for kind, start, end in walk_png(data):
+        if kind not in _TEXTS and zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise ValueError(f"wrong checksum of {kind.decode('latin-1')} at byte {start - 8:,}")
     head = dict(reversed(chunks))[b"IHDR"]
     width, height, bits, kind = struct.unpack_from(">IIBB", head)
     found = dict(reversed(chunks)).get(b"tRNS")
@@ -91,6 +95,33 @@ def _split_frames(
         if part
     ]
     return frames, animated and controls[0][1] < 0 and len(frames) > 1
+
+
+def check_pixels(data: bytes) -> None:
+    """Raise CutOffError where a PNG's packed data is shorter than its rows: Pillow would fill up with 0."""
+    chunks = {kind: data[start:end] for kind, start, end in walk_png(data)}
+    width, height, bits, kind, _, _, interlaced = struct.unpack_from(">IIBBBBB", chunks[b"IHDR"])
+    depth = bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    # Adam7: first column and row of a pass, and its steps (section 8.1)
+    passes = (
+        (0, 0, 8, 8),
+        (4, 0, 8, 8),
+        (0, 4, 4, 8),
+        (2, 0, 4, 4),
+        (0, 2, 2, 4),
+        (1, 0, 2, 2),
+        (0, 1, 1, 2),
+    )
+    left = 0
+    for x, y, across, down in passes if interlaced else ((0, 0, 1, 1),):
+        columns, rows = max(-(-(width - x) // across), 0), max(-(-(height - y) // down), 0)
+        left += rows * (1 + (columns * depth + 7) // 8) if columns else 0
+    worker, packed = zlib.decompressobj(), chunks[b"IDAT"]
+    while left > 0 and not worker.eof and packed:
+        left -= len(worker.decompress(packed, 1 << 20))
+        packed = worker.unconsumed_tail
+    if left > 0:
+        raise CutOffError
 
 
 def _write(head: bytes, shared: list[tuple[bytes, bytes]], box: tuple[int, ...], pixels: bytes) -> bytes:
@@ -146,7 +177,7 @@ def read_texts(data: bytes) -> dict[str, str]:
 
 def _list_texts(data: bytes) -> Iterator[tuple[str, str]]:
     for kind, start, end in walk_png(data):
-        if kind not in (b"tEXt", b"zTXt", b"iTXt"):
+        if kind not in _TEXTS:
             continue
         key, _, body = data[start:end].partition(b"\0")
         packed = kind == b"zTXt" or (kind == b"iTXt" and body[:1] == b"\1")

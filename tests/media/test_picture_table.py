@@ -243,6 +243,7 @@ def list_others():
     end = bytes(7) + b"\1"
     data = b"qoif" + struct.pack(">IIBB", 2, 1, 3, 0) + b"\xfe\xff\0\0\xfe\x0a\x14\x1e" + end
     yield Case("QOI", Layout("RGB", 8), data, DOTS[0].tolist())
+    yield Case("QOI", Layout("RGB", 8), save(Image.fromarray(DOTS), "QOI"), DOTS[0].tolist())
     data = b"qoif" + struct.pack(">IIBB", 1, 1, 4, 0) + b"\xff\xff\0\0\x33" + end
     yield Case("QOI", Layout("RGB", 8, "alpha"), data, [[255, 204, 204]])
     for name in ("a.jp2", "a.j2k"):
@@ -279,7 +280,7 @@ CASES = [*list_png(), *list_jpeg(), *list_tiff(), *list_others(), *list_heif()]
 def test_the_pixel_is_right(case, monkeypatch, recwarn):
     seen = []
     monkeypatch.setattr(
-        pictures, "check_layout", lambda *found: (seen.append(found[:2]), layouts.check_layout(*found))
+        pictures, "check_layout", lambda *found: (seen.append(found), layouts.check_layout(*found))
     )
     name = f"x.{case.format.lower()}"
     shown = next(pictures.read_frames(io.BytesIO(case.data), name)).pixels[0, : len(case.pixels)]

@@ -179,7 +179,7 @@ def test_damaged_pictures_give_one_line():
     [
         (b"", "x: empty"),
         (b"hello", "not a picture"),
-        (png(10, 10), "damaged"),
+        (png(10, 10), "cut off"),
         (b"\x20\0\0\0\0\0\0\0{}", "token record"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
     ],

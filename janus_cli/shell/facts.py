@@ -111,4 +111,6 @@ def find_describer(path: Path) -> Callable[[Path], dict[str, Any]] | None:
             found = sniff(file.read(HEAD))
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
+    if found is None and path.suffix.lower() == ".tga":  # which has no mark of its own
+        return describe_picture
     return {"picture": describe_picture, "sound": describe_sound}.get(found.media) if found else None

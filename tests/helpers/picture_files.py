@@ -106,6 +106,11 @@ def tiff_page(
         entries[284] = (SHORT, [2])
     if reverse:
         entries[266] = (SHORT, [2])
+    return lay_out(entries, strips, order, at, next_page)
+
+
+def lay_out(entries, strips: list[bytes], order: str, at: int, next_page: bool) -> bytes:
+    """Lay out a directory, the strips behind it, and the values that do not fit into its entries."""
     directory = 2 + 12 * (len(entries) + 1) + 4
     extra = b"".join(strips)
     offsets, place = [], at + directory

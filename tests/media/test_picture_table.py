@@ -166,6 +166,9 @@ def list_tiff():
         lab = [[[round(light * 2.55), round(a), round(b)], [255, 0, 0]]]
         data = make.tiff(lab, 8, 8, order=order)
         yield Case("TIFF", Layout("Lab", 8), data, [[200, 60, 20], WHITE], 3)
+
+
+def list_packed_tiff():
     data = make.tiff([[0, 1, 1, 0, 0, 0, 0, 1]], 1, 1, reverse=True)
     yield Case("TIFF", Layout("grey", 1), data, grey(0, 255, 255, 0, 0, 0, 0, 255))
     photo = save(Image.new("RGB", (16, 16), (200, 60, 20)).convert("YCbCr"), "TIFF", compression="jpeg")
@@ -211,6 +214,10 @@ def list_others():
     masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
     data = make.bmp((2, [line]), 32, masks=masks)
     yield Case("BMP", Layout("RGB", 8, "alpha"), data, [[255, 204, 204], [10, 20, 30]])
+
+
+def list_small():
+    """Netpbm, AVIF, Targa, icons, QOI, JPEG 2000."""
     for text, layout, shown in (
         (b"P1 # bits\n3 1\n1 0\n1\n", Layout("grey", 1), grey(0, 255, 0)),
         (b"P4\n3 1\n\xa0", Layout("grey", 1), grey(0, 255, 0)),
@@ -273,7 +280,15 @@ def list_heif():
         yield Case("HEIF", Layout("RGB", bits), file.getvalue(), grey(200), 3)
 
 
-CASES = [*list_png(), *list_jpeg(), *list_tiff(), *list_others(), *list_heif()]
+CASES = [
+    *list_png(),
+    *list_jpeg(),
+    *list_tiff(),
+    *list_packed_tiff(),
+    *list_others(),
+    *list_small(),
+    *list_heif(),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{i}-{c.format}-{c.layout}" for i, c in enumerate(CASES)])

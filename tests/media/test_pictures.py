@@ -106,7 +106,7 @@ def test_transparent_colour_of_rgb_and_gray():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG", "AVIF", "MPO"])
 def test_exif_orientation(orientation, format):
     # where a viewer finds the stored pixels: EXIF 2.3, 4.6.4, table of tag 0x0112
     upright = {
@@ -122,8 +122,13 @@ def test_exif_orientation(orientation, format):
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True, "exact": True} if format == "WEBP" else {}
-    found = read(Image.fromarray(CORNER), format, exif=exif, **options)
-    np.testing.assert_array_equal(found, upright[orientation])
+    side = 1 if format in ("PNG", "WEBP", "TIFF") else 16  # of a flat spot, for what is lossy
+    if side > 1:
+        options = {"quality": 100, "subsampling": "4:4:4"}
+    image = Image.fromarray(CORNER.repeat(side, axis=0).repeat(side, axis=1))
+    found = read(image, format, exif=exif, **options)[side // 2 :: side, side // 2 :: side]
+    assert found.shape == upright[orientation].shape
+    assert np.abs(found.astype(int) - upright[orientation]).max() <= (0 if side == 1 else 40)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +174,7 @@ def test_damaged_pictures_give_one_line():
             for place in rng.integers(0, len(bad), 3):
                 bad[place] = rng.integers(256)
             try:
-                assert pictures.read_image(io.BytesIO(bytes(bad)), "x.png").shape[2] == 3
+                assert pictures.read_image(io.BytesIO(bytes(bad)), "x.png", lambda text: None).shape[2] == 3
             except MediaError as error:
                 assert str(error).startswith("x.png: ") and "\n" not in str(error)
 

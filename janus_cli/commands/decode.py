@@ -51,7 +51,7 @@ def decode(
 
     janus decode apple.safetensors -o apple.png
     """
-    talk, failures = Talk(quiet), Failures()
+    talk, failures = Talk(quiet), Failures(quiet)
     loader = Loader(model, device, talk, dtype)
     reader = open_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
     outputs = Outputs(output, force, list_suffixes(output))

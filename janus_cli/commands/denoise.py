@@ -42,7 +42,7 @@ def denoise(
     janus denoise apple.safetensors | janus decode -o apple.png
     """
     check_parts(stream, output)
-    failures = Failures()
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet))
     records = read_records(inputs or [], failures, "denoise", stream)
 

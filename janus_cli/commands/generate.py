@@ -81,7 +81,7 @@ def generate(
     _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
     check_parts(stream, output)
     sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
-    talk, failures = Talk(quiet), Failures()
+    talk, failures = Talk(quiet), Failures(quiet)
 
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")

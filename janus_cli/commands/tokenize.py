@@ -1,26 +1,23 @@
 """`janus tokenize text|image|audio`, and what plugins bring: media in, token records out."""
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from janus_cli import zoo
+from janus_cli.media.picture_formats import SUFFIXES
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.inputs import (
-    PICTURES,
     SOUNDS,
-    expand,
-    file_name,
-    make_id,
-    open_stdin,
     open_tokenizer,
     read_texts,
-    source,
 )
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.plugin_commands import PluginGroup
@@ -32,6 +29,14 @@ if TYPE_CHECKING:
     from janus_cli.stages.text import TextTokenizer
 
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
+
+
+class Frames(StrEnum):
+    """Which of the pictures in a file are read."""
+
+    first = "first"
+    all = "all"
+
 
 app = typer.Typer(
     cls=PluginGroup,
@@ -96,6 +101,10 @@ def image(
             metavar="FILE|DIR|-", show_default=False, help="Pictures, folders of them, or standard input."
         ),
     ] = None,
+    frames: Annotated[
+        Frames,
+        typer.Option("--frames", help="Of animations, and of files with several pages, pictures or sizes."),
+    ] = Frames.first,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
@@ -107,21 +116,31 @@ def image(
 
     janus tokenize image cat.png | janus decode -o cat-again.png
     """
-    failures = Failures()
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
-    write_all(
-        _tokenize_pictures(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures
-    )
+    found = expand(inputs or ["-"], SUFFIXES, "pictures", failures)
+    records = _tokenize_pictures(found, frames is Frames.all, loader, failures)
+    write_all(records, output, force, failures)
 
 
-def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
-    from janus_cli.media.pictures import read_image
+def _tokenize_pictures(
+    inputs: Sequence[Input], every: bool, loader: Loader, failures: Failures
+) -> Iterator["Record"]:
+    """Make a record of each picture; every: of all that a file holds, each with its number in its id."""
+    from janus_cli.media.pictures import describe_several, read_frames
 
-    for name in names:
-        label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
-        with failures.item(label):
-            pixels = read_image(place, label)
-            yield loader.open().pictures.encode(pixels, id=make_id(label), source=file_name(name))
+    for item in inputs:
+        with failures.item(item.label):
+            place = item.open("name a picture (janus tokenize image FILE), or pipe one in")
+            for frame in read_frames(place, item.label, failures.note):
+                id = item.id
+                if frame.count > 1 and every:
+                    id += f"-{frame.number:0{len(str(frame.count))}}"
+                elif frame.count > 1:
+                    failures.note(f"{item.label}: {describe_several(frame)}: --frames all reads each")
+                yield loader.open().pictures.encode(frame.pixels, id=id, source=item.source)
+                if not every:
+                    break
 
 
 @app.command("audio")
@@ -155,30 +174,30 @@ def audio(
 
     janus tokenize audio speech.flac | janus decode -o speech-again.wav
     """
-    failures = Failures()
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet))
-    records = _tokenize_sounds(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
+    found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
+    records = _tokenize_sounds(found, loader, bandwidth, failures, quiet)
     write_all(records, output, force, failures)
 
 
 def _tokenize_sounds(
-    names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
+    inputs: Sequence[Input], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
 ) -> Iterator["Record"]:
     from janus_cli.media.sounds import fit, open_sound
 
-    if "-" in names:
+    if any(item.name == "-" for item in inputs):
         open_stdin(_NO_SOUND)  # before the codec is loaded
     pipeline = loader.open()
     codec = pipeline.sounds.codec.cfg
     pipeline.sounds.check_bandwidth(bandwidth)
-    for name in names:
-        label, place = source(name, _NO_SOUND)
+    for item in inputs:
         with (
-            failures.item(label),
-            open_sound(place, label) as sound,
-            sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
+            failures.item(item.label),
+            open_sound(item.open(_NO_SOUND), item.label) as sound,
+            sound_bar(Path(item.label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
-                pieces, id=make_id(label), bandwidth=bandwidth, source=file_name(name), progress=progress
+                pieces, id=item.id, bandwidth=bandwidth, source=item.source, progress=progress
             )

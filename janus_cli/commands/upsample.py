@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from janus_cli.errors import UsageError
+from janus_cli.media.picture_formats import SUFFIXES
 from janus_cli.media.sniff import is_safetensors
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import PICTURES, expand, make_id, make_label, open_stdin, read_records, source
+from janus_cli.shell.folders import Input, expand
+from janus_cli.shell.inputs import RECORDS, make_label, read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import PICTURE_FORMATS, RowsOutput
 from janus_cli.shell.outputs import Outputs
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from janus_cli.stages.super_resolution import Picture, SuperResolution
 
 _CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt")
-_RECORDS = (".safetensors", ".tar")
 _HINT = "name pictures or token files (janus upsample FILE --model CHECKPOINT), or pipe one in"
 
 
@@ -120,7 +121,7 @@ def upsample(
         raise UsageError("--tile goes with --model FILE, a super-resolution checkpoint")
     opt.check_known_scale(scale)
     check_parts(stream, output)
-    failures = Failures()
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
     records = read_records(inputs or [], failures, "upsample", stream)
     large = loader.run_each(
@@ -146,16 +147,16 @@ def _enlarge(
     quiet: bool,
 ) -> None:
     """Enlarge every input; into pictures where `output` is a picture's name, else into records."""
-    talk, failures = Talk(quiet), Failures()
-    names = expand(inputs, (*PICTURES, *_RECORDS)) or ["-"]
-    if "-" in names:
+    talk, failures = Talk(quiet), Failures(quiet)
+    found = expand(inputs or ["-"], (*SUFFIXES, *RECORDS), "pictures or token records", failures)
+    if any(item.name == "-" for item in found):
         open_stdin(_HINT)  # before the checkpoint is loaded
     to_pictures = (
         output is not None and Path(output).suffix.lower() in PICTURE_FORMATS and not Path(output).is_dir()
     )
     outputs = Outputs(output, force, PICTURE_FORMATS) if to_pictures else None
     work = _load(model, scale, tile, device, dtype, talk)
-    pictures = _read_pictures(names, Loader(None, device, talk), failures)
+    pictures = _read_pictures(found, Loader(None, device, talk), failures)
     if outputs is None:
         write_all(_enlarge_records(pictures, work, failures, quiet), output, force, failures)
         return
@@ -203,7 +204,7 @@ def _enlarge_records(
 
 
 def _read_pictures(
-    names: Sequence[str], loader: Loader, failures: Failures
+    inputs: Sequence[Input], loader: Loader, failures: Failures
 ) -> "Iterator[tuple[str, Picture]]":
     """Read what there is to enlarge, each with a name for messages; inputs that fail are counted."""
     from janus_cli.media.pictures import read_image
@@ -212,15 +213,15 @@ def _read_pictures(
     def decode(record: "Record") -> "np.ndarray":
         return cast("np.ndarray", loader.open_for(record).decode(record))
 
-    for name in names:
-        label, place = source(name, _HINT)
-        with failures.item(label):
-            if _holds_records(name):
-                for i, record in enumerate(read_records([name], failures, "upsample")):
+    for item in inputs:
+        with failures.item(item.label):
+            if _holds_records(item.name):
+                for i, record in enumerate(read_records([item.name], failures, "upsample")):
                     with failures.item(whose := make_label(record, i)):
                         yield whose, Picture.from_record(record, decode)
             else:
-                yield label, Picture.from_file(read_image(place, label), make_id(label))
+                pixels = read_image(item.open(_HINT), item.label, failures.note)
+                yield item.label, Picture.from_file(pixels, item.id)
 
 
 def _holds_records(name: str) -> bool:
@@ -229,6 +230,6 @@ def _holds_records(name: str) -> bool:
         return is_safetensors(cast(BufferedReader, open_stdin(_HINT)).peek(9))
     path = Path(name)
     if not path.is_file() or path.suffix.lower() == ".tar":
-        return path.suffix.lower() not in PICTURES
+        return path.suffix.lower() not in SUFFIXES
     with path.open("rb") as file:
         return is_safetensors(file.read(9))

@@ -12,10 +12,12 @@ class Kind:
     name: str  # with its article: "a PNG picture"
     media: str  # picture, sound or other
     advice: str  # what to do with it where a token record is wanted
+    format: str = ""  # Pillow's name of a picture's
 
 
-def _pictures(name: str) -> Kind:
-    return Kind(f"{name} picture", "picture", 'use "janus tokenize image"')
+def _pictures(name: str, format: str = "") -> Kind:
+    format = format or name.split()[1].upper()
+    return Kind(f"{name} picture", "picture", 'use "janus tokenize image"', format)
 
 
 def _sounds(name: str) -> Kind:
@@ -28,6 +30,12 @@ _MAGIC: tuple[tuple[bytes | tuple[bytes, ...], bytes, Kind], ...] = (
     (b"\xff\xd8\xff", b"", _pictures("a JPEG")),
     (b"GIF8", b"", _pictures("a GIF")),
     (b"RIFF", b"WEBP", _pictures("a WebP")),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), b"", _pictures("a TIFF")),
+    ((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), b"", _pictures("a Netpbm", "PPM")),
+    (b"qoif", b"", _pictures("a QOI")),
+    (b"BM", b"", _pictures("a BMP")),
+    (b"\0\0\1\0", b"", _pictures("an ICO")),
+    ((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), b"", _pictures("a JPEG 2000", "JPEG2000")),
     (b"RIFF", b"WAVE", _sounds("a WAV")),
     (b"RF64", b"", _sounds("a WAV")),
     (b"riff", b"", _sounds("a W64")),
@@ -44,11 +52,28 @@ _MAGIC: tuple[tuple[bytes | tuple[bytes, ...], bytes, Kind], ...] = (
 )
 
 
+# what ISO media files of pictures say they are, at byte 8
+_HEIF = {b"mif1", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"miaf"}
+_AVIF = {b"avif", b"avis"}
+
+
 def sniff(head: bytes) -> Kind | None:
     """Tell what a file is from its first HEAD bytes; None for what is not known, and for safetensors."""
-    return next(
+    if head[4:8] == b"ftyp" and head[8:12] in _HEIF | _AVIF:
+        return _pictures("an AVIF") if head[8:12] in _AVIF else _pictures("a HEIF")
+    found = next(
         (kind for start, form, kind in _MAGIC if head.startswith(start) and head[8:].startswith(form)), None
     )
+    return None if found is not None and not _is_sure(found, head) else found
+
+
+def _is_sure(found: Kind, head: bytes) -> bool:
+    """Tell whether a short mark is no chance: a text, or a record's length, may begin with it."""
+    if found.format == "PPM":
+        return head[2:3].isspace() or head[2:3] == b"#"
+    if found.format == "BMP":
+        return head[6:10] == bytes(4) and not is_safetensors(head)
+    return found.format != "ICO" or not is_safetensors(head)
 
 
 def is_safetensors(head: bytes) -> bool:

@@ -64,6 +64,13 @@ def stdout_is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def open_stdin(hint: str) -> BinaryIO:
+    """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"no input: {hint}")
+    return sys.stdin.buffer
+
+
 def open_stdout(what: str, hint: str) -> BinaryIO:
     """Give stdout for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():

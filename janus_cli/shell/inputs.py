@@ -4,76 +4,27 @@ Refuses to wait for a terminal to type records.
 """
 
 import contextlib
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
-from janus_cli.errors import JanusError, MediaError, RecordError, UsageError
-from janus_cli.shell.console import complain
+from janus_cli.errors import JanusError, MediaError, RecordError
+from janus_cli.shell.console import complain, open_stdin
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import expand
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
-# Files of a folder that are read as pictures, or as sounds.
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
 SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
-
-
-def open_stdin(hint: str) -> BinaryIO:
-    """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(f"no input: {hint}")
-    return sys.stdin.buffer
-
-
-def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
-    """Give the name of an input for messages, and what to read: its file, or standard input for "-".
-
-    Raises UsageError with `hint` where nothing is piped in.
-    """
-    return ("stdin", open_stdin(hint)) if name == "-" else (name, Path(name))
-
-
-def make_id(name: str) -> str:
-    """The id of a record that is made of the input `name`."""
-    return to_valid_text(Path(name).stem)
+RECORDS = (".safetensors", ".tar")
 
 
 def make_label(record: "Record", index: int) -> str:
     """A record's name for messages, as the stages have it; its number where it has no id."""
     return f"record {record.id!r}" if record.id else f"record {index}"
-
-
-def to_valid_text(name: str) -> str:
-    """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def file_name(name: str) -> str:
-    """The file name that a record keeps of the input `name`; none of standard input."""
-    return "" if name == "-" else to_valid_text(Path(name).name)
-
-
-def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
-    """Replace each folder among `inputs` by its files of these suffixes, in the order of their names.
-
-    Raises UsageError for a folder that holds none.
-    """
-    found: list[str] = []
-    wanted = tuple(suffixes)
-    for name in inputs:
-        if name == "-" or not Path(name).is_dir():
-            found.append(name)
-            continue
-        inside = sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in wanted and p.is_file())
-        if not inside:
-            raise UsageError(f"{name}: holds no file ending in {', '.join(sorted(wanted))}")
-        found.extend(inside)
-    return found
 
 
 def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
@@ -122,7 +73,7 @@ def read_named_records(
     """
     from janus_cli.records.progressive import PartOrder, is_whole
 
-    names = expand(inputs, (".safetensors", ".tar")) or ["-"]
+    names = [found.name for found in expand(inputs, RECORDS, "token records", failures)] or ["-"]
     for name in names:
         count, wholes, seen = 0, 0, PartOrder("stdin" if name == "-" else name)
         try:

@@ -15,8 +15,8 @@ from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 from janus_cli.shell import options as opt
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.help import HelpfulGroup, make_command
-from janus_cli.shell.inputs import expand, file_name, make_id, source
 from janus_cli.shell.sinks import write_all
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def make_plugin_command(plugin: Modality) -> Any:
 
     def run(inputs: list[str] | None, output: str | None, force: bool, quiet: bool, **given: Any) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
-        failures = Failures()
-        names = expand(inputs or ["-"], plugin.suffixes)
-        write_all(_tokenize(names, plugin, options, failures), output, force, failures)
+        failures = Failures(quiet)
+        found = expand(inputs or ["-"], plugin.suffixes, plugin.name, failures)
+        write_all(_tokenize(found, plugin, options, failures), output, force, failures)
 
     parameters = [
         _parameter(
@@ -112,13 +112,13 @@ def _choice_check(option: Option) -> Callable[[Any], Any]:
 
 
 def _tokenize(
-    names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
+    inputs: Sequence[Input], plugin: Modality, options: dict[str, Any], failures: Failures
 ) -> "Iterator[Record]":
     from janus_cli.media.files import read_bytes
     from janus_cli.stages.plugin import tokenize
 
-    for name in names:
-        label, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
-        with failures.item(label):
-            data = read_bytes(place, label)
-            yield tokenize(plugin, data, label, options, id=make_id(label), source=file_name(name))
+    for item in inputs:
+        with failures.item(item.label):
+            place = item.open(f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
+            data = read_bytes(place, item.label)
+            yield tokenize(plugin, data, item.label, options, id=item.id, source=item.source)

@@ -116,6 +116,13 @@ def _to_gray(values: np.ndarray) -> np.ndarray:
     return np.repeat(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
+def check_image(image: np.ndarray, name: str = "") -> None:
+    """Raise MediaError for anything but a picture, uint8 [H, W, 3] with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        what = f"{image.dtype} {list(image.shape)}"
+        raise MediaError(f"{name or 'picture'}: expected uint8 [H, W, 3], found {what}")
+
+
 # ---- out
 
 

@@ -253,7 +253,7 @@ class Pipeline:
         sampling: Sampling = Sampling(),
         max_tokens: int | None = None,
     ) -> Iterator[str]:
-        """Answer a question about pictures, piece by piece. Raises UsageError where the model answers none."""
+        """Answer a question about pictures, piece by piece. Raises UsageError where it answers none."""
         self.nets.check_asked()
         plan = self.plan_text(_alone(sampling), max_tokens)
         return self.nets.answer(images, question, plan.options)

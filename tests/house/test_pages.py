@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from helpers import enlargers, pages, warm
+from helpers import enlargers, pages
 from helpers.hubs import serve
 from helpers.pages import Command
 from helpers.runs import ROOT, Done
 from helpers.sounds import publish_encodec
+from helpers.warm import WarmShell
 from PIL import Image
 
 from bench.make_checkpoint import make, publish
@@ -47,13 +48,13 @@ FILE = re.compile(r"(?<![\w.{])[\w/-][\w/.-]*\.(?:png|webp|safetensors|wav|flac)
 # ---- lines that are not run
 
 
-def list_recipe(command: Command, shell: warm.WarmShell) -> None:
+def list_recipe(command: Command, shell: WarmShell) -> None:
     """The target is in the Makefile."""
     done = shell(command.text.replace("make ", "make -n ", 1), ROOT)
     assert done.code == 0 and done.out, f"{command}: {done.err}"
 
 
-def check_extras(command: Command, shell: warm.WarmShell) -> None:
+def check_extras(command: Command, shell: WarmShell) -> None:
     """The extras and files that it names are there."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     named = re.findall(r"(?:janus-cli|\.)\[([\w,]+)\]", command.text)
@@ -61,7 +62,7 @@ def check_extras(command: Command, shell: warm.WarmShell) -> None:
     assert "-c " not in command.text or (ROOT / "constraints.txt").is_file()
 
 
-def check_recipe(command: Command, shell: warm.WarmShell) -> None:
+def check_recipe(command: Command, shell: WarmShell) -> None:
     """The recipe is one; the line's options are checked below."""
     from janus_cli.training.recipe import read_recipe
 
@@ -71,7 +72,7 @@ def check_recipe(command: Command, shell: warm.WarmShell) -> None:
     assert read_recipe(ROOT / name)
 
 
-def check_bench(command: Command, shell: warm.WarmShell) -> None:
+def check_bench(command: Command, shell: WarmShell) -> None:
     """Its --help has every option."""
     words = command.text.split()
     done = shell(" ".join([*words[:3], "--help"]), ROOT)
@@ -79,7 +80,7 @@ def check_bench(command: Command, shell: warm.WarmShell) -> None:
     assert done.code == 0 and {word for word in words[3:] if word.startswith("--")} <= known, command
 
 
-def check_options(command: Command, shell: warm.WarmShell) -> None:
+def check_options(command: Command, shell: WarmShell) -> None:
     """Its options are checked below, as every line's."""
 
 
@@ -89,7 +90,7 @@ class Instead:
 
     begins: str
     reason: str
-    check: Callable[[Command, warm.WarmShell], None]
+    check: Callable[[Command, WarmShell], None]
 
 
 INSTEAD = (
@@ -113,12 +114,6 @@ def find_instead(command: Command) -> Instead | None:
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory) -> Iterator[warm.WarmShell]:
-    with warm.serve(tmp_path_factory.mktemp("programs")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def hubs(tmp_path_factory) -> Iterator[dict[str, str]]:
     """Addresses of the hub's models, in small."""
     pro = make(tmp_path_factory.mktemp("hub"), dtype="bf16")
@@ -131,21 +126,21 @@ def hubs(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def inputs(tmp_path_factory, shell, zoo_folder) -> Path:
+def inputs(tmp_path_factory, warm_shell, zoo_folder) -> Path:
     """A folder with all that the pages' lines read and no line of theirs makes."""
     folder = tmp_path_factory.mktemp("inputs")
     for name in ("photo.jpg", "cat.png", "apple.png"):
         Image.fromarray(enlargers.picture(90, 120)).save(folder / name)
     for name in ("4x.safetensors", "4x.pth"):
         enlargers.save(enlargers.build("compact"), folder / name)
-    _make_token_files(folder, shell, zoo_folder)
-    _make_sounds(folder, shell)
+    _make_token_files(folder, warm_shell, zoo_folder)
+    _make_sounds(folder, warm_shell)
     (folder / "runs" / "pocket-any").mkdir(parents=True)
     torch.save({"step": 1250}, folder / "runs" / "pocket-any" / "vision.pt")
     return folder
 
 
-def _make_token_files(folder: Path, shell: warm.WarmShell, zoo_folder: Path) -> None:
+def _make_token_files(folder: Path, shell: WarmShell, zoo_folder: Path) -> None:
     """Write the tokens of a picture by the tiny model."""
     line = 'janus tokenize text "a red apple" | janus generate -o a.safetensors'
     done = shell(line, folder, {"JANUS_MODELS": str(zoo_folder)})
@@ -154,7 +149,7 @@ def _make_token_files(folder: Path, shell: warm.WarmShell, zoo_folder: Path) -> 
         shutil.copy(folder / "a.safetensors", folder / f"{name}.safetensors")
 
 
-def _make_sounds(folder: Path, shell: warm.WarmShell) -> None:
+def _make_sounds(folder: Path, shell: WarmShell) -> None:
     """Say a word, under every name; put a published codec with random weights into torch's cache."""
     done = shell("janus speak rocket -o rocket.wav", folder)
     assert done.code == 0, done.err
@@ -222,14 +217,14 @@ def test_every_verb_and_option_exists(command):
 
 
 @pytest.mark.slow
-def test_lines_that_are_not_run_are_looked_at(shell):
+def test_lines_that_are_not_run_are_looked_at(warm_shell):
     for entry, command in NOT_RUN:
-        entry.check(command, shell)
+        entry.check(command, warm_shell)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TO_RUN)
-def test_a_page_as_written(page, shell, hubs, inputs, zoo_folder, tmp_path):
+def test_a_page_as_written(page, warm_shell, hubs, inputs, zoo_folder, tmp_path):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     common = {"HF_HUB_CACHE": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch")}
     for _, block in groupby(TO_RUN[page], key=lambda command: (command.page, command.block)):
@@ -243,7 +238,7 @@ def test_a_page_as_written(page, shell, hubs, inputs, zoo_folder, tmp_path):
         for command in lines:
             hub = next((url for name, url in hubs.items() if name in command.text), NOBODY)
             if "ffmpeg" not in command.text or shutil.which("ffmpeg"):
-                check(command, shell(command.text, tmp_path, {**common, "HF_ENDPOINT": hub}), tmp_path)
+                check(command, warm_shell(command.text, tmp_path, {**common, "HF_ENDPOINT": hub}), tmp_path)
 
 
 def find_outputs(command: Command) -> list[str]:

@@ -116,13 +116,6 @@ def _to_gray(values: np.ndarray) -> np.ndarray:
     return np.repeat(np.clip(values + 0.5, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
 
 
-def check_image(image: np.ndarray, name: str = "") -> None:
-    """Raise MediaError for anything but a picture, uint8 [H, W, 3] with at least one pixel."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        what = f"{image.dtype} {list(image.shape)}"
-        raise MediaError(f"{name or 'picture'}: expected uint8 [H, W, 3], found {what}")
-
-
 # ---- out
 
 
@@ -205,6 +198,13 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     if picture.shape[:2] == (height, width):
         return picture.copy()
     return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
+
+
+def check_image(image: np.ndarray, name: str = "") -> None:
+    """Raise MediaError for anything but a picture, uint8 [H, W, 3] with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        what = f"{image.dtype} {list(image.shape)}"
+        raise MediaError(f"{name or 'picture'}: expected uint8 [H, W, 3], found {what}")
 
 
 def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:

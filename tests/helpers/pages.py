@@ -19,6 +19,7 @@ PROGRAMS = r"accelerate|awk|bash|cat|espeak-ng|ffmpeg|git|janus|make|npm|pip|pri
 BEGINS = re.compile(rf"(\w+=\S+ )*({PROGRAMS}) ")
 FENCE = re.compile(r"^```(\w*)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 COMMENT = re.compile(r"\s+# (.*)$")
 PLACEHOLDER = re.compile(r"(?<![\w{])[A-Z]{1,10}(?![\w}])|…")  # NAME, N, MODEL …: for the reader to fill in
 
@@ -53,6 +54,12 @@ def list_commands(page: Path) -> list[Command]:
     """List the commands of a page in their order, spans of code included."""
     found = [*_find_blocks(page), *_find_spans(page)]
     return sorted(found, key=lambda command: (command.line, command.inline))
+
+
+def find_links(page: Path) -> list[str]:
+    """Find the files that a page links to, pictures too, without places in them."""
+    plain = FENCE.sub("", page.read_text("utf-8"))
+    return [link for link in LINK.findall(plain) if "://" not in link]
 
 
 def list_shown(page: Path) -> dict[int, tuple[int, str]]:

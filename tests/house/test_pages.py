@@ -207,6 +207,25 @@ def test_what_is_not_run_is_still_there():
     assert set(NO_COMMANDS) <= set(ALL)
 
 
+def test_links_lead_somewhere():
+    links = [(page, link) for page in pages.list_pages() for link in pages.find_links(page)]
+    assert len(links) > 20
+    assert not [
+        f"{pages.name_page(page)}: {link}" for page, link in links if not (page.parent / link).exists()
+    ]
+
+
+def test_the_way_in_names_files_that_exist():
+    files = [
+        f"/{path.relative_to(ROOT)}"
+        for room in ("janus_cli", "tests", "bench")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    for page in ("docs/architecture.md", "CONTRIBUTING.md"):
+        for name in re.findall(r"`([a-z_/]+\.py)`", (ROOT / page).read_text("utf-8")):
+            assert any(file.endswith(f"/{name}") for file in files), f"{page}: {name}"
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_verb_and_option_exists(command):
     if pages.PLACEHOLDER.search(command.text):

@@ -8,7 +8,7 @@ import typer
 from janus_cli import zoo
 from janus_cli.errors import UsageError
 from janus_cli.media import picture_formats
-from janus_cli.pipeline import Sampling
+from janus_cli.pipeline import QUESTION, Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, Dtype
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
-
-QUESTION = "Describe this picture."
 
 
 def describe(

@@ -520,6 +520,13 @@ def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.array(Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS))
 
 
+def check_image(image: np.ndarray, name: str = "") -> None:
+    """Raise MediaError for anything but a picture, uint8 [H, W, 3] with at least one pixel."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        what = f"{image.dtype} {list(image.shape)}"
+        raise MediaError(f"{name or 'picture'}: expected uint8 [H, W, 3], found {what}")
+
+
 def cut_to_size(image: np.ndarray, size: Any) -> np.ndarray:
     """Cut off what padded `image` [H, W, 3] up to a grid; `size` is the true [height, width] or None.
 

@@ -19,6 +19,7 @@ from janus_cli.errors import MediaError
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
 
 PIECE = 1 << 16  # samples read at a time
+MAX_CHANNELS = 64  # of samples in memory; more, and longer than wide, are taken for [samples, channels]
 _UNKNOWN = 1 << 62  # libsndfile says at least so many frames where a file does not say how many
 _STREAMED = 0x7FFF0000  # a WAV header that was written before the length was known says at least this
 _FIVE_ONE = np.array(
@@ -43,6 +44,26 @@ class Sound:
     def whole(self) -> np.ndarray:
         """Take all pieces: float32 [channels, num_samples]."""
         return np.concatenate([np.zeros((self.channels, 0), np.float32), *self.pieces], axis=1)
+
+
+def make_sound(waveform: np.ndarray, sample_rate: int) -> Sound:
+    """Make a sound of samples [channels, samples] or [samples], floats at full scale ±1.
+
+    Its pieces may be taken again and again. Raises MediaError for other numbers, which would be far too loud
+    or no sound at all, and for a rate that is none.
+    """
+    samples = waveform[None] if waveform.ndim == 1 else waveform
+    if samples.ndim != 2 or not len(samples) or samples.dtype.kind != "f":
+        what = f"{waveform.dtype} {list(waveform.shape)}"
+        raise MediaError(f"sound: expected floats at full scale 1, [channels, samples], found {what}")
+    if len(samples) > max(samples.shape[1], MAX_CHANNELS):
+        raise MediaError(f"sound: {len(samples)} channels: turn it round, to [channels, samples]")
+    if not np.isfinite(samples).all():
+        raise MediaError("sound: holds samples that are no finite numbers")
+    if not 0 < sample_rate < 1 << 24:
+        raise MediaError(f"sound: a sample rate of {sample_rate} Hz")
+    channels, length = samples.shape
+    return Sound(int(sample_rate), channels, length, [np.ascontiguousarray(samples, np.float32)])
 
 
 @contextlib.contextmanager

@@ -1,16 +1,22 @@
 """Sounds and codecs that several test files share."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from safetensors.torch import save
 
+from bench.make_checkpoint import publish
 from janus_cli.config import CodecConfig
 from janus_cli.media.sound_writer import Writer
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
+from janus_cli.weights import remap
+from janus_cli.zoo import encodec
 
 KINDS = {  # every way in which published codecs and ours differ, small
     "pocket": CodecConfig(dim=16, n_filter=4, codebook_size=64),
@@ -90,3 +96,27 @@ def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
         pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
         start, i = start + sizes[i % len(sizes)], i + 1
     return pieces
+
+
+def publish_encodec(folder: Path) -> dict[str, bytes]:
+    """The files of a small EnCodec of 32 kHz in transformers' layout; `folder` is only worked in."""
+    config = {
+        "model_type": "encodec",
+        "sampling_rate": 32000,
+        "upsampling_ratios": [8, 5, 4, 4],
+        "hidden_size": 16,
+        "num_filters": 4,
+        "codebook_size": 64,
+        "target_bandwidths": [1.2],
+        "use_causal_conv": False,
+        "use_conv_shortcut": False,
+        "chunk_length_s": None,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    net = lively(Codec(encodec.read(folder).codec))
+    (folder / "config.json").unlink()
+    state = publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()}),
+    }

@@ -6,6 +6,7 @@ Knows the words of config.json and refuses unknown ones. Knows no torch and open
 import dataclasses
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -376,5 +377,10 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def write_config(config: ModelConfig, path: Path) -> None:
-    """Write `config` as indented JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", "utf-8")
+    """Write `config` as indented JSON, whole or not at all."""
+    part = path.with_name(f".janus-{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", "utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from janus_cli.errors import JanusError
+from janus_cli.media.files import atomic_write, make_folder
 
 # style word -> npm package (licences: MIT, Apache-2.0, CC-BY-4.0)
 STYLES = {
@@ -136,9 +137,9 @@ def build_pack(path: Path) -> list[Concept]:
     """Fetch the packages and write the pack to `path` (xz-compressed JSON)."""
     with tempfile.TemporaryDirectory() as folder:
         concepts = read_packages(fetch_packages(Path(folder)))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     data = json.dumps([asdict(c) for c in concepts], ensure_ascii=False).encode()
-    path.write_bytes(lzma.compress(data, preset=6))
+    atomic_write(path, lzma.compress(data, preset=6), force=True)
     return concepts
 
 

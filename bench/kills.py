@@ -32,7 +32,7 @@ COMMANDS = {
     "pipe": "$J tokenize text 'a red apple' 'a dog' | $J generate -q | $J decode -q -f -o 'out/{prompt}.png'",
     "shards": "seq 3000 | $J tokenize text --lines -f -o out/shard-%06d.tar",
     "records": "seq 3000 | $J tokenize text --lines -f -o out/a.safetensors",
-    "upsample": "$J upsample in.png -q -f -o out/large.png",
+    "upsample": "$J tokenize image in.png | $J upsample -q | $J decode -q -f -o out/large.png",
     "speech": "$J speak 'a red apple' -q -f -o out/a.flac",
     "import": "rm -rf out/new; $J models import in -q -o out/new",
 }

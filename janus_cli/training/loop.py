@@ -89,6 +89,14 @@ def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
     raise JanusError(f"{path}: not a checkpoint of this training, start without --resume ({reason})")
 
 
+def read_step(path: Path) -> int:
+    """Read how many steps a checkpoint has behind it. Raises JanusError for what is none."""
+    try:
+        return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"])
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError):
+        raise JanusError(f"{path}: not a checkpoint, start without --resume") from None
+
+
 def _open_log(path: Path, first: int) -> TextIO:
     """Open the metrics file for step `first`: later lines, of a run cut off since its checkpoint, go."""
     lines = path.read_text("utf-8").splitlines(keepends=True) if first and path.exists() else []

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from janus_cli.errors import MediaError
 from janus_cli.media import interrupts
 
 MAX_BYTES = 1 << 29  # of one input file
+Result = TypeVar("Result")
 _STANDARD = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 
 
@@ -102,7 +103,7 @@ class NewFile:
         with contextlib.ExitStack() as opened:
             opened.enter_context(interrupts.unfinished(self._temporary))
             with write_errors(path):
-                self.file: BinaryIO = self._temporary.open("xb")
+                self.file = _create(self._temporary)
             self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
@@ -143,6 +144,10 @@ def fill_path(path: Path) -> Iterator[Path]:
         _replace(temporary, path)
 
 
+def _create(path: Path) -> BinaryIO:
+    return path.open("xb")
+
+
 def name_temporary(path: Path) -> Path:
     """Make up a name beside `path` that nobody uses, for what is not complete."""
     return path.with_name(f".janus-{secrets.token_hex(8)}.part")
@@ -156,20 +161,34 @@ def _replace(temporary: Path, target: Path) -> None:
 
 
 class KeptErrors:
-    """A file for a library in C: what writing to it raises is kept, for C cannot pass it on."""
+    """A file for a library in C: what using it raises is kept, for C cannot pass it on."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._error: OSError | None = None
-        self.seek, self.tell, self.flush = file.seek, file.tell, file.flush
 
     def write(self, data: bytes) -> int:
         """Write `data` and return how many bytes were written, none after an error."""
+        return self._try(lambda: self._file.write(data), 0)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move as a file does; a file may write what it has buffered first."""
+        return self._try(lambda: self._file.seek(offset, whence), -1)
+
+    def tell(self) -> int:
+        """Tell the position, -1 after an error."""
+        return self._try(self._file.tell, -1)
+
+    def flush(self) -> None:
+        """Flush as a file does."""
+        self._try(self._file.flush, None)
+
+    def _try(self, action: Callable[[], Result], failed: Result) -> Result:
         try:
-            return self._file.write(data) if self._error is None else 0
+            return action() if self._error is None else failed
         except OSError as error:
             self._error = error
-            return 0
+            return failed
 
     @contextlib.contextmanager
     def calls(self) -> Iterator[None]:

@@ -39,7 +39,7 @@ def evaluate(
         typer.Option("--limit", metavar="N", show_default=False, help="Only N questions of each kind."),
     ] = None,
     seed: opt.Seed = 0,
-    data: opt.DataFolder = ".data",
+    data: opt.DataFolder = None,
     device: opt.DeviceChoice = Device.auto,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -47,15 +47,16 @@ def evaluate(
 
     janus eval pocket --gallery gallery.png
     """
+    from janus_cli.dataset import find_data_folder
     from janus_cli.evaluation import evaluate, render_table
 
-    chosen = pick_device(device)
+    chosen, folder = pick_device(device), data or find_data_folder()
     talk = Talk(quiet)
-    talk(f"device {chosen}")
+    talk(f"device {chosen}, data in {folder}")
     with exam_bars(quiet) as progress:
         report = evaluate(
             model,
-            data=Path(data),
+            data=folder,
             limit=limit,
             seed=seed,
             gallery=gallery,
@@ -64,6 +65,7 @@ def evaluate(
             everything=everything or album is not None,
             album=album,
             progress=progress,
+            say=talk,
         )
     if as_json:
         put_json(report)

@@ -1,6 +1,7 @@
 """Typer declarations of the arguments and options that several commands share."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -54,7 +55,15 @@ ModelName = Annotated[
 NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
 DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
 DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
-DataFolder = Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        show_default="$JANUS_DATA, ./.data if it has a pack, or the user's cache",
+        help="Folder of the data pack and what is made of it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
 Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]

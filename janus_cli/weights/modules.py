@@ -4,7 +4,6 @@ Knows one file and one module. Which file belongs to which net is zoo's business
 """
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError
+from janus_cli.errors import MediaError, ModelError
+from janus_cli.media.files import fill_path
 from janus_cli.nets.build import build
 from janus_cli.nets.finite import note_origin
 
@@ -108,17 +108,12 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
         plain = tensor.detach().to("cpu", cast).contiguous()
         # A view would drag its whole storage along, and two views of one storage are refused.
         ready[name] = plain if plain.untyped_storage().nbytes() == plain.nbytes else plain.clone()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(ready, temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # safetensors gives the owner alone access; an installed model is for all
-        temporary.replace(path)
-    except (SafetensorError, OSError) as error:
+        with fill_path(path) as temporary:
+            save_file(ready, temporary)
+            temporary.chmod(0o644)  # safetensors gives the owner alone access; an installed model is for all
+    except (SafetensorError, MediaError) as error:
         raise ModelError(f"{path}: cannot write the weights ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _NoInitialValues(TorchFunctionMode):

@@ -41,7 +41,7 @@ NO_COMMANDS = {
 }
 # Lines that work on the shipped models, which are quick at that; all others on tiny ones of the same layout.
 SHIPPED = re.compile(r"pocket-any|janus (describe|speak|transcribe) (?!.*janus-pro)")
-NOBODY = "http://127.0.0.1:9"  # what answers where a line asks for no model of the hub
+NOBODY = "http://127.0.0.1:9"  # no hub: `pull` alone uses the network
 FILE = re.compile(r"(?<![\w.{])[\w/-][\w/.-]*\.(?:png|webp|safetensors|wav|flac)\b")
 
 
@@ -228,9 +228,7 @@ def test_the_way_in_names_files_that_exist():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_verb_and_option_exists(command):
-    if pages.PLACEHOLDER.search(command.text):
-        return
-    for words in pages.split_stages(command.text):
+    for words in pages.split_stages(pages.PLACEHOLDER.sub("1", command.text)):
         if words[0] == "janus" and "dna" not in words:  # a plugin of the page's own
             pages.check_words(words[1:])
 
@@ -250,14 +248,15 @@ def test_a_page_as_written(page, warm_shell, hubs, inputs, zoo_folder, tmp_path)
         lines = list(block)
         shipped = any(SHIPPED.search(command.text) for command in lines)
         common["JANUS_MODELS"] = "" if shipped else str(zoo_folder)
+        # what an earlier block left under the same name: a reader would choose another
         for name in {name for command in lines for name in find_outputs(command)}:
-            (tmp_path / name).unlink(
-                missing_ok=True
-            )  # of an earlier block: readers would choose another name
+            (tmp_path / name).unlink(missing_ok=True)
         for command in lines:
-            hub = next((url for name, url in hubs.items() if name in command.text), NOBODY)
             if "ffmpeg" not in command.text or shutil.which("ffmpeg"):
-                check(command, warm_shell(command.text, tmp_path, {**common, "HF_ENDPOINT": hub}), tmp_path)
+                before = set(tmp_path.rglob("*"))
+                pulled = next((url for name, url in hubs.items() if f"pull {name}" in command.text), NOBODY)
+                done = warm_shell(command.text, tmp_path, {**common, "HF_ENDPOINT": pulled})
+                check(command, done, tmp_path, set(tmp_path.rglob("*")) - before)
 
 
 def find_outputs(command: Command) -> list[str]:
@@ -266,9 +265,15 @@ def find_outputs(command: Command) -> list[str]:
     return [name for name in named if "{" not in name and not name.endswith("/")]
 
 
-def check(command: Command, done: Done, folder: Path) -> None:
-    """The line ended well, and what it says it writes is there."""
-    assert done.code == 0, f"{command}\n{done.err}"
-    assert "Traceback" not in done.err, f"{command}\n{done.err}"
+def check(command: Command, done: Done, folder: Path, new: set[Path]) -> None:
+    """The line ended well; it answers what it asks, and what it says it writes is there, and as many."""
+    assert done.code == 0 and "Traceback" not in done.err, f"{command}\n{done.err}"
     for name in [*find_outputs(command), *FILE.findall(command.comment)]:
         assert (folder / name).exists(), f"{command}\nthere is no {name}"
+    last = pages.split_stages(command.text)[-1]
+    if last[:2] == ["janus", "draw"]:
+        number = int(last[last.index("-n") + 1]) if "-n" in last else 1
+        pictures = [path for path in new if path.suffix == ".png" and path.parent.name != "states"]
+        assert len(pictures) >= number, f"{command}\n{len(pictures)} new pictures"
+    if last[0] == "janus" and last[1] in ("describe", "transcribe", "info", "models", "--help"):
+        assert done.text.strip(), f"{command}\nno answer"

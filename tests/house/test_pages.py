@@ -8,7 +8,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from helpers import enlargers, pages
-from helpers.hubs import serve
+from helpers import enlargers, hubs, pages
 from helpers.pages import Command
 from helpers.runs import ROOT, Done
 from helpers.sounds import publish_encodec
@@ -114,15 +113,26 @@ def find_instead(command: Command) -> Instead | None:
 
 
 @pytest.fixture(scope="module")
-def hubs(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Addresses of the hub's models, in small."""
+def published(tmp_path_factory) -> dict[str, dict[str, bytes]]:
+    """The hub's models that lines pull, in small."""
     pro = make(tmp_path_factory.mktemp("hub"), dtype="bf16")
-    served = {
+    return {
         "deepseek-ai/Janus-Pro-1B": {file.name: file.read_bytes() for file in pro.iterdir()},
         "facebook/encodec_32khz": publish_encodec(tmp_path_factory.mktemp("encodec")),
     }
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(serve(files, name)).url for name, files in served.items()}
+
+
+@contextmanager
+def serve_pulled(command: Command, published: dict[str, dict[str, bytes]]) -> Iterator[dict[str, str]]:
+    """Serve what a line pulls, while it does: the environment that says where. Else there is no hub."""
+    name = next((name for name in published if f"pull {name}" in command.text), None)
+    if name is None:
+        yield {"HF_ENDPOINT": NOBODY}
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hubs, "NAME", name)
+        with hubs.serve(published[name]) as hub:
+            yield {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +251,7 @@ def test_lines_that_are_not_run_are_looked_at(warm_shell):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TO_RUN)
-def test_a_page_as_written(page, warm_shell, hubs, inputs, zoo_folder, tmp_path):
+def test_a_page_as_written(page, warm_shell, published, inputs, zoo_folder, tmp_path):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     common = {"HF_HUB_CACHE": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch")}
     for _, block in groupby(TO_RUN[page], key=lambda command: (command.page, command.block)):
@@ -254,8 +264,8 @@ def test_a_page_as_written(page, warm_shell, hubs, inputs, zoo_folder, tmp_path)
         for command in lines:
             if "ffmpeg" not in command.text or shutil.which("ffmpeg"):
                 before = set(tmp_path.rglob("*"))
-                pulled = next((url for name, url in hubs.items() if f"pull {name}" in command.text), NOBODY)
-                done = warm_shell(command.text, tmp_path, {**common, "HF_ENDPOINT": pulled})
+                with serve_pulled(command, published) as hub:
+                    done = warm_shell(command.text, tmp_path, {**common, **hub})
                 check(command, done, tmp_path, set(tmp_path.rglob("*")) - before)
 
 

@@ -43,18 +43,18 @@ def write_cache(cache: Path, files: dict[str, bytes], ref: str = "main") -> Path
 class Hub(ThreadingHTTPServer):
     """A server that speaks as much of the hub's language as a pull needs; it keeps what it was asked for."""
 
-    def __init__(self, files: dict[str, bytes], name: str = NAME) -> None:
+    def __init__(self, files: dict[str, bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.name = files, name
+        self.files = files
         self.asked: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.cut: int | None = None  # bytes after which the next large file's transfer breaks off
 
 
 @contextmanager
-def serve(files: dict[str, bytes], name: str = NAME) -> Iterator[Hub]:
-    """A hub that answers for as long as the block runs; `name`: of its model."""
-    with Hub(files, name) as hub:
+def serve(files: dict[str, bytes]) -> Iterator[Hub]:
+    """A hub that answers for as long as the block runs."""
+    with Hub(files) as hub:
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         try:
             yield hub
@@ -78,17 +78,17 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body: bool) -> None:
-        path, name = self.path.partition("?")[0], self.server.name
-        known = [f"/api/models/{name}/revision/{word}" for word in ("main", "v2", COMMIT)]
-        if path in (f"/api/models/{name}", *known):
-            siblings = [{"rfilename": file} for file in self.server.files]
-            self.send(json.dumps({"id": name, "sha": COMMIT, "siblings": siblings}).encode())
-        elif path == f"/api/models/{name}/tree/{COMMIT}":
+        path = self.path.partition("?")[0]
+        known = [f"/api/models/{NAME}/revision/{word}" for word in ("main", "v2", COMMIT)]
+        if path in (f"/api/models/{NAME}", *known):
+            siblings = [{"rfilename": name} for name in self.server.files]
+            self.send(json.dumps({"id": NAME, "sha": COMMIT, "siblings": siblings}).encode())
+        elif path == f"/api/models/{NAME}/tree/{COMMIT}":
             self.send(json.dumps([listed(*file) for file in self.server.files.items()]).encode())
-        elif path.startswith(f"/{name}/resolve/{COMMIT}/"):
+        elif path.startswith(f"/{NAME}/resolve/{COMMIT}/"):
             self.send_file(path.rpartition("/")[2], body)
         else:
-            code = "RevisionNotFound" if name in path else "RepoNotFound"
+            code = "RevisionNotFound" if NAME in path else "RepoNotFound"
             self.send(b"{}", 404, {"X-Error-Code": code})
 
     def send_file(self, name: str, body: bool) -> None:

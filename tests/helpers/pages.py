@@ -171,4 +171,9 @@ def is_mention(command: Command) -> bool:
     first = split_stages(command.text)[0]
     if not command.inline or PLACEHOLDER.search(command.text):
         return command.inline
-    return first[0] == "janus" and "--help" not in first and not check_words(first[1:])
+    if first[0] != "janus" or "--help" in first:
+        return False
+    try:
+        return not check_words(first[1:])
+    except Exception:  # it has what does not exist: let it be looked at
+        return False

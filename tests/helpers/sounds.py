@@ -82,22 +82,6 @@ def lively(codec: Codec, seed: int = 0) -> Codec:
     return codec.eval().requires_grad_(False)
 
 
-def file_bytes(waveform: np.ndarray, rate: int, format: str = "WAV", subtype: str | None = None) -> bytes:
-    """float32 [channels, samples] as libsndfile writes it."""
-    file = io.BytesIO()
-    soundfile.write(file, waveform.T, rate, format=format, subtype=subtype)
-    return file.getvalue()
-
-
-def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
-    """The waveform in pieces of these sizes, over and over."""
-    pieces, start, i = [], 0, 0
-    while start < waveform.shape[1]:
-        pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
-        start, i = start + sizes[i % len(sizes)], i + 1
-    return pieces
-
-
 def publish_encodec(folder: Path) -> dict[str, bytes]:
     """The files of a small EnCodec of 32 kHz in transformers' layout; `folder` is only worked in."""
     config = {
@@ -120,3 +104,19 @@ def publish_encodec(folder: Path) -> dict[str, bytes]:
         "config.json": json.dumps(config).encode(),
         "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()}),
     }
+
+
+def file_bytes(waveform: np.ndarray, rate: int, format: str = "WAV", subtype: str | None = None) -> bytes:
+    """float32 [channels, samples] as libsndfile writes it."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform.T, rate, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """The waveform in pieces of these sizes, over and over."""
+    pieces, start, i = [], 0, 0
+    while start < waveform.shape[1]:
+        pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
+        start, i = start + sizes[i % len(sizes)], i + 1
+    return pieces

@@ -62,6 +62,13 @@ CHECKS: dict[str, Callable[[Path, Done], None]] = {
 }
 
 
+def test_each_example_can_be_run_again():
+    for script in sorted((ROOT / "examples").iterdir()):
+        text = script.read_text("utf-8").replace("|\n", "|")
+        writing = [line for line in text.splitlines() if " -o " in line]
+        assert writing and all("--force" in line for line in writing), script.name
+
+
 def test_each_example_has_its_check():
     assert {path.name for path in (ROOT / "examples").iterdir()} == {f"{name}.sh" for name in CHECKS}
 
@@ -72,4 +79,8 @@ def test_example_runs(name, warm_shell, tmp_path, monkeypatch):
     monkeypatch.delenv("JANUS_MODELS", raising=False)  # the shipped models
     done = warm_shell(f'bash "{ROOT}/examples/{name}.sh" out', tmp_path)
     assert done.code == 0, done.err
+    if name == "pipeline":
+        written = sorted((tmp_path / "out").iterdir())
+        done = warm_shell(f'bash "{ROOT}/examples/{name}.sh" out', tmp_path)
+        assert sorted((tmp_path / "out").iterdir()) == written
     CHECKS[name](tmp_path / "out", done)

@@ -8,7 +8,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 import soundfile
 import torch
-from helpers import enlargers, pages
-from helpers.hubs import serve
+from helpers import enlargers, hubs, pages
 from helpers.pages import Command
 from helpers.runs import ROOT, Done
 from helpers.sounds import publish_encodec
@@ -41,7 +40,7 @@ NO_COMMANDS = {
 }
 # Lines that work on the shipped models, which are quick at that; all others on tiny ones of the same layout.
 SHIPPED = re.compile(r"pocket-any|janus (describe|speak|transcribe) (?!.*janus-pro)")
-NOBODY = "http://127.0.0.1:9"  # what answers where a line asks for no model of the hub
+NOBODY = "http://127.0.0.1:9"  # no hub: `pull` alone uses the network
 FILE = re.compile(r"(?<![\w.{])[\w/-][\w/.-]*\.(?:png|webp|safetensors|wav|flac)\b")
 
 
@@ -114,15 +113,26 @@ def find_instead(command: Command) -> Instead | None:
 
 
 @pytest.fixture(scope="module")
-def hubs(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Addresses of the hub's models, in small."""
+def published(tmp_path_factory) -> dict[str, dict[str, bytes]]:
+    """The hub's models that lines pull, in small."""
     pro = make(tmp_path_factory.mktemp("hub"), dtype="bf16")
-    served = {
+    return {
         "deepseek-ai/Janus-Pro-1B": {file.name: file.read_bytes() for file in pro.iterdir()},
         "facebook/encodec_32khz": publish_encodec(tmp_path_factory.mktemp("encodec")),
     }
-    with ExitStack() as stack:
-        yield {name: stack.enter_context(serve(files, name)).url for name, files in served.items()}
+
+
+@contextmanager
+def serve_pulled(command: Command, published: dict[str, dict[str, bytes]]) -> Iterator[dict[str, str]]:
+    """Serve what a line pulls, while it does: the environment that says where. Else there is no hub."""
+    name = next((name for name in published if f"pull {name}" in command.text), None)
+    if name is None:
+        yield {"HF_ENDPOINT": NOBODY}
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hubs, "NAME", name)
+        with hubs.serve(published[name]) as hub:
+            yield {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -228,9 +238,7 @@ def test_the_way_in_names_files_that_exist():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_verb_and_option_exists(command):
-    if pages.PLACEHOLDER.search(command.text):
-        return
-    for words in pages.split_stages(command.text):
+    for words in pages.split_stages(pages.PLACEHOLDER.sub("1", command.text)):
         if words[0] == "janus" and "dna" not in words:  # a plugin of the page's own
             pages.check_words(words[1:])
 
@@ -243,21 +251,22 @@ def test_lines_that_are_not_run_are_looked_at(warm_shell):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", TO_RUN)
-def test_a_page_as_written(page, warm_shell, hubs, inputs, zoo_folder, tmp_path):
+def test_a_page_as_written(page, warm_shell, published, inputs, zoo_folder, tmp_path):
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     common = {"HF_HUB_CACHE": str(tmp_path / "hub"), "TORCH_HOME": str(tmp_path / "torch")}
     for _, block in groupby(TO_RUN[page], key=lambda command: (command.page, command.block)):
         lines = list(block)
         shipped = any(SHIPPED.search(command.text) for command in lines)
         common["JANUS_MODELS"] = "" if shipped else str(zoo_folder)
+        # what an earlier block left under the same name: a reader would choose another
         for name in {name for command in lines for name in find_outputs(command)}:
-            (tmp_path / name).unlink(
-                missing_ok=True
-            )  # of an earlier block: readers would choose another name
+            (tmp_path / name).unlink(missing_ok=True)
         for command in lines:
-            hub = next((url for name, url in hubs.items() if name in command.text), NOBODY)
             if "ffmpeg" not in command.text or shutil.which("ffmpeg"):
-                check(command, warm_shell(command.text, tmp_path, {**common, "HF_ENDPOINT": hub}), tmp_path)
+                before = set(tmp_path.rglob("*"))
+                with serve_pulled(command, published) as hub:
+                    done = warm_shell(command.text, tmp_path, {**common, **hub})
+                check(command, done, tmp_path, set(tmp_path.rglob("*")) - before)
 
 
 def find_outputs(command: Command) -> list[str]:
@@ -266,9 +275,15 @@ def find_outputs(command: Command) -> list[str]:
     return [name for name in named if "{" not in name and not name.endswith("/")]
 
 
-def check(command: Command, done: Done, folder: Path) -> None:
-    """The line ended well, and what it says it writes is there."""
-    assert done.code == 0, f"{command}\n{done.err}"
-    assert "Traceback" not in done.err, f"{command}\n{done.err}"
+def check(command: Command, done: Done, folder: Path, new: set[Path]) -> None:
+    """The line ended well; it answers what it asks, and what it says it writes is there, and as many."""
+    assert done.code == 0 and "Traceback" not in done.err, f"{command}\n{done.err}"
     for name in [*find_outputs(command), *FILE.findall(command.comment)]:
         assert (folder / name).exists(), f"{command}\nthere is no {name}"
+    last = pages.split_stages(command.text)[-1]
+    if last[:2] == ["janus", "draw"]:
+        number = int(last[last.index("-n") + 1]) if "-n" in last else 1
+        pictures = [path for path in new if path.suffix == ".png" and path.parent.name != "states"]
+        assert len(pictures) >= number, f"{command}\n{len(pictures)} new pictures"
+    if last[0] == "janus" and last[1] in ("describe", "transcribe", "info", "models", "--help"):
+        assert done.text.strip(), f"{command}\nno answer"

@@ -247,8 +247,8 @@ class _Tiff:
 
 def _end_tiff(data: bytes) -> int:
     end = _Tiff(data).walk()
-    rest = data[end : end + 16]
-    return end + len(rest) if len(rest) < 16 and not any(rest) else end  # writers fill up to 2, 4, 8 or 16
+    rest = data[end : end + 64]
+    return end + len(rest) if len(rest) < 64 and not any(rest) else end  # writers fill up to 2, 4, 16 or 32
 
 
 # ---- boxes: AVIF, HEIF, JPEG 2000

@@ -164,6 +164,12 @@ def test_long_texts_cost_no_picture():
         (make.tiff([[[1, 2, 3]]], 8, 6), "YCbCr of 8 bits, subsampled"),
         (make.tiff([[[1, 2, 3]]], 8, 9), "not read; convert it to RGB of 8 bits, as PNG"),
         (make.tiff([[[1, 2, 3]]], 32, 2, kind="f"), "not read; convert it to RGB of 8 bits, as PNG"),
+        (make.tiff([[[1, 2, 3]]], 8, 2, {0xC612: (make.SHORT, [1])}), "the preview of a raw photo"),
+        (make.tiff([[[1, 2, 3]]], 8, 2, {254: (4, [1]), 330: (4, [8])}), "the preview of a raw photo"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "not a picture that can be read .*: convert it to PNG",
+        ),
         (make.tga(2, 32, 1, 1, bytes(4)), "RGB of 8 bits, an unnamed sample more"),
         (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0", "not a picture that can be read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture that can be read"),

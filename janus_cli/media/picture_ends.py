@@ -156,7 +156,9 @@ def _skip_blocks(data: bytes, at: int) -> int:
 
 
 def _end_gif(data: bytes) -> int | None:
-    end = walk_gif(data)[1]
+    frames, end = walk_gif(data)
+    if end < 0 and not frames:
+        raise CutOffError
     return None if end < 0 else end
 
 

@@ -130,6 +130,13 @@ def test_a_wrong_checksum_is_damage(place):
         read(bytes(data), "png")
 
 
+def test_a_chunk_that_must_be_known():
+    """CgBI, as in the packages of iPhone programs: blue first, no zlib header."""
+    data = make.png(NOISE, 8, 2)
+    with pytest.raises(MediaError, match="CgBI must be known to read it; convert it to plain PNG"):
+        read(data[:8] + make.chunk(b"CgBI", bytes(4)) + data[8:], "png")
+
+
 def test_a_gif_without_its_end_mark_is_said():
     assert read(FILES["gif"][:-1], "gif") == ["its end mark is missing: it may be cut off"]
 

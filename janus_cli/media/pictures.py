@@ -155,9 +155,15 @@ class _Reader:
 
     def __init__(self, data: bytes, name: str, note: Note) -> None:
         self.data, self.name = data, name
-        self.note: Note = lambda text: note(f"{name}: {text}")
+        self._note, self._said = note, set[str]()
         self.format = find_format(data, name)
         self.what = next((f.several for f in FORMATS if f.name == self.format), "") or "pictures"
+
+    def note(self, text: str) -> None:
+        """Say something of the file, once."""
+        if text not in self._said:
+            self._said.add(text)
+            self._note(f"{self.name}: {text}")
 
     def read(self) -> Iterator[Frame]:
         """Read all pictures; what lies behind the last one is said or refused first."""
@@ -267,7 +273,7 @@ class _Reader:
             for i, entry in enumerate(entries):
                 data = self.data[entry.offset : entry.offset + entry.size]
                 if data.startswith(b"\x89PNG"):
-                    inside = next(_Reader(data, self.name, self.note).read_png())[0]
+                    inside = next(_Reader(data, self.name, self._note).read_png())[0]
                 else:
                     _check_size(entry.dim)
                     image = icon.ico.frame(i)  # type: ignore[attr-defined]

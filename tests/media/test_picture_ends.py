@@ -229,6 +229,18 @@ def test_a_hostile_directory_costs_no_time():
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (FILES["png"][:33] + make.chunk(b"abCd", b"") * 1_000_001, "more than 1,000,000 chunks"),
+        (FILES["gif"][:-1] + (b"," + bytes(8) + b"\0\2\0") * 100_001 + b";", "more than 100,000 frames"),
+    ],
+)
+def test_blocks_without_end_are_refused(data, said):
+    with pytest.raises(MediaError, match=said):
+        read(data, "png")
+
+
 def test_mutated_files_give_one_line_and_no_noise(capfd):
     rng = random.Random(7)
     start = time.monotonic()

@@ -114,7 +114,7 @@ def to_srgb(image: "Image.Image", profile: bytes | None, note: Note) -> "Image.I
         converted = _convert_by(image, profile, note)
         if converted is not None:
             return converted
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _convert_by(image: "Image.Image", profile: bytes, note: Note) -> "Image.Image | None":

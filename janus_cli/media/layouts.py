@@ -70,6 +70,12 @@ def _find_tiff(image: Any, data: bytes) -> Layout:
         forms.append("planes")
     if (compression := tags.get(259, 1)) not in _COMPRESSIONS:
         forms.append(f"compression {compression}")
+    if 0xC612 in tags or (
+        tags.get(254, 0) & 1 and 330 in tags
+    ):  # DNG's version; a preview, the photo elsewhere
+        forms.append("the preview of a raw photo")
+    if depths[0] > 16 and compression != 1 and tags.prefix == b"MM":
+        forms.append("packed in big-endian order")  # which Pillow takes for the machine's
     if colour == "YCbCr" and compression != 7 and tuple(tags.get(530, (2, 2))) != (1, 1):
         forms.append("subsampled")
     if colour == "CMYK" and tags.get(332, 1) != 1:

@@ -6,9 +6,12 @@ is cut off. Every walk reads headers and jumps; none allocates by what a header 
 
 import re
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+MAX_BLOCKS = 1_000_000  # of one file: chunks, boxes, segments; a stranger's may be empty ones without end
+MAX_FRAMES = 100_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -39,7 +42,7 @@ def find_end(data: bytes, format: str) -> int | None:
 def walk_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Give each chunk's kind and where its data starts and ends. Raises CutOffError."""
     at = len(_PNG)
-    while True:
+    for _ in range(MAX_BLOCKS):
         if at + 12 > len(data):
             raise CutOffError
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -49,6 +52,7 @@ def walk_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             return
         at += 12 + length
+    raise ValueError(f"more than {MAX_BLOCKS:,} chunks")
 
 
 def _end_png(data: bytes) -> int:
@@ -79,7 +83,8 @@ def walk_jpeg(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
 
 
 def _end_jpeg(data: bytes, start: int = 0) -> int:
-    return [end for _, _, end in walk_jpeg(data, start)][-1]
+    (last,) = deque(walk_jpeg(data, start), maxlen=1)
+    return last[2]
 
 
 def _end_mpo(data: bytes) -> int:
@@ -130,6 +135,8 @@ def walk_gif(data: bytes) -> tuple[list[GifFrame], int]:
             box = struct.unpack_from("<4H", data, at + 1)
             end = _skip_blocks(data, at + 11 + _palette_size(data[at + 9]))
             frames.append(GifFrame(box, disposal, at, end, key))
+            if len(frames) > MAX_FRAMES:
+                raise ValueError(f"more than {MAX_FRAMES:,} frames")
             at, disposal, key = end, 0, None
         else:
             at += 1  # a stray byte, as some writers leave
@@ -156,7 +163,9 @@ def _skip_blocks(data: bytes, at: int) -> int:
 
 
 def _end_gif(data: bytes) -> int | None:
-    end = walk_gif(data)[1]
+    frames, end = walk_gif(data)
+    if end < 0 and not frames:
+        raise CutOffError
     return None if end < 0 else end
 
 
@@ -247,8 +256,8 @@ class _Tiff:
 
 def _end_tiff(data: bytes) -> int:
     end = _Tiff(data).walk()
-    rest = data[end : end + 16]
-    return end + len(rest) if len(rest) < 16 and not any(rest) else end  # writers fill up to 2, 4, 8 or 16
+    rest = data[end : end + 64]
+    return end + len(rest) if len(rest) < 64 and not any(rest) else end  # writers fill up to 2, 4, 16 or 32
 
 
 # ---- boxes: AVIF, HEIF, JPEG 2000
@@ -257,7 +266,9 @@ def _end_tiff(data: bytes) -> int:
 def walk_boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
     """Give each ISO box's kind and where its content starts and ends. Raises CutOffError."""
     at = start
-    while at + 8 <= stop:
+    for _ in range(MAX_BLOCKS):
+        if at + 8 > stop:
+            return
         length, kind = struct.unpack_from(">I4s", data, at)
         head = 8
         if length == 1:
@@ -270,6 +281,7 @@ def walk_boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int,
             raise CutOffError
         yield kind, at + head, at + length
         at += length
+    raise ValueError(f"more than {MAX_BLOCKS:,} boxes")
 
 
 _BOXES = (b"ftyp", b"meta", b"mdat", b"moov", b"moof", b"free", b"skip", b"wide", b"uuid", b"idat", b"mpvd")

@@ -122,7 +122,7 @@ def read_image_metadata(source: Path | BinaryIO, name: str = "") -> dict[str, st
     with _picture_errors(name):
         if data.startswith(b"\x89PNG"):
             return read_texts(data)
-        with _open_image(data, find_format(data, name)) as image:
+        with _open_image(data, find_format(data, name), load=False) as image:
             return _read_comment(image)
 
 
@@ -146,7 +146,8 @@ def find_format(data: bytes, name: str) -> str:
     if is_safetensors(data):
         raise MediaError("not a picture that can be read; is it a token record?")
     what = f"{kind.name}; " if kind is not None else ""
-    raise MediaError(f"{what}not a picture that can be read; known are {', '.join(_KNOWN)}")
+    known = ", ".join(_KNOWN)
+    raise MediaError(f"{what}not a picture that can be read ({known}): convert it to PNG")
 
 
 class _Reader:
@@ -154,9 +155,15 @@ class _Reader:
 
     def __init__(self, data: bytes, name: str, note: Note) -> None:
         self.data, self.name = data, name
-        self.note: Note = lambda text: note(f"{name}: {text}")
+        self._note, self._said = note, set[str]()
         self.format = find_format(data, name)
         self.what = next((f.several for f in FORMATS if f.name == self.format), "") or "pictures"
+
+    def note(self, text: str) -> None:
+        """Say something of the file, once."""
+        if text not in self._said:
+            self._said.add(text)
+            self._note(f"{self.name}: {text}")
 
     def read(self) -> Iterator[Frame]:
         """Read all pictures; what lies behind the last one is said or refused first."""
@@ -164,7 +171,7 @@ class _Reader:
         if read is not None:
             self.check_end()
         for number, (image, count) in enumerate(read() if read else self.read_pages(), 1):
-            yield Frame(np.array(image.convert("RGB")), number, count, self.what)
+            yield Frame(np.array(image), number, count, self.what)
 
     def check_end(self, format: str = "") -> None:
         """Account for all bytes: note those behind the picture, refuse a picture among them, or a cut one."""
@@ -228,19 +235,19 @@ class _Reader:
         layout = find_png_layout(png)
         check_layout("PNG", layout)
         profile = read_profile(self.data, self.note)
-        canvas = Canvas(png.width, png.height)
+        canvas = Canvas(png.width, png.height) if len(png.frames) > 1 else Canvas(0, 0)
         for i, frame in enumerate(png.frames):
             _check_size(frame.box[2:])
             check_pixels(frame.data)
             with _open_image(frame.data, "PNG") as image:
                 low = _read_low_bytes(frame.data) if layout == Layout("RGB", 16, "colour key") else None
                 colours, alpha = split_alpha(image, layout, png.key, low)
-                layer = add_alpha(to_srgb(colours, profile, self.note), alpha)
-                if png.still and i == 0:
-                    shown = lay_on_white(layer.convert("RGB"), layer.getchannel("A"))
+                colours = to_srgb(colours, profile, self.note)
+                if i == 0 and (png.still or len(png.frames) == 1):
+                    shown = lay_on_white(colours, alpha)
                 else:
                     disposal = {1: 2, 2: 3}.get(frame.disposal, 0)
-                    shown = canvas.show(layer, frame.box[:2], disposal, frame.over)
+                    shown = canvas.show(add_alpha(colours, alpha), frame.box[:2], disposal, frame.over)
                 yield turn_upright(image, shown), len(png.frames)
 
     def read_gif(self) -> "Iterator[tuple[Image.Image, int]]":
@@ -266,7 +273,7 @@ class _Reader:
             for i, entry in enumerate(entries):
                 data = self.data[entry.offset : entry.offset + entry.size]
                 if data.startswith(b"\x89PNG"):
-                    inside = next(_Reader(data, self.name, self.note).read_png())[0]
+                    inside = next(_Reader(data, self.name, self._note).read_png())[0]
                 else:
                     _check_size(entry.dim)
                     image = icon.ico.frame(i)  # type: ignore[attr-defined]

@@ -56,6 +56,8 @@ def read_png(data: bytes) -> Png:
     for kind, start, end in walk_png(data):
         if kind not in _TEXTS and zlib.crc32(data[start - 4 : end]) != int.from_bytes(data[end : end + 4]):
             raise ValueError(f"wrong checksum of {kind.decode('latin-1')} at byte {start - 8:,}")
+        if not kind[0] & 0x20 and kind not in _KEPT:  # as Apple's CgBI, with which it is no PNG to others
+            raise ValueError(f"{kind.decode('latin-1')} must be known to read it; convert it to plain PNG")
     head = dict(reversed(chunks))[b"IHDR"]
     width, height, bits, kind = struct.unpack_from(">IIBB", head)
     found = dict(reversed(chunks)).get(b"tRNS")

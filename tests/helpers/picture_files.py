@@ -163,6 +163,14 @@ def bmp(rows, bits: int, palette: bytes = b"", masks: tuple[int, ...] = (), prof
     return b"BM" + struct.pack("<IHHI", full, 0, 0, start) + head + palette + body + profile
 
 
+def ico(width: int, line: bytes, bits: int, palette: bytes, mask: int) -> bytes:
+    """An icon of one row; the mask's bits, from the left, are where it is transparent."""
+    head = struct.pack("<IiiHHIIiiII", 40, width, 2, 1, bits, 0, 0, 0, 0, len(palette) // 4, 0)
+    cut = (mask << (32 - width)).to_bytes(4)
+    body = head + palette + line + b"\0" * (-len(line) % 4) + cut
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, width, 1, 0, 0, 1, bits, len(body), 22) + body
+
+
 def tga(
     kind: int, bits: int, width: int, height: int, body: bytes, flags: int = 0x20, palette: bytes = b""
 ) -> bytes:

@@ -130,6 +130,13 @@ def test_a_wrong_checksum_is_damage(place):
         read(bytes(data), "png")
 
 
+def test_a_chunk_that_must_be_known():
+    """CgBI, as in the packages of iPhone programs: blue first, no zlib header."""
+    data = make.png(NOISE, 8, 2)
+    with pytest.raises(MediaError, match="CgBI must be known to read it; convert it to plain PNG"):
+        read(data[:8] + make.chunk(b"CgBI", bytes(4)) + data[8:], "png")
+
+
 def test_a_gif_without_its_end_mark_is_said():
     assert read(FILES["gif"][:-1], "gif") == ["its end mark is missing: it may be cut off"]
 
@@ -164,6 +171,12 @@ def test_long_texts_cost_no_picture():
         (make.tiff([[[1, 2, 3]]], 8, 6), "YCbCr of 8 bits, subsampled"),
         (make.tiff([[[1, 2, 3]]], 8, 9), "not read; convert it to RGB of 8 bits, as PNG"),
         (make.tiff([[[1, 2, 3]]], 32, 2, kind="f"), "not read; convert it to RGB of 8 bits, as PNG"),
+        (make.tiff([[[1, 2, 3]]], 8, 2, {0xC612: (make.SHORT, [1])}), "the preview of a raw photo"),
+        (make.tiff([[[1, 2, 3]]], 8, 2, {254: (4, [1]), 330: (4, [8])}), "the preview of a raw photo"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "not a picture that can be read .*: convert it to PNG",
+        ),
         (make.tga(2, 32, 1, 1, bytes(4)), "RGB of 8 bits, an unnamed sample more"),
         (b"P7\nWIDTH 1\nHEIGHT 1\nDEPTH 1\nMAXVAL 255\nENDHDR\n\0", "not a picture that can be read"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture that can be read"),
@@ -214,6 +227,18 @@ def test_a_hostile_directory_costs_no_time():
     with pytest.raises(MediaError):
         read(data, "tif")
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (FILES["png"][:33] + make.chunk(b"abCd", b"") * 1_000_001, "more than 1,000,000 chunks"),
+        (FILES["gif"][:-1] + (b"," + bytes(8) + b"\0\2\0") * 100_001 + b";", "more than 100,000 frames"),
+    ],
+)
+def test_blocks_without_end_are_refused(data, said):
+    with pytest.raises(MediaError, match=said):
+        read(data, "png")
 
 
 def test_mutated_files_give_one_line_and_no_noise(capfd):

@@ -201,6 +201,10 @@ def list_others():
     palette = bytes([0, 0, 255, 0, 30, 20, 10, 0])
     for bits, line in ((1, b"\x40"), (4, b"\x01"), (8, b"\0\1")):
         yield Case("BMP", Layout("palette", bits), make.bmp((2, [line]), bits, palette), DOTS[0].tolist())
+    packed = bytearray(make.bmp((2, [b"\0\1"]), 8, palette))  # 8 bits in runs: one 0, one 1, end
+    packed[30], packed[34] = 1, 6
+    data = bytes(packed[:-4]) + bytes([1, 0, 1, 1, 0, 1])
+    yield Case("BMP", Layout("palette", 8), data, DOTS[0].tolist())
     five = struct.pack("<2H", 31 << 10, 15 << 10 | 31 << 5)
     yield Case("BMP", Layout("RGB", 5), make.bmp((2, [five]), 16), [RED, [123, 255, 0]], 1)
     six = struct.pack("<2H", 31 << 11, 63 << 5)
@@ -247,6 +251,10 @@ def list_small():
     for options in ({}, {"bitmap_format": "bmp"}):
         data = save(layer, "ICO", sizes=[(16, 16)], **options)
         yield Case("ICO", Layout("RGB", 8, "alpha"), data, [[255, 204, 204]])
+    colours = bytes([0, 0, 255, 0, 30, 20, 10, 0])
+    for bits, line in ((1, b"\x40"), (4, b"\1"), (8, b"\0\1"), (24, bytes([0, 0, 255, 30, 20, 10]))):
+        data = make.ico(2, line, bits, colours if bits < 24 else b"", mask=0b01)
+        yield Case("ICO", Layout("RGB", 8, "alpha"), data, [RED, WHITE])
     end = bytes(7) + b"\1"
     data = b"qoif" + struct.pack(">IIBB", 2, 1, 3, 0) + b"\xfe\xff\0\0\xfe\x0a\x14\x1e" + end
     yield Case("QOI", Layout("RGB", 8), data, DOTS[0].tolist())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
 from janus_cli.errors import JanusError, MediaError, RecordError, UsageError
+from janus_cli.media.sound_formats import SUFFIXES
 from janus_cli.shell.failures import Failures
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 # Files of a folder that are read as pictures, or as sounds.
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+SOUNDS = SUFFIXES
 
 
 def open_stdin(hint: str) -> BinaryIO:

@@ -257,6 +257,9 @@ class GenerationConfig:
     top_p: float = 1.0
     upsample: int = 4  # default enlargement of `draw`
     speech_temperature: float = 0.3
+    # a recording holds words if its codes, and the words, are at least as likely: mean log probabilities
+    least_speech: float | None = None  # of the first code of each frame; None: anything may be speech
+    least_words: float | None = None  # of each token of the likeliest words
 
 
 @dataclass(frozen=True)

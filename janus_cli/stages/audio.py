@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from janus_cli.config import CodecConfig, Progress
-from janus_cli.errors import MediaError, RecordError, UsageError
+from janus_cli.errors import MediaError, NothingHeardError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
@@ -60,7 +60,8 @@ class _Meter:
 def keep_heard(segment: Segment, name: str = "") -> Segment:
     """Keep of an audio segment what is to be heard, the frames that its `heard` names; all of any other.
 
-    Raises RecordError, with the record's `name`, where those are no frames of it, or none at all.
+    Raises RecordError, with the record's `name`, where those are no frames of it, NothingHeardError where
+    they are none at all.
     """
     if segment.modality != "audio" or "heard" not in segment.info:
         return segment
@@ -69,7 +70,7 @@ def keep_heard(segment: Segment, name: str = "") -> Segment:
     if not numbers or not 0 <= heard[0] <= heard[1] <= frames:
         raise RecordError(f"{who}audio segment: heard must be two of its {frames} frames")
     if frames and heard[0] == heard[1]:
-        raise RecordError(f"{who}nothing heard: it is silent")
+        raise NothingHeardError(f"{who}nothing heard: it is silent")
     return replace(segment, data=segment.data[:, heard[0] : heard[1]])
 
 

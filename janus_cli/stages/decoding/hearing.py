@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from janus_cli.errors import RecordError
+from janus_cli.errors import NothingHeardError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Segment
 from janus_cli.stages.decoding.beams import END
@@ -50,7 +50,7 @@ class Ears:
     least_words: float | None = None
 
     def check(self, segment: Segment, decoder: Decoder, name: str) -> None:
-        """Raise RecordError, with the record's `name`, where no words are to be heard in an audio segment.
+        """Raise NothingHeardError, with the record's `name`, where an audio segment holds no words.
 
         Only a recording is judged, whose `heard` says where it is not silent.
         """
@@ -60,4 +60,4 @@ class Ears:
         speech, words = measure_likelihood(segment, decoder)
         if speech < self.least_speech or words < self.least_words:
             who = f"{name}: " if name else ""
-            raise RecordError(f"{who}nothing heard: there is sound, but no words that are understood")
+            raise NothingHeardError(f"{who}nothing heard: there is sound, but no words that are understood")

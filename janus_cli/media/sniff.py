@@ -85,7 +85,7 @@ def sniff(head: bytes) -> Kind | None:
     """Tell what a file is from its first HEAD bytes; None for what is not known, and for safetensors."""
     if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
         return _BRANDS[head[8:12]]
-    if MPEG_FRAME.match(head):
+    if MPEG_FRAME.match(head) and not is_safetensors(head):
         return _MPEG
     return next(
         (kind for start, form, kind in _MAGIC if head.startswith(start) and head[8:].startswith(form)), None

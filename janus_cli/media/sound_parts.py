@@ -89,7 +89,7 @@ def _skip_tags(data: _Bytes, place: int) -> int:
     """Skip the tags and zeros that begin at `place`."""
     while place < data.size:
         head = data.at(place, 32)
-        if head.startswith(b"ID3") and len(head) >= 10:
+        if head.startswith(b"ID3") and len(head) >= 10 and head[3] < 32:
             size = 10 + _read_syncsafe(head[6:10]) + 10 * bool(head[5] & 16)
         elif head.startswith(b"APETAGEX") and len(head) == 32:
             size = 32 + int.from_bytes(head[12:16], "little")
@@ -194,7 +194,7 @@ class _ChunkWalk:
         """Read how long the body of the chunk at `place` is; None where no chunk begins."""
         form, head = self._form, data.at(place, max(40, self._form.length))
         known = len(head) >= form.length and all(32 <= byte < 127 for byte in head[:4])
-        if not known or _HEADS.match(head) or head.startswith((b"TAG", b"APETAGEX", b"ID3")):
+        if not known or _HEADS.match(head) or head.startswith((b"TAG", b"APETAGEX")):
             return None
         size: int = struct.unpack(form.size, head[form.name : form.length])[0]
         return max(0, size - form.length) if form.counts_head else size

@@ -202,6 +202,8 @@ def _explain_fault(file: BinaryIO, name: str, reason: str, start: int = 0) -> Me
         return MediaError(f"{name}: not a sound but a token record: use janus decode")
     if kind and kind.media == "picture":
         return MediaError(f"{name}: not a sound but a picture: use janus tokenize image")
+    if "unsupported" in reason or "unimplemented" in reason:
+        return MediaError(f"{name}: a kind of sound that is not read ({plain(reason)}): {advise(name)}")
     if (kind and kind.media == "sound") or start or head.startswith((b"RIFF", b"FORM")):
         return MediaError(f"{name}: a damaged or unknown sound ({plain(reason)})")
     if kind and kind.media == "foreign":

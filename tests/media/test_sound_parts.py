@@ -149,6 +149,17 @@ def test_a_size_that_is_too_small_leaves_something_over():
         read(data)
 
 
+@pytest.mark.parametrize("name", [b"ID3 ", b"bext", b"JUNK", b"LIST"])
+def test_chunks_that_hold_no_samples_are_passed_over(name):
+    for format, order in (("WAV", "<I"), ("AIFF", ">I")):
+        data = make(format)
+        for size, padding in ((7, b"\0"), (7, b""), (8, b"")):
+            more = name + struct.pack(order, size) + b"\xff" * size + padding
+            np.testing.assert_array_equal(read(data + more), read(data))
+        front = b"JUNK" + struct.pack(order, 7) + bytes(8)
+        np.testing.assert_array_equal(read(data[:12] + front + data[12:]), read(data))
+
+
 def test_samples_in_two_places_are_an_error():
     data = file_bytes(np.zeros((1, 10)), 8000)
     with pytest.raises(MediaError, match="^x: samples in several places"):

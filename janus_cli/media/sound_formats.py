@@ -18,7 +18,7 @@ WIDTHS = {  # bytes of a sample
     "FLOAT": 4,
     "DOUBLE": 8,
 }
-RATES = (1_000, 768_000)  # Hz, at least and at most
+RATES = (1, 768_000)  # Hz, at least and at most
 CHANNELS = 32  # at most
 
 

@@ -31,6 +31,10 @@ class RecordError(JanusError):
     """A token record or stream is malformed, truncated, too large or out of range."""
 
 
+class NothingHeardError(RecordError):
+    """A recording holds no words: it is silent, or noise."""
+
+
 class PluginError(RecordError):
     """The plugin that a modality needs is missing, broken, or there twice."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
 from janus_cli.errors import JanusError, MediaError, RecordError
+from janus_cli.media.sound_formats import SUFFIXES
 from janus_cli.shell.console import complain, open_stdin
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import expand
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
+SOUNDS = SUFFIXES
 RECORDS = (".safetensors", ".tar")
 
 

@@ -120,3 +120,16 @@ def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
         pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
         start, i = start + sizes[i % len(sizes)], i + 1
     return pieces
+
+
+def mpeg_frames(count: int, layer: int = 3, version: int = 3, mono: bool = True, rate: int = 0) -> bytes:
+    """Silent MPEG frames of 64 kbit/s without anything around them; version 3 is MPEG 1, 2 is MPEG 2."""
+    first = version == 3
+    kbit = {(True, 1): 2, (True, 2): 4, (True, 3): 5, (False, 1): 4, (False, 2): 8, (False, 3): 8}[
+        first, layer
+    ]
+    head = bytes([0xFF, 0xE1 | version << 3 | (4 - layer) << 1, kbit << 4 | rate << 2, 0xC0 if mono else 0])
+    hertz = (44100, 48000, 32000)[rate] // (1 if first else 2)
+    samples = {1: 384, 2: 1152, 3: 1152 if first else 576}[layer]
+    size = 12 * 64000 // hertz * 4 if layer == 1 else samples // 8 * 64000 // hertz
+    return (head + bytes(size - 4)) * count

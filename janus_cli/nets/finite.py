@@ -28,5 +28,5 @@ def refuse_numbers(net: Any) -> NoReturn:
     of = f" of model {model}" if model else ""
     raise ModelError(
         f"the {part}{of} gave NaN or infinity where numbers are due: its weights are damaged, or too large "
-        f"for its dtype: look with janus models verify {model or 'MODEL'}, or try --dtype fp32"
+        "for its dtype: janus models verify says which, --dtype fp32 computes without overflow"
     )

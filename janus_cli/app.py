@@ -8,7 +8,6 @@ import contextlib
 import errno
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -25,13 +24,8 @@ from janus_cli.media import interrupts
 from janus_cli.neighbour import share_processors
 from janus_cli.shell.console import complain
 from janus_cli.shell.help import VerbGroup
+from janus_cli.shell.memory import is_lack_of_memory, refuse_hopeless_loading
 
-# What torch, its loader and C++ say when memory or threads run out.
-_NO_MEMORY = re.compile(
-    "allocate memory|out of memory|bad_alloc|failed to map segment|cannot allocate|thread creation failed|"
-    "can't start new thread|Resource temporarily unavailable",
-    re.IGNORECASE,
-)
 # Section of the help -> command -> where it is, and its line there: the first of its docstring. A command is
 # imported when it is called.
 VERBS: dict[str, dict[str, tuple[str, str]]] = {
@@ -109,6 +103,7 @@ def main(args: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file leaves as it came
     if sys.stderr is None:  # closed: `print` would take stdout instead
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
+    refuse_hopeless_loading()
     with Stop() as stop:
         try:
             code = app(args, prog_name="janus", standalone_mode=False) or 0
@@ -194,7 +189,7 @@ def _explain(error: Exception) -> int:
             return code
     elif isinstance(error, OSError):
         text = _format_os_error(error)
-    elif _is_lack_of_memory(error):
+    elif is_lack_of_memory(error):
         text = "not enough memory: try a smaller batch, picture or model (or raise ulimit -v)"
     else:
         if os.environ.get("JANUS_DEBUG") != "1":
@@ -202,12 +197,6 @@ def _explain(error: Exception) -> int:
         text = f"this is a bug in janus {__version__}: please report the lines above"
     complain(text)
     return code
-
-
-def _is_lack_of_memory(error: Exception) -> bool:
-    """Whether `error` says, in Python's, numpy's, torch's or the loader's words, that memory ran out."""
-    lacks = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return lacks or (isinstance(error, ImportError | RuntimeError) and bool(_NO_MEMORY.search(str(error))))
 
 
 def _format_usage_error(error: typer.TyperException) -> str:

@@ -37,8 +37,8 @@ _LARGEST = sys.float_info.max
 # the rest before memory is taken.
 Extent = Annotated[int, Meta(ge=1, le=1 << 20)]
 Count = Annotated[int, Meta(ge=0, le=1 << 20)]  # of what may be missing
-Depth = Annotated[int, Meta(ge=1, le=256)]  # of layers
-Blocks = Annotated[int, Meta(ge=0, le=256)]
+Depth = Annotated[int, Meta(ge=1, le=128)]  # of layers
+Blocks = Annotated[int, Meta(ge=0, le=64)]
 Small = Annotated[int, Meta(ge=1, le=64)]
 Books = Annotated[int, Meta(ge=1, le=256)]  # codebooks
 Samples = Annotated[int, Meta(ge=0, le=1 << 26)]
@@ -335,8 +335,6 @@ def parse(kind: type[T], data: Any, where: str) -> T:
         raise ModelError(where + _explain(str(error), data)) from None
     except RecursionError:
         raise ModelError(f"{where}: nested too deeply") from None
-    except UnicodeEncodeError:
-        raise ModelError(f"{where}: a text in it is not valid Unicode (half of a pair)") from None
 
 
 def _explain(fault: str, data: Any) -> str:
@@ -405,6 +403,7 @@ def read_object(path: Path) -> dict[str, Any]:
         if len(text) > MAX_JSON:
             raise ModelError(f"{path}: more than the {MAX_JSON:,} bytes that are read of such a file")
         data = json.loads(text.decode("utf-8"), object_pairs_hook=refuse_twins)
+        json.dumps(data, ensure_ascii=False).encode("utf-8")  # refuses halves of Unicode's pairs
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -162,7 +162,6 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
                 "(its directory does not stand at its end)"
             )
     state = _load(path, mmap=True)
-    _check_sizes(path, state)
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout is not torch.strided:
             raise ModelError(f"{path}: {name!r} is no tensor: expected a table of named tensors")
@@ -172,9 +171,18 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
 def _check_sizes(path: Path, state: dict[str, Any]) -> None:
     """Raise ModelError where tensors have more numbers than their file, as views of a few can have any."""
     size = path.stat().st_size
-    held = sum(t.numel() * t.element_size() for t in state.values() if isinstance(t, Tensor))
+    held = sum(t.numel() * t.element_size() for t in _list_tensors(state))
     if held > 2 * size:  # two may share their numbers: tied embeddings
         raise ModelError(f"{path}: tensors of {held:,} bytes in a file of {size:,}: refused")
+
+
+def _list_tensors(value: Any) -> Iterator[Tensor]:
+    """List the tensors in a table, and in tables and lists in it."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _list_tensors(inner)
 
 
 def _check_members(path: Path) -> None:
@@ -207,6 +215,7 @@ def _load(path: Path, mmap: bool) -> dict[str, Any]:
         raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
     if not isinstance(state, dict) or not state:
         raise ModelError(f"{path}: holds no table of tensors")
+    _check_sizes(path, state)
     return state
 
 

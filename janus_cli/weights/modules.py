@@ -73,7 +73,7 @@ def load_component(model: zoo.Model, component: str, device: Callable[[], str]) 
     """
     file, config = model.file(component), getattr(model.config, component)
     held = zoo.read_header(file)
-    check_depth(config, len(held), f"{model.path / 'config.json'}.{component}")
+    check_depth(config, held, f"{model.path / 'config.json'}.{component}")
     hollow = build_hollow(lambda: build(component, config), f"{model.path / 'config.json'}.{component}")
     expected = {name: t.shape for name, t in hollow.state_dict().items()}
     check_shapes(expected, {name: t.shape for name, t in held.items()}, file, "the model needs")
@@ -83,14 +83,18 @@ def load_component(model: zoo.Model, component: str, device: Callable[[], str]) 
     return load(net, file, device())
 
 
-def check_depth(config: Any, held: int, where: str) -> None:
-    """Raise ModelError, with `where` in front, if `config` asks for more layers than `held` tensors can fill.
+def check_depth(config: Any, names: Iterable[str], where: str) -> None:
+    """Raise ModelError, with `where` in front, if `config` asks for more layers than tensors' `names` count.
 
-    Even a net without memory takes some for every layer.
+    Even a net without memory takes some, and time, for every layer.
     """
+    words = (word for name in names for word in name.split("."))
+    layers = 1 + max((int(word) for word in words if word.isdecimal() and len(word) < 9), default=0)
     for word, value in dataclasses.asdict(config).items():
-        if word in DEPTHS and value > held:
-            raise ModelError(f"{where}.{word}: {value}, but its weights are {held} tensors in all")
+        if word in DEPTHS and value > layers:
+            raise ModelError(
+                f"{where}.{word}: {value}, but the tensors of its weights count {layers} at most"
+            )
 
 
 def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:

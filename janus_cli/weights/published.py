@@ -50,7 +50,7 @@ class PublishedNet:
 
         where = self.path / "config.json"
         for part in (self.config.decoder, self.config.vision, self.config.vq):
-            check_depth(part, len(self.checkpoint), f"{where}")
+            check_depth(part, self.checkpoint, f"{where}")
         return build_hollow(lambda: JanusPro(self.config), where)
 
     @cached_property
@@ -108,7 +108,7 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     from janus_cli.weights.modules import build_hollow, check_depth
 
     checkpoint = Checkpoint.open(path)
-    check_depth(config, len(checkpoint), f"{path}")
+    check_depth(config, checkpoint, f"{path}")
     net = build_hollow(lambda: Codec(config), path)
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     layout = encodec.PACKAGE if path.is_file() else encodec.TRANSFORMERS

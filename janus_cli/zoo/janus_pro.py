@@ -94,7 +94,7 @@ class JanusVQ(Struct):
     latent_channels: Extent = 256
     base_channels: Extent = 128
     channel_multiplier: Multipliers = (1, 1, 2, 2, 4)
-    num_res_blocks: Depth = 2
+    num_res_blocks: Small = 2
     num_hidden_layers: Literal[2] = 2
     projection_dim: Extent = 2048
     hidden_act: Literal["gelu", None] = None
@@ -136,7 +136,7 @@ class VQParams(Struct):
     n_embed: Extent
     ch: Extent = 128
     ch_mult: Multipliers = (1, 1, 2, 2, 4)
-    num_res_blocks: Depth = 2
+    num_res_blocks: Small = 2
     z_channels: Extent = 256
 
 

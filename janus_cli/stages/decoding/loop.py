@@ -15,7 +15,7 @@ from torch import Tensor
 from janus_cli.config import Progress
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
-from janus_cli.nets.finite import refuse_numbers
+from janus_cli.nets.finite import are_finite, refuse_numbers
 from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -91,7 +91,7 @@ class Loop:
     def _compute_logits(self, hidden: Tensor, modality: str) -> Tensor:
         """Compute logits, and note whether they are numbers, without waiting for the device."""
         logits: Tensor = self.decoder.compute_logits(hidden, modality)
-        self.finite &= logits.isfinite().all()
+        self.finite &= are_finite(logits)
         return logits
 
     def _prefill(self) -> Tensor:
@@ -197,7 +197,7 @@ class Loop:
             if level:
                 before = [code.repeat(self.copies) for code in codes]
                 logits = self._own.compute_logits(hidden, self.options.to, before)
-                self.finite &= logits.isfinite().all()
+                self.finite &= are_finite(logits)
             else:
                 logits = self._compute_logits(hidden, self.options.to)
             if self.copies > 1:

@@ -70,7 +70,7 @@ def _open_alone(part: Path, name: str) -> Iterator[BinaryIO]:
             raise ModelError(f"{name}: another process is pulling it: wait for that one") from None
         except OSError:  # a file system without locks
             pass
-        yield file  # type: ignore[misc]  # a raw file writes bytes, too
+        yield file
 
 
 def _check_room(large: LargeFile, file: BinaryIO) -> None:
@@ -90,7 +90,7 @@ def _receive(
     """
     from huggingface_hub import errors
     from huggingface_hub.constants import HF_HUB_DOWNLOAD_TIMEOUT as TIMEOUT
-    from huggingface_hub.utils import get_session, hf_raise_for_status
+    from huggingface_hub.utils import get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
     start = file.tell()
     asked = {**headers, "Range": f"bytes={start}-", "Accept-Encoding": "identity"}
@@ -109,7 +109,7 @@ def _receive(
     except errors.HfHubHTTPError:
         raise
     except errors.HTTPError as error:  # type: ignore[attr-defined]  # httpx's own, by its version
-        return error  # type: ignore[no-any-return]
+        return error
     return None
 
 

@@ -125,7 +125,7 @@ def pull(name: str, progress: Progress) -> Path:
         info = api.model_info(repository, revision=revision, files_metadata=True)
         chosen = _choose_files([file.rfilename for file in info.siblings or []])
         wanted = [file for file in info.siblings or [] if file.rfilename in chosen]
-        _fetch_large(wanted, repository, info.sha, progress)
+        _fetch_large(wanted, repository, info.sha or revision, progress)
         path = Path(
             hf.snapshot_download(
                 repository,
@@ -157,8 +157,9 @@ def pull(name: str, progress: Progress) -> Path:
 def _fetch_large(files: list[Any], repository: str, commit: str, progress: Progress) -> None:
     """Fetch those of `files` that the hub keeps apart because they are large, into the cache's blobs."""
     import huggingface_hub as hf
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    headers = hf.utils.build_hf_headers(library_name=_LIBRARY)
+    headers = build_hf_headers(library_name=_LIBRARY)
     blobs = find_cache_folder() / f"models--{repository.replace('/', '--')}" / "blobs"
     for file in files:
         if file.lfs is not None and re.fullmatch(rf"[0-9a-f]{{{_SHA256}}}", file.lfs.sha256):

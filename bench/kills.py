@@ -139,6 +139,7 @@ def run_kills(names: Sequence[str], count: int, seed: int) -> dict[str, Found]:
         for i in range(count):
             victim = victims[i % len(victims)]
             victim.kill(rng.uniform(0, 1.05 * victim.seconds), rng.choice(SIGNALS))
+            print(f"\r{i + 1} of {count}", end="", file=sys.stderr)
     return {victim.name: victim.found for victim in victims}
 
 

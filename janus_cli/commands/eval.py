@@ -11,6 +11,16 @@ from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, pick_device
 from janus_cli.shell.progress import exam_bars
 
+Album = Annotated[
+    Path | None,
+    typer.Option(
+        "--album",
+        metavar="FILE",
+        show_default=False,
+        help="With --all: write a sheet of what it sees, hears, draws and says (PNG).",
+    ),
+]
+
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="The model to examine.")] = zoo.DEFAULT,
@@ -25,15 +35,7 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all", help="Every direction of an any-to-any model, and its codec.")
     ] = False,
-    album: Annotated[
-        Path | None,
-        typer.Option(
-            "--album",
-            metavar="FILE",
-            show_default=False,
-            help="With --all: write a sheet of what it sees, hears, draws and says (PNG).",
-        ),
-    ] = None,
+    album: Album = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", show_default=False, help="Only N questions of each kind."),

@@ -1,6 +1,5 @@
 """`janus models list|show|verify|pull|import`: the models that are here, and how others come here."""
 
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -119,7 +118,8 @@ def pull(
     from janus_cli.zoo import hub
 
     full = f"{name}@{revision}" if revision else name
-    path = hub.pull(full, progress=not quiet and sys.stderr.isatty())
+    with byte_bar("pulling", quiet) as progress:
+        path = hub.pull(full, progress)
     Talk(quiet)(f"use it with --model {full}")
     put(str(path))
 

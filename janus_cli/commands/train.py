@@ -24,6 +24,12 @@ class Component(StrEnum):
     judge = "judge"
 
 
+SaveEvery = Annotated[
+    float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe.toml; see models/pocket.")],
     only: Annotated[
@@ -48,12 +54,8 @@ def train(
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
     ] = "runs",
-    save_every: Annotated[
-        float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
-    ] = 120,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
-    ] = False,
+    save_every: SaveEvery = 120,
+    dry_run: DryRun = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision; for GPUs.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the decoder's layers.")] = False,
     device: opt.DeviceChoice = Device.auto,

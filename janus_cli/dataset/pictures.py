@@ -98,7 +98,8 @@ class Renderings:
         self.path = folder / f"sprites-{content}.bin"
         make_folder(folder)
         with write_errors(self.path):
-            self._file = self.path.open("r+b" if self.path.exists() else "w+b", buffering=0)
+            self.path.touch()
+            self._file = self.path.open("r+b", buffering=0)
 
     def __len__(self) -> int:
         return len(self._svgs)

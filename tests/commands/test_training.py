@@ -13,7 +13,7 @@ from helpers.places import MODEL, Place
 from janus_cli import evaluation, training
 from janus_cli.errors import ModelError
 from janus_cli.shell import progress
-from janus_cli.shell.progress import track
+from janus_cli.shell.progress import exam_bars, track
 from janus_cli.training import TrainOptions
 
 RECIPE = f"""
@@ -147,6 +147,15 @@ def test_a_long_loop_says_how_far_it_is(capsys, monkeypatch, on_terminal):
     monkeypatch.setattr(progress, "LINES", 0)
     list(track(range(4), "rendering", quiet=False))
     assert on_terminal or "janus: rendering: 3 of 4, 0.0 min left" in capsys.readouterr().err
+
+
+def test_each_part_of_an_examination_is_said_once(capsys):
+    with exam_bars(quiet=False) as report:
+        for label, done in (("tokenizer", 1), ("tokenizer", 2), ("de", 1)):
+            report(label, done, 7)
+    assert capsys.readouterr().err == "janus: examining tokenizer: 7\njanus: examining de: 7\n"
+    with exam_bars(quiet=True) as report:
+        assert report is None
 
 
 def test_train_refuses_an_unknown_component(janus):

@@ -1,6 +1,7 @@
 """`janus tokenize text|image|audio`, and what plugins bring: media in, token records out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,13 +20,16 @@ from janus_cli.shell.inputs import (
     make_id,
     open_stdin,
     open_tokenizer,
-    read_texts,
+    read_lines,
+    read_text,
     source,
 )
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.names import Existing
 from janus_cli.shell.plugin_commands import PluginGroup
 from janus_cli.shell.progress import sound_bar
-from janus_cli.shell.sinks import write_all
+from janus_cli.shell.sinks import Destination, write_all
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -52,7 +56,12 @@ def text(
             help="One record each; standard input if none or -, less its last newline.",
         ),
     ] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="Standard input has one text a line.")] = False,
+    lines: Annotated[
+        bool,
+        typer.Option(
+            "--lines", help="Standard input has one text a line; empty ones and # lines are no texts."
+        ),
+    ] = False,
     model: opt.NewModelName = zoo.DEFAULT,
     tokenizer: Annotated[
         str | None,
@@ -65,6 +74,7 @@ def text(
     ] = None,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,  # as every filter has it; here there is nothing to say but errors
 ) -> None:
     """Text to tokens.
@@ -72,20 +82,32 @@ def text(
     janus tokenize text "a red apple" | janus info
     """
     failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     encoder = open_tokenizer(tokenizer, model)
-    write_all(_tokenize_texts(texts or ["-"], lines, encoder, failures), output, force, failures)
+    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures)
 
 
 def _tokenize_texts(
-    texts: Sequence[str], lines: bool, encoder: "TextTokenizer", failures: Failures
+    texts: Sequence[str], lines: bool, encoder: "TextTokenizer", target: Destination, failures: Failures
 ) -> Iterator["Record"]:
     index = 0
     for argument in texts:
-        for text in read_texts(lines, failures) if argument == "-" else [argument]:
-            with failures.item(f"text {index}"):
-                if text is not None:
-                    yield encoder.encode(text, str(index))
+        for name, read in _read_texts(argument, lines, failures):
+            with failures.item(name or f"text {index}"):
+                if not target.passes_over(str(index)):
+                    yield encoder.encode(read(), str(index))
             index += 1
+
+
+def _read_texts(argument: str, lines: bool, failures: Failures) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Give for each text of an argument its name for messages, if it has one, and what reads it."""
+    if argument != "-":
+        yield "", lambda: clean_prompt(argument)
+    elif not lines:
+        yield "stdin", read_text
+    else:
+        for where, line in filter(None, read_lines(failures)):
+            yield where, partial(clean_prompt, line)
 
 
 @app.command("image")
@@ -101,6 +123,7 @@ def image(
     dtype: opt.DtypeChoice = Dtype.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Pictures to tokens.
@@ -108,17 +131,21 @@ def image(
     janus tokenize image cat.png | janus decode -o cat-again.png
     """
     failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
-    write_all(
-        _tokenize_pictures(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures
-    )
+    names = expand(inputs or ["-"], PICTURES)
+    write_all(_tokenize_pictures(names, loader, target, failures), target, failures)
 
 
-def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
+def _tokenize_pictures(
+    names: Sequence[str], loader: Loader, target: Destination, failures: Failures
+) -> Iterator["Record"]:
     from janus_cli.media.pictures import read_image
 
     for name in names:
         label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
+        if target.passes_over(make_id(label)):
+            continue
         with failures.item(label):
             pixels = read_image(place, label)
             yield loader.open().pictures.encode(pixels, id=make_id(label), source=file_name(name))
@@ -149,6 +176,7 @@ def audio(
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Sounds to tokens, of any length, rate and number of channels.
@@ -156,13 +184,19 @@ def audio(
     janus tokenize audio speech.flac | janus decode -o speech-again.wav
     """
     failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet))
-    records = _tokenize_sounds(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
-    write_all(records, output, force, failures)
+    names = expand(inputs or ["-"], SOUNDS)
+    write_all(_tokenize_sounds(names, loader, bandwidth, target, failures, quiet), target, failures)
 
 
 def _tokenize_sounds(
-    names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
+    names: Sequence[str],
+    loader: Loader,
+    bandwidth: float | None,
+    target: Destination,
+    failures: Failures,
+    quiet: bool,
 ) -> Iterator["Record"]:
     from janus_cli.media.sounds import fit, open_sound
 
@@ -173,6 +207,8 @@ def _tokenize_sounds(
     pipeline.sounds.check_bandwidth(bandwidth)
     for name in names:
         label, place = source(name, _NO_SOUND)
+        if target.passes_over(make_id(label)):
+            continue
         with (
             failures.item(label),
             open_sound(place, label) as sound,

@@ -12,7 +12,7 @@ import numpy as np
 
 from janus_cli import zoo
 from janus_cli.nets.codec import Codec
-from janus_cli.pipeline import Pipeline, Sampling
+from janus_cli.pipeline import Pipeline, Plan, Sampling
 from janus_cli.records import Record
 
 Tell = Callable[[int, int], None]  # how many are done, of how many
@@ -74,12 +74,16 @@ class Candidate:
 
     # ---- answers
 
+    def _run(self, plan: Plan, prompts: Iterable[Record]) -> Iterator[Record]:
+        """Generate from each prompt, with a seed of its own: one seed's chance decides no whole list."""
+        return plan.generate(plan.prepare(p, {0: self.seed + i}) for i, p in enumerate(prompts))
+
     def draw_tokens(
         self, prompts: Sequence[Record], greedy: bool = False, batch_size: int = BATCH
     ) -> Iterator[Record]:
         """Generate image tokens for each prompt, with the model's own options or greedily."""
         chosen = Sampling(seed=self.seed, temperature=0 if greedy else None, batch_size=batch_size)
-        return self.pipeline.plan_picture(chosen).run(prompts)
+        return self._run(self.pipeline.plan_picture(chosen), prompts)
 
     def draw(
         self, prompts: Sequence[Record], tell: Tell = _stay_silent, batch_size: int = BATCH
@@ -99,7 +103,7 @@ class Candidate:
         """Put each prompt into words."""
         plan = self.pipeline.plan_text(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
         texts: list[str] = []
-        for record in plan.run(prompts):
+        for record in self._run(plan, prompts):
             texts.append(str(self.pipeline.decode(record)))
             tell(len(texts), len(prompts))
         return texts
@@ -107,7 +111,7 @@ class Candidate:
     def speak(self, prompts: Sequence[Record]) -> list[Record]:
         """Say something to each prompt, as audio tokens."""
         plan = self.pipeline.plan_sound(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
-        return list(plan.run(prompts))
+        return list(self._run(plan, prompts))
 
     def play(self, record: Record) -> np.ndarray:
         """Decode the sound of a record's last segment, float32 [T]."""

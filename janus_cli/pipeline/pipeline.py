@@ -23,6 +23,7 @@ from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
 from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +77,8 @@ class Pipeline:
     # ---- media to tokens and back
 
     def tokenize(self, text: str, id: str = "") -> "Record":
-        """Turn a prompt into a record with one text segment."""
-        return self.text.encode(text, id)
+        """Turn a prompt into a record with one text segment. Raises what `clean_prompt` does."""
+        return self.text.encode(clean_prompt(text), id)
 
     def show(self, image: "np.ndarray", id: str = "", source: str = "") -> "Record":
         """Turn a picture uint8 [H, W, 3] into a record of its pixels: a prompt of a model that sees."""
@@ -161,14 +162,13 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Draw `sampling.n` records of each text, in order; a None is passed over, but counted.
+        """Draw `sampling.n` records of each text, in order; a None is passed over.
 
         `progress` and `watch` are as in `render`.
         """
         plan = self.plan_picture(sampling, picture)
         prompts = (
-            None if text is None else plan.prepare(self.tokenize(text, str(i)))
-            for i, text in enumerate(texts)
+            plan.prepare(self.tokenize(text, str(i))) for i, text in enumerate(texts) if text is not None
         )
         return self.render(plan, prompts, progress, watch)
 
@@ -179,7 +179,7 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Run every stage from the prompts that `plan` prepared to pixels; None only takes a prompt's number.
+        """Run every stage from the prompts that `plan` prepared to pixels; a None is as in `draw_tokens`.
 
         `progress` is called with each number of new tokens; `watch` with "generate", "denoise" or "upsample"
         and every part that it makes, as soon as it is made: rows of tokens and pixels, and then the whole. It

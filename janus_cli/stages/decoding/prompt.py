@@ -4,7 +4,7 @@ Knows a decoder's configuration, options and the model's tokenizers by fingerpri
 vision encoder does where a prompt holds pictures that are seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,7 @@ class Prompt:
     unconditional: np.ndarray | None  # the same without the text; None without guidance
     features: Features = field(default_factory=dict)  # what the ids of both point at
     words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
+    seeds: Mapping[int, int] = field(default_factory=dict)  # of its outputs, by number
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Preparer:
     template: Template | None = None  # another layout than delimiters between segments
     eyes: Eyes | None = None  # how pictures are seen where none is drawn
 
-    def prepare(self, record: Record) -> Prompt:
-        """Check `record` and lay it out.
+    def prepare(self, record: Record, seeds: Mapping[int, int] | None = None) -> Prompt:
+        """Check `record` and lay it out. `seeds`: those of its outputs, by number; None: as the options say.
 
         Raises UsageError for continuous tokens of another width or a sequence too long, RecordError for ids
         out of range and a sound of no length, ModelError for another tokenizer's tokens.
@@ -52,21 +53,22 @@ class Preparer:
         for name, segment in placed:
             if name != SIGHT or segment.modality in self.decoder.type_ids:
                 self._check_segment(segment, record.id)
-        guided = self.options.cfg_scale != 1
+        guided, seeds = self.options.cfg_scale != 1, self.options.seeds if seeds is None else seeds
         if self.template is not None:
             tokens = self.template(record, False)
             self._check_length(record, tokens.shape[1], self.options.length)
-            return Prompt(record, tokens, self.template(record, True) if guided else None)
+            bare = self.template(record, True) if guided else None
+            return Prompt(record, tokens, bare, seeds=seeds)
         words_first = self.options.through_words and needs_words(placed, self.options.to, self.decoder)
         to = "text" if words_first else self.options.to
         tokens = lay_out(placed, to, self.decoder, n_sight=n_sight)
         new = self.options.length + words_first * (self.options.max_words + 1)
         self._check_length(record, tokens.shape[1], new)
-        unconditional = None
+        unconditional: np.ndarray | None = None
         if guided:  # training drops captions, with all before them
             kept: list[Placed] = [] if words_first else placed
             unconditional = lay_out(kept, to, self.decoder, drop_text=True, n_sight=n_sight)
-        return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first)
+        return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first, seeds)
 
     def _collect(self, record: Record, placed: list[Placed]) -> Features:
         """Collect the features that a prompt's ids point at: of continuous segments and of seen pictures."""

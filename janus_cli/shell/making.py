@@ -107,7 +107,7 @@ class Maker:
             if wish is None:
                 yield plan, None
                 continue
-            with self.failures.item(shorten(wish.text)):
+            with self.failures.item(wish.where or shorten(wish.text)):
                 record = pipeline.tokenize(wish.text, str(number))
                 if seeds := self._choose_places(record, wish):
                     plan = choose_plan(wish)
@@ -185,6 +185,7 @@ class Maker:
         from janus_cli.records.provenance import collect_parameters
 
         known: dict[str, Any] = json.loads(collect_parameters(record)["janus"])
+        known["index"] = record.step("generate").get("index")
         facts: dict[str, Any] = {
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }

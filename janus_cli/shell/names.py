@@ -4,6 +4,7 @@ A template has placeholders, each of which is sanitised or a number, whoever wro
 any is literal.
 """
 
+import os
 import re
 import string
 import unicodedata
@@ -42,15 +43,22 @@ def slug(text: str, most: int = _MAX_PART, filler: str = "-") -> str:
         elif not kept.endswith(filler):
             kept += filler
     kept = shorten_name(re.sub(f"{filler}+", filler, kept).strip("-_"), most).rstrip("-_")
-    return f"{kept}_" if kept.upper() in _DEVICES else kept  # what Windows takes for a device
+    return _to_file_system(f"{kept}_" if kept.upper() in _DEVICES else kept)  # Windows' devices
 
 
 def shorten_name(name: str, most: int) -> str:
     """Cut `name` to at most `most` bytes, and no letter from its marks."""
-    short = name.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
-    while short and len(short) < len(name) and unicodedata.combining(name[len(short)]):
+    data = name.encode("utf-8", "surrogateescape")
+    whole = data.decode("utf-8", "surrogateescape")
+    short = data[:most].decode("utf-8", "ignore") if len(data) > most else whole
+    while short and len(short) < len(whole) and unicodedata.category(whole[len(short)])[0] == "M":
         short = short[:-1]
     return short
+
+
+def _to_file_system(name: str) -> str:
+    """Give `name` as Python has a file's name, UTF-8 in every locale."""
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
 def list_fields(template: str) -> list[str]:
@@ -95,7 +103,8 @@ def fill(template: str, record: "Record", count: int, name: str = "") -> Path:
 
 def limit_name(stem: str, suffix: str) -> str:
     """Give the name of a file, its stem cut where the name had more than MAX_NAME bytes."""
-    return shorten_name(stem, MAX_NAME - len(suffix.encode("utf-8", "surrogateescape"))) + suffix
+    short = shorten_name(stem, MAX_NAME - len(suffix.encode("utf-8", "surrogateescape")))
+    return _to_file_system(short + suffix)
 
 
 def _find_source(record: "Record") -> str:

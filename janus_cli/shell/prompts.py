@@ -30,6 +30,7 @@ class Wish:
     seed: int | None = None
     n: int | None = None
     size: Size | None = None
+    where: str = ""  # it came from, for messages
 
 
 def read_wishes(
@@ -47,7 +48,7 @@ def read_wishes(
         where, line = found
         with failures.item():
             try:
-                yield parse_line(line, keys)
+                yield replace(parse_line(line, keys), where=where)
             except UsageError as error:
                 raise UsageError(f"{where}: {error}") from None
 

@@ -46,10 +46,11 @@ def clean_prompt(text: str) -> str:
     NFC is the same text: "ñ" may come as one character or as two. "" where nothing is left. Raises MediaError
     for control characters within it, but tabs and line feeds, and for half a surrogate pair.
     """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise MediaError(f"the text is not valid UTF-8 at character {error.start}") from None
+    try:  # an argument in a locale without UTF-8 has come as bytes
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError as error:
+        start = error.start if isinstance(error, UnicodeEncodeError | UnicodeDecodeError) else 0
+        raise MediaError(f"the text is not valid UTF-8 at character {start}") from None
     found = unicodedata.normalize("NFC", check_nul(text).strip().strip(BOM).strip().replace("\r\n", "\n"))
     for place, c in enumerate(found):
         if unicodedata.category(c) == "Cc" and c not in "\t\n":

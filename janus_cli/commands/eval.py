@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from janus_cli import zoo
+from janus_cli.media.files import check_folder
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, pick_device
+from janus_cli.shell.names import Existing, check_promise
 from janus_cli.shell.progress import exam_bars
 
 
@@ -41,6 +43,7 @@ def evaluate(
     seed: opt.Seed = 0,
     data: opt.DataFolder = ".data",
     device: opt.DeviceChoice = Device.auto,
+    force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Examine a model: trained and held-out pairs, scenes, the tokenizer, the refiner.
@@ -49,6 +52,10 @@ def evaluate(
     """
     from janus_cli.evaluation import evaluate, render_table
 
+    sheets = [sheet for sheet in (gallery, album) if sheet is not None]
+    for sheet in sheets:  # before the exam, which takes long
+        check_folder(sheet)
+        check_promise(sheet, Existing.from_flags(force, False))
     chosen = pick_device(device)
     talk = Talk(quiet)
     talk(f"device {chosen}")
@@ -69,6 +76,5 @@ def evaluate(
         put_json(report)
     else:
         put(render_table(report))
-    for sheet in (gallery, album):
-        if sheet is not None:
-            talk(f"wrote {sheet}")
+    for sheet in sheets:
+        talk(f"wrote {sheet}")

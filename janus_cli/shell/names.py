@@ -13,12 +13,13 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from janus_cli.errors import UsageError
+from janus_cli.errors import MediaError, UsageError
+from janus_cli.media.files import is_special, number_paths
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
-HOW_TO_EXIST = "use another name, --force to replace it, or --skip-existing to pass it over"
+_HOW_TO_EXIST = "use another name, --force to replace it, or --skip-existing to pass it over"
 FIELDS = ("prompt", "seed", "index", "id", "source", "name")
 MAX_NAME = 240  # bytes of a file's name; file systems stop at 255, and a number may still follow
 _MAX_PART = 120  # bytes of a placeholder's value
@@ -136,6 +137,12 @@ class Existing(Enum):
         return cls.replace if force else cls.skip if skip else cls.keep
 
 
+def check_promise(path: Path, existing: Existing) -> None:
+    """Raise MediaError where `path`, a literal name, exists, and nothing was said of what then."""
+    if existing is Existing.keep and os.path.lexists(path) and not is_special(path):
+        raise MediaError(f"{path} exists: {_HOW_TO_EXIST}")
+
+
 class Keys:
     """File names from record ids: no dot, no slash, none twice."""
 
@@ -145,8 +152,6 @@ class Keys:
 
     def next(self, id: str) -> str:
         """Make a new name for a record of this id; its running number where the id says nothing."""
-        from janus_cli.media.files import number_paths
-
         key = slug(id, MAX_NAME - len(".safetensors"), "_") or f"{self._index:06d}"
         self._index += 1
         name = next(name for name in map(str, number_paths(Path(key))) if name not in self._used)

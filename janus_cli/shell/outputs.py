@@ -12,7 +12,7 @@ from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
 from janus_cli.media.files import check_folder, is_special, make_folder, number_paths
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
-from janus_cli.shell.names import HOW_TO_EXIST, Existing, fill, list_fields, suggest
+from janus_cli.shell.names import Existing, check_promise, fill, list_fields, suggest
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -71,12 +71,7 @@ class Outputs:
         if self.is_literal:
             path = Path(self._template.format())
             self.is_literal = not is_special(path)
-            self._check_literal(path)
-
-    def _check_literal(self, path: Path) -> None:
-        """Raise MediaError where `path`, a literal name, exists, and nothing was said of what then."""
-        if self.is_literal and self._existing is Existing.keep and os.path.lexists(path):
-            raise MediaError(f"{path} exists: {HOW_TO_EXIST}")
+            check_promise(path, existing)
 
     def check_count(self, count: int) -> None:
         """Raise UsageError where so many results would go into one file."""
@@ -129,7 +124,8 @@ class Outputs:
         _check_suffix(output, path)
         if self._is_folder:
             make_folder(path.parent)
-        self._check_literal(path)  # somebody may have been faster
+        if self.is_literal:
+            check_promise(path, self._existing)  # somebody may have been faster
         written = output.write(record, path, self._existing is Existing.replace)
         self._taken.add(written)
         return str(written)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from janus_cli.errors import RecordError, UsageError
+from janus_cli.errors import UsageError
 from janus_cli.media.files import NewFile, is_special, make_folder, write_errors
 from janus_cli.shell.console import Talk, open_stdout
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.names import HOW_TO_EXIST, Existing, Keys
+from janus_cli.shell.names import Existing, Keys, check_promise
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -37,7 +37,7 @@ class Destination:
     """
 
     def __init__(self, output: str | None, existing: Existing = Existing.keep, quiet: bool = False) -> None:
-        """Raises UsageError for a shard's wrong name, RecordError for a file that exists; touches nothing."""
+        """Raises UsageError for a shard's wrong name, MediaError for a file that exists; touches nothing."""
         self.output = None if output == "-" else output
         self.existing, self._talk = existing, Talk(quiet)
         self.is_folder = self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir())
@@ -53,10 +53,9 @@ class Destination:
             raise UsageError(
                 f"--skip-existing goes with a file or a folder, not with numbered shards: {output}"
             )
-        if os.path.lexists(path) and not is_special(path):
-            self.passed_over += self.existing is Existing.skip
-            if self.existing is Existing.keep:
-                raise RecordError(f"{path} exists: {HOW_TO_EXIST}")
+        check_promise(path, self.existing)
+        if self.existing is Existing.skip and os.path.lexists(path) and not is_special(path):
+            self.passed_over = 1
 
     @property
     def is_done(self) -> bool:
@@ -231,12 +230,11 @@ def name_shard(template: str, number: int) -> Path:
 
 
 def _new_file(path: Path, force: bool) -> NewFile:
-    """Open a token file to be written. Raises RecordError if `path` exists and not `force`.
+    """Open a token file to be written. Raises MediaError if `path` exists and not `force`.
 
-    Unlike a picture it gets no other name: what reads it next has been told this one.
+    It gets no other name: what reads it next has been told this one.
     """
-    if os.path.lexists(path) and not force:
-        raise RecordError(f"{path} exists: {HOW_TO_EXIST}")
+    check_promise(path, Existing.replace if force else Existing.keep)
     return NewFile(path, force, numbered=False)
 
 

@@ -33,6 +33,10 @@ class Plan:
     def _stage(self) -> "GeneratingStage":
         return self.open_stage()
 
+    def open(self) -> None:
+        """Open the stage, as the first prompt would. Raises ModelError where the model has none."""
+        _ = self._stage
+
     def prepare(self, record: "Record", seeds: Mapping[int, int] | None = None) -> Prompt:
         """Check a record and lay it out, once, as a prompt for `generate`.
 

@@ -18,6 +18,7 @@ from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import Wish, read_wishes
 from janus_cli.stages.decoding.options import number_seeds
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan, Prompt
@@ -107,15 +108,21 @@ class Maker:
             if wish is None:
                 yield plan, None
                 continue
-            with self.failures.item(wish.where or shorten(wish.text)):
-                record = pipeline.tokenize(wish.text, str(number))
-                if seeds := self._choose_places(record, wish):
-                    plan = choose_plan(wish)
-                    yield plan, plan.prepare(record, seeds)
+            id, seeds = str(number), dict[int, int]()
             number += 1
+            with self.failures.item(wish.where or shorten(wish.text)):
+                seeds, plan = self._choose_places(id, wish), choose_plan(wish)
+            if not seeds:
+                continue
+            plan.open()  # where the model cannot do it, no prompt helps
+            with self.failures.item(wish.where or shorten(wish.text)):
+                yield plan, plan.prepare(pipeline.tokenize(wish.text, id), seeds)
 
-    def _choose_places(self, record: "Record", wish: Wish) -> dict[int, int]:
+    def _choose_places(self, id: str, wish: Wish) -> dict[int, int]:
         """Choose the files of a wish's results; give the seeds of those that are to be made, by number."""
+        from janus_cli.records import Record
+
+        record = Record((), id).with_step("tokenize", text=clean_prompt(wish.text))
         if wish.name:
             self.names[record.id] = wish.name
         seed = self.order.seed if wish.seed is None else wish.seed

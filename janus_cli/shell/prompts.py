@@ -78,7 +78,7 @@ def _parse_object(line: str, keys: Sequence[str]) -> Wish:
     if not isinstance(known.get("name", ""), str):
         raise UsageError('"name" is no text')
     for word, least in (("seed", 0), ("n", 1)):
-        if word in known and (type(known[word]) is not int or known[word] < least):
+        if word in known and (type(known[word]) is not int or not least <= known[word] < 1 << 64):
             raise UsageError(f'"{word}" is no whole number from {least} up')
     return Wish(known.pop("prompt"), **known | _parse_size(known))
 

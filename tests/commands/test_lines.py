@@ -85,6 +85,8 @@ def test_a_line_may_name_its_picture_and_say_its_seed_size_and_number(janus):
         (b'{"prompt": "a", "seed": 1.0}', '"seed" is no whole number'),
         (b'{"prompt": "a", "seed": NaN}', '"seed" is no whole number'),
         (b'{"prompt": "a", "n": 0}', '"n" is no whole number from 1 up'),
+        (b'{"prompt": "a", "n": 999999999999}', "give at most 100,000"),
+        (b'{"prompt": "a", "seed": 1' + b"0" * 3000 + b"}", '"seed" is no whole number'),
         (b'{"prompt": "a", "size": 1.5}', '"size" is no number of pixels'),
         (b'{"prompt": "a", "size": "big"}', "--size big: give pixels"),
         (b'{"prompt": "a", "size": 100}', "choose multiples of 8"),
@@ -100,7 +102,7 @@ def test_a_line_may_name_its_picture_and_say_its_seed_size_and_number(janus):
         (b"\xff", "byte 0 is not UTF-8 text"),
         (b"a" * (MAX_LINE + 5), "longer than 1,048,576 bytes"),
     ],
-    ids=range(24),
+    ids=range(26),
 )
 def test_a_line_that_cannot_be_fails_alone_by_its_number(janus, line, says):
     done = janus("draw", "--stdin", "-o", "out/", stdin=b"one\n" + line + b"\ntwo\n")

@@ -7,6 +7,7 @@ from typing import Any
 from janus_cli.errors import UsageError
 
 TARGETS = ("image", "text", "audio")
+MOST_OUTPUTS = 100_000  # of one prompt
 MOST_BEAMS = 64  # a batch has so many rows for each prompt
 
 
@@ -66,5 +67,12 @@ class GenerateOptions:
 
 
 def number_seeds(seed: int, n: int) -> dict[int, int]:
-    """Give each of a prompt's `n` outputs, by its number, its seed: the k-th has `seed` + k."""
+    """Give each of a prompt's `n` outputs, by its number, its seed: the k-th has `seed` + k.
+
+    Raises UsageError for more than MOST_OUTPUTS.
+    """
+    if n > MOST_OUTPUTS:
+        raise UsageError(
+            f"{n} outputs of one prompt: give at most {MOST_OUTPUTS:,}, and go on with another seed"
+        )
     return {k: seed + k for k in range(n)}

@@ -234,6 +234,25 @@ def test_metadata_names_no_other_folder(janus):
     assert Path("evil.png").read_text() == "precious"
 
 
+def test_long_names_of_files_stop_nothing(janus):
+    Path("in").mkdir()
+    stem = "\U00020000" * 62
+    for name in (stem, "short"):
+        Path("in", f"{name}.png").write_bytes(janus("draw", "a", "-o", "-").out)
+    for _ in range(3):
+        assert janus("tokenize", "image", "in", "-o", "toks/").code == 0
+    assert len(made("toks")) == 6
+    assert janus("decode", "toks", "-o", "back/").code == 0 and len(made("back")) == 6
+    done = janus("draw", "a", "-o", f"{stem}{stem}.png")
+    assert done.code == 1 and no_traceback(done) and "File name too long" in done.err
+
+
+def test_make_sees_that_a_picture_was_not_replaced(janus):
+    assert janus("draw", "a penguin", "-q", "-o", "apple.png").code == 0
+    done = janus("draw", "an apple", "-q", "-o", "apple.png")
+    assert done.code == 1 and done.err.startswith("janus: apple.png exists") and len(list(Path().iterdir())) == 1
+
+
 @pytest.mark.slow
 def test_a_line_is_drawn_when_no_other_is_waiting(environment):
     with subprocess.Popen(

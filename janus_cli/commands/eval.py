@@ -52,10 +52,7 @@ def evaluate(
     """
     from janus_cli.evaluation import evaluate, render_table
 
-    sheets = [sheet for sheet in (gallery, album) if sheet is not None]
-    for sheet in sheets:  # before the exam, which takes long
-        check_folder(sheet)
-        check_promise(sheet, Existing.from_flags(force, False))
+    sheets = _check_sheets(gallery, album, force)
     chosen = pick_device(device)
     talk = Talk(quiet)
     talk(f"device {chosen}")
@@ -78,3 +75,12 @@ def evaluate(
         put(render_table(report))
     for sheet in sheets:
         talk(f"wrote {sheet}")
+
+
+def _check_sheets(gallery: Path | None, album: Path | None, force: bool) -> list[Path]:
+    """List the sheets to be written, before the long exam. Raises MediaError for one that cannot be."""
+    sheets = [sheet for sheet in (gallery, album) if sheet is not None]
+    for sheet in sheets:
+        check_folder(sheet)
+        check_promise(sheet, Existing.from_flags(force, False))
+    return sheets

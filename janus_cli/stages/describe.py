@@ -125,7 +125,7 @@ class Answer:
                 )
 
     @torch.inference_mode()
-    def draw_ids(self, question: Question, images: Sequence[np.ndarray], seed: int) -> Iterator[int]:
+    def draw_ids(self, question: Question, images: Sequence[np.ndarray], seed: int = 0) -> Iterator[int]:
         """Draw the answer's ids one by one, without the `end`, from the random stream of `seed`."""
         self.begin()
         net, options, used = self.net, self.options, len(question.ids)

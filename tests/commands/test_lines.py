@@ -247,10 +247,21 @@ def test_long_names_of_files_stop_nothing(janus):
     assert done.code == 1 and no_traceback(done) and "File name too long" in done.err
 
 
+def test_sheets_of_the_exam_are_promises_too(janus, monkeypatch):
+    monkeypatch.setattr("janus_cli.evaluation.evaluate", lambda *_, **__: 1 / 0)
+    Path("sheet.png").write_text("precious")
+    for flag in ("--gallery", "--album"):
+        done = janus("eval", flag, "sheet.png")
+        assert done.code == 1 and "sheet.png exists: use another name" in done.err
+    assert "there is no folder no" in janus("eval", "--gallery", "no/sheet.png").err
+
+
 def test_make_sees_that_a_picture_was_not_replaced(janus):
     assert janus("draw", "a penguin", "-q", "-o", "apple.png").code == 0
     done = janus("draw", "an apple", "-q", "-o", "apple.png")
-    assert done.code == 1 and done.err.startswith("janus: apple.png exists") and len(list(Path().iterdir())) == 1
+    assert (
+        done.code == 1 and done.err.startswith("janus: apple.png exists") and len(list(Path().iterdir())) == 1
+    )
 
 
 @pytest.mark.slow

@@ -53,8 +53,7 @@ def evaluate(
     from janus_cli.evaluation import evaluate, render_table
 
     sheets = _check_sheets(gallery, album, force)
-    chosen = pick_device(device)
-    talk = Talk(quiet)
+    chosen, talk = pick_device(device), Talk(quiet)
     talk(f"device {chosen}")
     with exam_bars(quiet) as progress:
         report = evaluate(

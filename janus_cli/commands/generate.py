@@ -13,7 +13,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import read_records
+from janus_cli.shell.inputs import read_records, with_pauses
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.making import Twins, format_seeds
 from janus_cli.shell.names import Existing
@@ -89,11 +89,12 @@ def generate(
 
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
-    if join:
-        records = _join(records, failures)
+    prompts: Iterator[Record | None] = _join(records, failures) if join else records
+    if not join and "-" in (inputs or ["-"]):
+        prompts = with_pauses(records)
 
     def make(count: Progress) -> Iterator["Record"]:
-        for pipeline, group in loader.group(records, failures):
+        for pipeline, group in loader.group(prompts, failures):
             plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
             if plan.limits:
                 talk(f"--size {size}: {plan.limits}")

@@ -139,8 +139,18 @@ def _split_lines(file: BinaryIO) -> Iterator[bytes | None]:
         yield rest
 
 
+def with_pauses(records: Iterator["Record"]) -> Iterator["Record | None"]:
+    """Pass on records of standard input; a None says that the next one may take a while."""
+    while True:
+        if sys.stdin is not None and not _is_ready(sys.stdin.buffer):
+            yield None
+        if (record := next(records, None)) is None:
+            return
+        yield record
+
+
 def _is_ready(file: BinaryIO) -> bool:
-    """Tell whether reading `file`, whose buffer is empty, would give something at once, or its end."""
+    """Tell whether reading from behind `file` gives something at once, or its end; its buffer is not seen."""
     try:
         return bool(select.select([file.fileno()], [], [], 0)[0])
     except (OSError, ValueError):  # no descriptor, or none that can be asked

@@ -104,17 +104,20 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def prepare_all(
-    records: Iterable["Record"],
+    records: Iterable["Record | None"],
     plan: "Plan",
     failures: Failures,
     target: Destination | None = None,
     named: bool = False,
-) -> "Iterator[Prompt]":
-    """Prepare records; one that can be no prompt is counted as a failure.
+) -> "Iterator[Prompt | None]":
+    """Prepare records; one that can be no prompt is counted as a failure. A None stays.
 
     What `target` has already is left out. `named`: the record's id stands before what is said of it.
     """
     for record in records:
+        if record is None:
+            yield None
+            continue
         with failures.item(record.id if named else ""):
             prompt = plan.prepare(record)
             if target is not None:

@@ -279,6 +279,22 @@ def test_a_line_is_drawn_when_no_other_is_waiting(environment):
 
 
 @pytest.mark.slow
+def test_generate_takes_up_what_is_there(janus):
+    from janus_cli.records import read_stream
+
+    records = [janus("tokenize", "text", text, "-o", "-").out for text in ("a", "b")]
+    command = [*JANUS, "generate", "-q"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        found = read_stream(process.stdout)
+        for data, prompt in zip(records, "ab", strict=True):
+            process.stdin.write(data)
+            process.stdin.flush()
+            assert next(found).prompt == prompt  # while the pipe is still open
+        process.stdin.close()
+        assert next(found, None) is None and process.wait(TIMEOUT) == 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "locale", [{"PYTHONIOENCODING": "ascii"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
 )

@@ -22,7 +22,7 @@ from janus_cli import __version__
 from janus_cli.errors import JanusError, OutputError
 from janus_cli.media import interrupts
 from janus_cli.neighbour import share_processors
-from janus_cli.shell.console import complain
+from janus_cli.shell.console import ESCAPE, complain
 from janus_cli.shell.help import VerbGroup
 from janus_cli.shell.memory import is_lack_of_memory, refuse_hopeless_loading
 
@@ -100,7 +100,7 @@ def main(args: list[str] | None = None) -> int:
     if sys.stdout is None:
         sys.stdout = cast(TextIO, _Closed())
     elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file leaves as it came
+        sys.stdout.reconfigure(errors=ESCAPE)  # the name of a file leaves as it came
     if sys.stderr is None:  # closed: `print` would take stdout instead
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
     refuse_hopeless_loading()

@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 
 from janus_cli import zoo
+from janus_cli.media.files import check_folder
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, pick_device
+from janus_cli.shell.names import Existing, check_promise
 from janus_cli.shell.progress import exam_bars
 
 Album = Annotated[
@@ -43,6 +45,7 @@ def evaluate(
     seed: opt.Seed = 0,
     data: opt.DataFolder = None,
     device: opt.DeviceChoice = Device.auto,
+    force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Examine a model: trained and held-out pairs, scenes, the tokenizer, the refiner.
@@ -52,6 +55,7 @@ def evaluate(
     from janus_cli.dataset import find_data_folder
     from janus_cli.evaluation import evaluate, render_table
 
+    sheets = _check_sheets(gallery, album, force)
     chosen, folder = pick_device(device), data or find_data_folder()
     talk = Talk(quiet)
     talk(f"device {chosen}, data in {folder}")
@@ -73,6 +77,14 @@ def evaluate(
         put_json(report)
     else:
         put(render_table(report))
-    for sheet in (gallery, album):
-        if sheet is not None:
-            talk(f"wrote {sheet}")
+    for sheet in sheets:
+        talk(f"wrote {sheet}")
+
+
+def _check_sheets(gallery: Path | None, album: Path | None, force: bool) -> list[Path]:
+    """List the sheets to be written, before the long exam. Raises MediaError for one that cannot be."""
+    sheets = [sheet for sheet in (gallery, album) if sheet is not None]
+    for sheet in sheets:
+        check_folder(sheet)
+        check_promise(sheet, Existing.from_flags(force, False))
+    return sheets

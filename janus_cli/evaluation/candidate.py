@@ -76,14 +76,17 @@ class Candidate:
     # ---- answers
 
     def _run(self, plan: Plan, prompts: Sequence[Record]) -> Iterator[Record | None]:
-        """Generate from each prompt; None for a recording in which nothing is heard."""
-        heard = [self._hear(plan, prompt) for prompt in prompts]
+        """Generate from each prompt, with a seed of its own: one seed's chance decides no whole list.
+
+        None stands for a recording in which nothing is heard.
+        """
+        heard = [self._hear(plan, prompt, self.seed + i) for i, prompt in enumerate(prompts)]
         made = plan.generate(prompt for prompt in heard if prompt is not None)
         return (None if prompt is None else next(made) for prompt in heard)
 
-    def _hear(self, plan: Plan, prompt: Record) -> object | None:
+    def _hear(self, plan: Plan, prompt: Record, seed: int) -> object | None:
         try:
-            return plan.prepare(prompt)
+            return plan.prepare(prompt, {0: seed})
         except NothingHeardError:
             return None
 
@@ -91,7 +94,8 @@ class Candidate:
         self, prompts: Sequence[Record], greedy: bool = False, batch_size: int = BATCH
     ) -> Iterator[Record]:
         """Generate image tokens for each prompt, with the model's own options or greedily."""
-        return self._plan_picture(greedy, batch_size).run(prompts)
+        made = self._run(self._plan_picture(greedy, batch_size), prompts)
+        return (record for record in made if record is not None)
 
     def _plan_picture(self, greedy: bool, batch_size: int) -> Plan:
         chosen = Sampling(seed=self.seed, temperature=0 if greedy else None, batch_size=batch_size)
@@ -132,7 +136,7 @@ class Candidate:
     def speak(self, prompts: Sequence[Record]) -> list[Record]:
         """Say something to each prompt, as audio tokens."""
         plan = self.pipeline.plan_sound(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
-        return list(plan.run(prompts))
+        return [record for record in self._run(plan, prompts) if record is not None]
 
     def play(self, record: Record) -> np.ndarray:
         """Decode the sound of a record's last segment, float32 [T]."""

@@ -94,9 +94,10 @@ class NewFile:
     when it does not, nothing is left. Raises MediaError.
     """
 
-    def __init__(self, path: Path, force: bool) -> None:
-        """`force`: replace what is there, through a link."""
+    def __init__(self, path: Path, force: bool, numbered: bool = True) -> None:
+        """`force`: replace what is there, through a link. `numbered`: else another name will do."""
         check_folder(path)
+        self._numbered = numbered
         self.path, self._force = path, force  # the final path, once it is there
         self._target = Path(os.path.realpath(path)) if force else path
         self._temporary = name_temporary(self._target)
@@ -124,6 +125,8 @@ class NewFile:
         os.fsync(self.file.fileno())
         self.file.close()
         if not self._force:
+            if not self._numbered and os.path.lexists(self.path):
+                raise MediaError(f"{self.path} exists since a moment ago: use another name, or --force")
             self.path = _take_free_name(self._temporary, self.path)
             return
         _replace(self._temporary, self._target)

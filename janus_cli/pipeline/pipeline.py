@@ -25,6 +25,7 @@ from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
 from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint, open_text
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,8 +79,8 @@ class Pipeline:
     # ---- media to tokens and back
 
     def tokenize(self, text: str, id: str = "") -> "Record":
-        """Turn a prompt into a record with one text segment."""
-        return self.text.encode(text, id)
+        """Turn a prompt into a record with one text segment. Raises what `clean_prompt` does."""
+        return self.text.encode(clean_prompt(text), id)
 
     def show(self, image: "np.ndarray", id: str = "", source: str = "") -> "Record":
         """Turn a picture uint8 [H, W, 3] into a record of its pixels: a prompt of a model that sees.
@@ -180,15 +181,16 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Draw `sampling.n` records of each text or record, in order; a None is passed over, but counted.
+        """Draw `sampling.n` records of each text or record, in order; a None is passed over.
 
         One text alone is one prompt. `progress` and `watch` are as in `render`.
         """
         plan = self.plan_picture(sampling, picture)
         given = [prompts] if isinstance(prompts, str) else prompts
         prepared = (
-            None if prompt is None else plan.prepare(self._as_record(prompt, str(i)))
+            plan.prepare(self._as_record(prompt, str(i)))
             for i, prompt in enumerate(given)
+            if prompt is not None
         )
         return self.render(plan, prepared, progress, watch)
 
@@ -203,7 +205,7 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Run every stage from the prompts that `plan` prepared to pixels; None only takes a prompt's number.
+        """Run every stage from the prompts that `plan` prepared to pixels; a None is as in `draw_tokens`.
 
         `progress` is called with each number of new tokens; `watch` with "generate", "denoise" or "upsample"
         and every part that it makes, as soon as it is made: rows of tokens and pixels, and then the whole. It

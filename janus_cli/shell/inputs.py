@@ -4,6 +4,8 @@ Refuses to wait for a terminal to type records.
 """
 
 import contextlib
+import select
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -14,11 +16,13 @@ from janus_cli.media.sound_formats import SUFFIXES
 from janus_cli.shell.console import complain, open_stdin
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import expand
+from janus_cli.stages.wording import CONVERT, decode_text, drop_newline, is_wide
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
+MAX_LINE = 1 << 20  # bytes of a prompt on standard input
 SOUNDS = SUFFIXES
 RECORDS = (".safetensors", ".tar")
 
@@ -28,19 +32,82 @@ def make_label(record: "Record", index: int) -> str:
     return f"record {record.id!r}" if record.id else f"record {index}"
 
 
-def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
-    """Read the text on standard input, or its lines; without the newline at the end.
+_NO_TEXT = 'give the text as an argument, or pipe it in (echo "a red apple" | janus ...)'
 
-    None stands for what is no UTF-8 text; it is counted as a failure.
+
+def read_text() -> str:
+    """Read all of standard input as one text, less one newline at its end. Raises MediaError."""
+    data = open_stdin(_NO_TEXT).read()
+    try:
+        return drop_newline(decode_text(data))
+    except MediaError as error:
+        raise MediaError(f"stdin: {error}") from None
+
+
+def read_lines(failures: Failures) -> Iterator[tuple[str, str] | None]:
+    """Read the lines on standard input: each with a name for messages, without its end.
+
+    A None says that no line is waiting: the next may take a while. A line that is no text is counted as a
+    failure, and empty ones and those that begin with "#" are passed over. Raises MediaError for UTF-16.
     """
-    file = open_stdin('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
-    for i, data in enumerate(file if lines else [file.read()]):
-        try:
-            yield data.decode("utf-8").removesuffix("\n")
-        except UnicodeDecodeError as error:
-            where = f"line {i + 1}" if lines else f"byte {error.start}"
-            failures.add(MediaError(f"stdin: {where} is not UTF-8 text"))
+    number = 0
+    for data in _split_lines(open_stdin(_NO_TEXT)):
+        if data is None:
             yield None
+            continue
+        number += 1
+        if number == 1 and is_wide(data):
+            raise MediaError(f"stdin: not UTF-8 text but UTF-16: {CONVERT}")
+        with failures.item():
+            line = _decode_line(data, where := f"stdin: line {number}")
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield where, line
+
+
+def _decode_line(data: bytes, where: str) -> str:
+    """Decode a line, without a carriage return at its end. Raises MediaError."""
+    if len(data) > MAX_LINE:
+        raise MediaError(f"{where} is longer than {MAX_LINE:,} bytes")
+    try:
+        return decode_text(data).rstrip("\r")
+    except MediaError as error:
+        raise MediaError(f"{where}: {error}") from None
+
+
+def _split_lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """Split what comes from `file` into lines, of a line over MAX_LINE its start; None when none is waiting.
+
+    What is no pipe and no terminal is always ready.
+    """
+    rest = b""
+    while True:
+        if not _is_ready(file):
+            yield None
+        data = file.read1(1 << 16)  # type: ignore[attr-defined]  # what is there, as soon as there is something
+        *lines, rest = (rest[: MAX_LINE + 1] + data).split(b"\n")
+        yield from lines
+        if not data:
+            break
+    if rest:
+        yield rest
+
+
+def with_pauses(records: Iterator["Record"]) -> Iterator["Record | None"]:
+    """Pass on records of standard input; a None says that the next one may take a while."""
+    while True:
+        if sys.stdin is not None and not _is_ready(sys.stdin.buffer):
+            yield None
+        if (record := next(records, None)) is None:
+            return
+        yield record
+
+
+def _is_ready(file: BinaryIO) -> bool:
+    """Tell whether reading from behind `file` gives something at once, or its end; its buffer is not seen."""
+    try:
+        return bool(select.select([file.fileno()], [], [], 0)[0])
+    except (OSError, ValueError):  # no descriptor, or none that can be asked
+        return True
 
 
 def open_tokenizer(file: str | None, model: str) -> "TextTokenizer":

@@ -82,14 +82,22 @@ class Loader:
                 failed.add(result)
 
     def group(
-        self, records: Iterable["Record"], failures: Failures
-    ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
-        """Group neighbouring records by their model; those whose model is not here are counted as failed."""
+        self, records: Iterable["Record | None"], failures: Failures
+    ) -> Iterator[tuple[Pipeline, Iterator["Record | None"]]]:
+        """Group neighbouring records by their model; those whose model is not here are counted as failed.
 
-        def find_models() -> Iterator[tuple[Pipeline, "Record"]]:
+        A None, for no more that are waiting, stays with those before it.
+        """
+
+        def find_models() -> Iterator[tuple[Pipeline, "Record | None"]]:
+            last: Pipeline | None = None
             for record in records:
+                if record is None:
+                    yield from [(last, None)] if last is not None else ()
+                    continue
                 with failures.item():
-                    yield self.open_for(record), record
+                    last = self.open_for(record)
+                    yield last, record
 
         for pipeline, group in groupby(find_models(), key=itemgetter(0)):
             yield pipeline, (record for _, record in group)

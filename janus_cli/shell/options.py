@@ -36,11 +36,14 @@ Output = Annotated[
 
 def template(suffixes: str) -> Any:
     """Declare -o of a command that makes files with these suffixes."""
-    fields = "with {prompt} {seed} {index} {id}, a folder/, or - for standard output."
+    fields = "with {prompt} {seed} {index} {id} {source} {name}, a folder/, or - for standard output."
     return typer.Option("--output", "-o", metavar="TEMPLATE", help=f"A name in {suffixes}, {fields}")
 
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Pass over what would go into a file that exists.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 ModelName = Annotated[
     str | None,
@@ -66,12 +69,24 @@ DataFolder = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
-Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
+STDIN_HELP = (
+    "Read more {} from standard input, one a line: as it is, name<TAB>text, or JSON with prompt, name, seed, "
+    "n (and size). Empty lines and # lines are passed over."
+)
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", "-s", min=0, help="The same seed gives the same result; the k-th of -n has seed + k."
+    ),
+]
 Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]
 BatchSize = Annotated[
     int,
     typer.Option(
-        "--batch-size", min=1, help="How many are generated together; changes the speed, no result."
+        "--batch-size",
+        min=1,
+        help="How many are generated together: changes the speed; in fp32 no result, in bf16 rounding may "
+        "change tokens.",
     ),
 ]
 CfgScale = Annotated[
@@ -180,7 +195,8 @@ Scale = Annotated[
 ]
 
 
-def _parse_size(text: str) -> ChosenSize:
+def parse_size(text: str) -> ChosenSize:
+    """Read pixels, such as 512 or 512x256. Raises UsageError."""
     if not (found := re.fullmatch(r"(\d{1,99})(?:x(\d{1,99}))?", text.strip(), re.ASCII | re.IGNORECASE)):
         raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
     return ChosenSize(int(found[1]), int(found[2] or found[1]))
@@ -192,7 +208,7 @@ Size = Annotated[
         "--size",
         metavar="PX|WxH",
         show_default=False,
-        parser=_parse_size,
+        parser=parse_size,
         help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is "
         "drawn stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
         "longer one more background.",

@@ -17,7 +17,8 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.help import HelpfulGroup, make_command
-from janus_cli.shell.sinks import write_all
+from janus_cli.shell.names import Existing
+from janus_cli.shell.sinks import Destination, write_all
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -55,11 +56,19 @@ class PluginGroup(HelpfulGroup):
 def make_plugin_command(plugin: Modality) -> Any:
     """Make the command `janus tokenize NAME` of a plugin."""
 
-    def run(inputs: list[str] | None, output: str | None, force: bool, quiet: bool, **given: Any) -> None:
+    def run(
+        inputs: list[str] | None,
+        output: str | None,
+        force: bool,
+        skip_existing: bool,
+        quiet: bool,
+        **given: Any,
+    ) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
         failures = Failures(quiet)
         found = expand(inputs or ["-"], plugin.suffixes, plugin.name, failures)
-        write_all(_tokenize(found, plugin, options, failures), output, force, failures)
+        target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
+        write_all(_tokenize(found, plugin, options, target, failures), target, failures)
 
     parameters = [
         _parameter(
@@ -76,6 +85,7 @@ def make_plugin_command(plugin: Modality) -> Any:
         *(_parameter(_word(option), _annotation(option), option.default) for option in plugin.options),
         _parameter("output", opt.Output),
         _parameter("force", opt.Force, False),
+        _parameter("skip_existing", opt.SkipExisting, False),
         _parameter("quiet", opt.Quiet, False),
     ]
     vars(run)["__signature__"] = inspect.Signature(parameters)  # what typer reads of a function
@@ -112,12 +122,18 @@ def _choice_check(option: Option) -> Callable[[Any], Any]:
 
 
 def _tokenize(
-    inputs: Sequence[Input], plugin: Modality, options: dict[str, Any], failures: Failures
+    inputs: Sequence[Input],
+    plugin: Modality,
+    options: dict[str, Any],
+    target: Destination,
+    failures: Failures,
 ) -> "Iterator[Record]":
     from janus_cli.media.files import read_bytes
     from janus_cli.stages.plugin import tokenize
 
     for item in inputs:
+        if target.passes_over(item.id):
+            continue
         with failures.item(item.label):
             place = item.open(f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
             data = read_bytes(place, item.label)

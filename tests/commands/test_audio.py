@@ -170,7 +170,7 @@ def test_another_codecs_tokens_are_refused(janus, speech, tiny_model, environmen
 def test_nothing_is_overwritten(janus, speech, environment):
     janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors")
     assert (
-        "exists: use another name, or --force"
+        "exists: use another name, --force"
         in janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors").err
     )
     before = speech.read_bytes()

@@ -28,7 +28,7 @@ def test_table_of_a_record(janus):
 
 
 def test_strange_words_do_nothing_to_the_terminal(janus):
-    janus("tokenize", "text", "a\x1b[31m\x07b", "-o", "a.safetensors")
+    janus("tokenize", "text", "-o", "a.safetensors", stdin=b"a\x1b[31m\x07b")
     text = janus("info", "a.safetensors").text
     assert "\x1b" not in text and "\x07" not in text and "u001b[31m" in text
 

@@ -27,10 +27,11 @@ CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One output: the prompt that it answers, and the number of its random stream."""
+    """One output: the prompt that it answers, which of its outputs it is, and the seed of its randomness."""
 
     prompt: Prompt
     index: int
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Loop:
         self.noise = None
         if options.temperature:
             classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise(options.seed, [item.index for item in items], classes, self.device)
+            self.noise = Noise([item.seed for item in items], classes, self.device)
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache

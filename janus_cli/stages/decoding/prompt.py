@@ -4,7 +4,7 @@ Knows a decoder's configuration, options and the model's tokenizers by fingerpri
 vision encoder does where a prompt holds pictures that are seen.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,7 @@ class Prompt:
     unconditional: np.ndarray | None  # the same without the text; None without guidance
     features: Features = field(default_factory=dict)  # what the ids of both point at
     words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
+    seeds: Mapping[int, int] = field(default_factory=dict)  # of its outputs, by number
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,10 @@ class Preparer:
     eyes: Eyes | None = None  # how pictures are seen where none is drawn
     ears: Ears | None = None  # what of a recording is taken for speech; None: anything
 
-    def prepare(self, record: Record) -> Prompt:
+    def prepare(self, record: Record, seeds: Mapping[int, int] | None = None) -> Prompt:
         """Check `record` and lay it out; of a recording only what is to be heard.
+
+        `seeds`: those of its outputs, by number; None: as the options say.
 
         Raises UsageError for continuous tokens of another width or a sequence too long, RecordError for ids
         out of range, a sound of no length and one in which nothing is heard, ModelError for another
@@ -58,22 +61,23 @@ class Preparer:
         for name, segment in placed:
             if name != SIGHT or segment.modality in self.decoder.type_ids:
                 self._check_segment(segment, record.id)
-        guided = self.options.cfg_scale != 1
+        guided, seeds = self.options.cfg_scale != 1, self.options.seeds if seeds is None else seeds
         if self.template is not None:
             tokens = self.template(record, False)
             self._check_length(heard, tokens.shape[1], self.options.length)
-            return Prompt(record, tokens, self.template(record, True) if guided else None)
+            bare = self.template(record, True) if guided else None
+            return Prompt(record, tokens, bare, seeds=seeds)
         words_first = self.options.through_words and needs_words(placed, self.options.to, self.decoder)
         to = "text" if words_first else self.options.to
         tokens = lay_out(placed, to, self.decoder, n_sight=n_sight)
         new = self.options.length + words_first * (self.options.max_words + 1)
         self._check_length(heard, tokens.shape[1], new)
         self._listen(placed, record.id)
-        unconditional = None
+        unconditional: np.ndarray | None = None
         if guided:  # training drops captions, with all before them
             kept: list[Placed] = [] if words_first else placed
             unconditional = lay_out(kept, to, self.decoder, drop_text=True, n_sight=n_sight)
-        return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first)
+        return Prompt(record, tokens, unconditional, self._collect(record, placed), words_first, seeds)
 
     def _listen(self, placed: list[Placed], id: str) -> None:
         """Raise RecordError where a recording holds no words."""

@@ -196,12 +196,24 @@ def _check_component(model: zoo.Model, component: str) -> str:
         if sounds
         else weights.load_component(model, component, lambda: "cpu")
     )
+    if component == "decoder":
+        _check_grid(model)
     checkpoint = Checkpoint.open(
         model.path if model.config.model_type == encodec.MODEL_TYPE else model.file(component)
     )
     check_numbers(checkpoint, checkpoint)
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
+
+
+def _check_grid(model: zoo.Model) -> None:
+    """Raise ModelError where the decoder has no room for the picture that the generation settings ask for."""
+    decoder, (rows, cols) = model.config.decoder, model.config.generation.grid
+    if decoder is not None and "image" in decoder.modalities and rows * cols + 2 > decoder.max_seq_len:
+        raise ModelError(
+            f"{model.path / 'config.json'}: generation.grid: {rows} x {cols} tokens are too long for "
+            f"decoder.max_seq_len {decoder.max_seq_len}"
+        )
 
 
 def _check_files(place: zoo.Place) -> str:

@@ -446,11 +446,6 @@ def _list_faults(config: ModelConfig) -> Iterator[tuple[bool, str]]:
     yield from _list_decoder_faults(decoder)
     image, audio = decoder.modalities.get("image"), decoder.modalities.get("audio")
     if image is not None:
-        rows, cols = config.generation.grid
-        yield (
-            rows * cols + 2 > decoder.max_seq_len,
-            (f"generation.grid: {rows} x {cols} tokens do not fit decoder.max_seq_len {decoder.max_seq_len}"),
-        )
         yield (
             dvae is not None and dvae.codebook_size != image.vocab_size,
             (f"decoder.modalities.image.vocab_size: {image.vocab_size}, but dvae.codebook_size differs"),

@@ -3,6 +3,7 @@
 Reads headers where the layout allows it: safetensors need no torch, `.bin` files do.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_cli import weights, zoo
-from janus_cli.config import COMPONENTS, CodecConfig, PublishedConfig, read_object
+from janus_cli.config import COMPONENTS, CodecConfig, ModelConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
 from janus_cli.pipeline.tokenizers import Sounds, open_text
 from janus_cli.weights.published import PublishedNet
@@ -196,12 +197,24 @@ def _check_component(model: zoo.Model, component: str) -> str:
         if sounds
         else weights.load_component(model, component, lambda: "cpu")
     )
+    if component == "decoder":
+        _check_grid(model)
     checkpoint = Checkpoint.open(
         model.path if model.config.model_type == encodec.MODEL_TYPE else model.file(component)
     )
     check_numbers(checkpoint, checkpoint)
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
+
+
+def _check_grid(model: zoo.Model) -> None:
+    """Raise ModelError where the decoder has no room for the picture that the generation settings ask for."""
+    decoder, (rows, cols) = model.config.decoder, model.config.generation.grid
+    if decoder is not None and "image" in decoder.modalities and rows * cols + 2 > decoder.max_seq_len:
+        raise ModelError(
+            f"{model.path / 'config.json'}: generation.grid: {rows} x {cols} tokens are too long for "
+            f"decoder.max_seq_len {decoder.max_seq_len}"
+        )
 
 
 def _check_files(place: zoo.Place) -> str:
@@ -232,7 +245,10 @@ def _check_prompts(place: zoo.Place) -> str:
     """Check that a published checkpoint's tokenizer can be read and has the tokens that prompts need."""
     from janus_cli.stages.decoding.templates import Templates
 
-    tokenizer = open_text(place.path / "tokenizer.json", place.name, janus_pro.read(place.path))
+    file, config = place.path / "tokenizer.json", ModelConfig(place.name)
+    with contextlib.suppress(ModelError):  # what is wrong with config.json is said of the tensors
+        config = janus_pro.read(place.path)
+    tokenizer = open_text(file, place.name, config)
     Templates(tokenizer)
     return f"ok, {tokenizer.vocab_size:,} tokens, {tokenizer.fingerprint[:12]}"
 

@@ -20,7 +20,7 @@ from janus_cli.nets.build import build
 from janus_cli.nets.finite import note_origin
 
 M = TypeVar("M", bound=nn.Module)
-DEPTHS = ("n_layer", "n_block", "n_q")  # words of configurations that say how often a part is there
+DEPTHS = ("n_layer", "n_block")  # words of configurations that say how often a part is there
 
 
 def check_shapes(

@@ -365,16 +365,25 @@ def _make_tokenizers() -> list[bytes]:
 
 def _read_prompts(data: bytes) -> None:
     """Read prompts from standard input, as lines and as one text, and tokenize them."""
-    from janus_cli.shell import inputs
     from janus_cli.shell.failures import Failures
+    from janus_cli.shell.inputs import read_text
+    from janus_cli.shell.making import DRAWING
+    from janus_cli.shell.names import slug
+    from janus_cli.shell.prompts import read_wishes
+    from janus_cli.stages.wording import clean_prompt
 
-    for lines in (True, False):
+    def encode(text: str) -> None:
+        slug(text)
+        _pocket_text().encode(text).prompt.encode("utf-8")
+
+    with contextlib.redirect_stderr(io.StringIO()):
         sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8")
-        with contextlib.redirect_stderr(io.StringIO()):
-            for text in inputs.read_texts(lines, Failures()):
-                if text is not None:
-                    record = _pocket_text().encode(text, inputs.make_id(text[:50] or "-"))
-                    record.prompt.encode("utf-8")
+        for wish in read_wishes((), True, DRAWING.keys, failures := Failures()):
+            if wish is not None:
+                with failures.item():
+                    encode(clean_prompt(wish.text))
+        sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8")
+        encode(read_text())
 
 
 @cache

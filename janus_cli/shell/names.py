@@ -39,7 +39,7 @@ def slug(text: str, most: int = _MAX_PART, filler: str = "-") -> str:
         kind = unicodedata.category(c)[0]
         if c in _JOINERS:
             continue
-        if kind in "LN" or c == "_" or c == filler or (kind == "M" and kept[-1:] not in ("", filler)):
+        if kind in "LN" or c in "_-" or (kind == "M" and kept[-1:] not in ("", filler)):
             kept += c
         elif not kept.endswith(filler):
             kept += filler

@@ -152,7 +152,7 @@ def test_silence_is_answered_with_nothing_heard(janus, media):
         several = janus("transcribe", "quiet.wav", "say.wav")
         assert several.code == 3 and several.text.startswith("say.wav: ")
         tokens = janus("tokenize", "audio", "quiet.wav").out
-        assert janus("decode", "-o", "again.wav", stdin=tokens).code == 0
+        assert janus("decode", "-f", "-o", "again.wav", stdin=tokens).code == 0
         assert soundfile.info("again.wav").frames == 16000
         for to in ("text", "image", "audio"):
             done = janus("generate", "--to", to, stdin=tokens)

@@ -37,7 +37,10 @@ def begin(output: str, *ignored: signal.Signals) -> subprocess.Popen[bytes]:
     )
     process.stdin.write((b"a" * 99 + b"\n") * 800)  # more than a pipe holds: it is reading when this returns
     process.stdin.flush()
-    assert list(Path().glob(".*.part"))
+    end = time.monotonic() + TIMEOUT
+    while not list(Path().glob(".*.part")):
+        assert process.poll() is None and time.monotonic() < end, "it has not begun to write"
+        time.sleep(0.02)
     return process
 
 

@@ -141,7 +141,7 @@ def compute_codec_fingerprint(path: Path) -> str:
 
     found = {t.name.split(".")[1]: t for t in read_header(path).values() if t.name.endswith(".codebook")}
     books = [found[i] for i in map(str, range(len(found))) if i in found]
-    if not books or len(books) != len(found) or {b.shape for b in books} != {books[0].shape}:
+    if not books or len(books) != len(found) or len({b.shape for b in books}) > 1 or len(books[0].shape) != 2:
         raise ModelError(f"{path}: has no tensors quantizers.N.codebook [codes, dim]")
     return fingerprint(np.concatenate([_read_floats(path, book) for book in books]))
 
@@ -156,11 +156,12 @@ def fingerprint(codebook: "np.ndarray") -> str:
 
     book = codebook.astype(np.float64)
     square = np.zeros(len(book))
-    for column in book.T:
-        square += column * column
-    norm = np.sqrt(square)
-    norm[norm == 0] = 1.0
-    return hashlib.sha256((book / norm[:, None]).astype("<f4").tobytes()).hexdigest()
+    with np.errstate(all="ignore"):  # a codebook that is no numbers has a fingerprint too
+        for column in book.T:
+            square += column * column
+        norm = np.sqrt(square)
+        norm[norm == 0] = 1.0
+        return hashlib.sha256((book / norm[:, None]).astype("<f4").tobytes()).hexdigest()
 
 
 def _read_floats(path: Path, tensor: Tensor) -> "np.ndarray":

@@ -66,7 +66,7 @@ def read_index(path: Path) -> dict[str, Path]:
 def _is_file_name(name: str) -> bool:
     """Whether `name` can be that of a file in a folder, with no way out of it."""
     try:
-        return Path(name).name == name and "\0" not in name and len(os.fsencode(name)) <= MAX_NAME
+        return Path(name).name == name and name.isprintable() and len(os.fsencode(name)) <= MAX_NAME
     except UnicodeEncodeError:
         return False
 

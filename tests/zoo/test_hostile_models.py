@@ -175,6 +175,7 @@ def test_hostile_json_is_one_line(janus, environment, text):
         {"a": ""},
         {"a": "b" * 300},
         {"a": "\0"},
+        {"a": "a.safe\ntensors"},
         {"a": "\ud800"},
         {"a": 3},
         [],

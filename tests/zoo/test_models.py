@@ -60,6 +60,19 @@ def test_the_codebook_fingerprint_of_a_known_codebook(tmp_path):
     assert zoo.codebook_fingerprint(tmp_path / "a.safetensors") == hashlib.sha256(expected).hexdigest()
 
 
+def test_codebooks_of_three_axes_are_none(tmp_path):
+    """Found by fuzzing: numpy said that they do not broadcast."""
+    save_file({"quantizers.0.codebook": np.zeros((2, 2, 2), np.float32)}, tmp_path / "codec.safetensors")
+    with pytest.raises(ModelError, match=r"has no tensors quantizers\.N\.codebook \[codes, dim\]"):
+        zoo.models.compute_codec_fingerprint(tmp_path / "codec.safetensors")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_codebook_that_is_no_numbers_is_named_in_silence(tmp_path):
+    save_file({zoo.CODEBOOK: np.array([[np.inf, 1e300], [np.nan, 0]])}, tmp_path / "a.safetensors")
+    assert len(zoo.codebook_fingerprint(tmp_path / "a.safetensors")) == 64
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_the_codebook_may_have_any_float_type(tmp_path, dtype):
     book = torch.tensor([[3.0, 4.0], [0.0, 2.0]])

@@ -57,6 +57,12 @@ def list_looks(concepts: Sequence[Concept]) -> list[tuple[int, str]]:
     return [(i, look) for i, c in enumerate(concepts) for look in LOOKS if look in c.looks]
 
 
+def list_svgs(concepts: Sequence[Concept]) -> list[str]:
+    """List every drawing as SVG, in the order of the sprite file."""
+    drawn = [concepts[c].drawings[style] for c, style in list_drawings(concepts)]
+    return drawn + [concepts[c].looks[look] for c, look in list_looks(concepts)]
+
+
 def render(svg: str, size: int = SIZE) -> np.ndarray:
     """Render one SVG as premultiplied RGBA uint8 [size, size, 4]."""
     import resvg_py
@@ -72,8 +78,7 @@ def render(svg: str, size: int = SIZE) -> np.ndarray:
 
 def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
     """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
-    drawings = [concepts[c].drawings[style] for c, style in list_drawings(concepts)]
-    drawings += [concepts[c].looks[look] for c, look in list_looks(concepts)]
+    drawings = list_svgs(concepts)
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
     for i in track(range(len(drawings)), "rendering"):
         out[i] = render(drawings[i])
@@ -101,16 +106,19 @@ def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
 class Sprites:
     """Drawings by number and size, averaged from the full-size file when first asked for."""
 
-    def __init__(self, full: np.ndarray):
-        self.full = full
+    def __init__(self, full: np.ndarray, svgs: Sequence[str] = ()):
+        """`full`: drawings [N, SIZE, SIZE, 4]; `svgs`: what they were rendered from, for larger ones."""
+        self.full, self.svgs = full, svgs
         self.cache: dict[tuple[int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.full)
 
     def get(self, drawing: int, side: int) -> np.ndarray:
-        """Get a drawing as premultiplied RGBA [side, side, 4]; any side up to SIZE."""
-        if side >= SIZE:
+        """Get a drawing as premultiplied RGBA [side, side, 4]; one larger than SIZE is rendered each time."""
+        if side > SIZE:
+            return render(self.svgs[drawing], side)
+        if side == SIZE:
             return self.full[drawing]
         key = drawing, side
         if key not in self.cache:

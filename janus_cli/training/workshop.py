@@ -17,7 +17,15 @@ from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
 from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
 from janus_cli.dataset.pack import Concept, build_pack, read_pack
-from janus_cli.dataset.pictures import Sprites, Track, compose, list_drawings, list_looks, render_all
+from janus_cli.dataset.pictures import (
+    Sprites,
+    Track,
+    compose,
+    list_drawings,
+    list_looks,
+    list_svgs,
+    render_all,
+)
 from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
@@ -54,7 +62,7 @@ class Workshop:
             part = path.with_suffix(".part.npy")
             render_all(self.concepts, part, self.track)
             part.rename(path)
-        return Sprites(np.load(path, mmap_mode="r"))
+        return Sprites(np.load(path, mmap_mode="r"), list_svgs(self.concepts))
 
     @cached_property
     def trained_drawings(self) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from janus_cli.config import DecoderConfig
+from janus_cli.dataset import find_data_folder
 from janus_cli.training.jobs import gather_materials
 from janus_cli.training.loop import Schedule
 from janus_cli.training.objectives import joint
@@ -100,7 +101,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--recipe", type=Path, default=Path("models/pocket-any/recipe.toml"))
-    parser.add_argument("--data", type=Path, default=Path(".data"))
+    parser.add_argument("--data", type=Path, default=find_data_folder())
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--rows", type=float, default=1.0, help="share of the recipe's rows in a step")
     parser.add_argument("--bf16", action="store_true")

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from janus_cli.config import PublishedConfig
 from janus_cli.nets.janus_pro import JanusPro
 from janus_cli.weights import remap
 from janus_cli.zoo import janus_pro
@@ -301,8 +302,11 @@ def make(
             "do_normalize": True,
         },
     )
-    config = getattr(janus_pro.read(folder), "janus_pro", None)
-    write_weights(folder, layout, tensors(config, layout, seed, DTYPES[dtype]), shard or sizes.shard)
+    config = janus_pro.read(folder)
+    assert isinstance(config, PublishedConfig), "what was just written is a published checkpoint's"
+    write_weights(
+        folder, layout, tensors(config.janus_pro, layout, seed, DTYPES[dtype]), shard or sizes.shard
+    )
     return folder
 
 

@@ -27,8 +27,8 @@ from torch.nn import functional as F
 
 from janus_cli import zoo
 from janus_cli.dataset import heldout
-from janus_cli.dataset.pack import read_pack
-from janus_cli.dataset.pictures import Sprites, list_drawings, list_svgs
+from janus_cli.dataset.pack import PACK, find_data_folder, read_pack
+from janus_cli.dataset.pictures import Renderings, Sprites, list_drawings, list_svgs
 from janus_cli.evaluation.fidelity import paint_drawings
 from janus_cli.evaluation.measures import measure_psnr, measure_ssim
 from janus_cli.nets.pixels import to_float, to_uint8
@@ -43,8 +43,8 @@ WAY = Callable[[Record], np.ndarray]  # image tokens -> uint8 [H, W, 3]
 
 def held_out(data: Path, limit: int | None) -> tuple[Sprites, list[int]]:
     """All sprites, and the numbers of the held-out drawings (`limit` of them, spread over the list)."""
-    concepts = read_pack(data / "pack.json.xz")
-    sprites = Sprites(np.load(data / "sprites.npy", mmap_mode="r"), list_svgs(concepts))
+    concepts = read_pack(data / PACK)
+    sprites = Sprites(Renderings(list_svgs(concepts), data))
     held = heldout.find_pairs(concepts)
     numbers = [i for i, (c, style) in enumerate(list_drawings(concepts)) if (concepts[c].name, style) in held]
     return sprites, numbers[:: max(1, len(numbers) // limit)][:limit] if limit else numbers
@@ -165,7 +165,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model", nargs="?", default=zoo.DEFAULT)
-    parser.add_argument("--data", type=Path, default=Path(".data"))
+    parser.add_argument("--data", type=Path, default=find_data_folder())
     parser.add_argument("--regressor", type=Path, help="folder that bench.regressor wrote")
     parser.add_argument("--size", type=int, choices=(64, 128), default=128, help="pixels per side")
     parser.add_argument("--scale", type=int, choices=SCALES, help="this enlargement alone")

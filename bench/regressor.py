@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from janus_cli import weights
 from janus_cli.config import RefinerConfig, write_config
+from janus_cli.dataset import find_data_folder
 from janus_cli.nets.refiner import Refiner
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.refiner import Crops, RefinerObjective
@@ -59,7 +60,7 @@ def main() -> None:
     """Train with the recipe's steps, batch and rate; resumes from its checkpoint."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, default=Path(".data"))
+    parser.add_argument("--data", type=Path, default=find_data_folder())
     parser.add_argument("--out", type=Path, default=Path("runs/regressor"))
     parser.add_argument("--start", type=Path, help="model folder with a dVAE, and a refiner to start from")
     options = parser.parse_args()

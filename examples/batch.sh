@@ -11,5 +11,5 @@ tar tf "$out/shard-000000.tar"
 
 # Or as a stream: count them, then decode them all.
 janus tokenize image "$out/pictures" | janus info --json
-janus tokenize image "$out/pictures" | janus decode -o "$out/back/"
+janus tokenize image "$out/pictures" | janus decode -o "$out/back/" --force
 ls "$out/back"

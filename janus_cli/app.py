@@ -1,7 +1,7 @@
 """The `janus` command: subcommands gathered, errors turned into one line on stderr and an exit code.
 
 0 all done, 1 failed, 2 wrong usage, 3 some items failed and the rest is done, 130 interrupted,
-143 terminated.
+143 terminated, 129 hung up.
 """
 
 import contextlib
@@ -11,17 +11,20 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, ClassVar, NoReturn, TextIO, cast
+from typing import Annotated, Any, BinaryIO, ClassVar, NoReturn, Self, TextIO, cast
 
 import typer
 
 from janus_cli import __version__
 from janus_cli.errors import JanusError, OutputError
-from janus_cli.shell.console import complain
+from janus_cli.media import interrupts
+from janus_cli.neighbour import share_processors
+from janus_cli.shell.console import ESCAPE, complain
 from janus_cli.shell.help import VerbGroup
+from janus_cli.shell.memory import is_lack_of_memory, refuse_hopeless_loading
 
 # Section of the help -> command -> where it is, and its line there: the first of its docstring. A command is
 # imported when it is called.
@@ -92,24 +95,27 @@ def janus(
 
 def main(args: list[str] | None = None) -> int:
     """Run `janus` with `args` (those of the process if None); returns the exit code."""
+    if args is None:  # the process is ours, and so is its environment
+        share_processors()
     if sys.stdout is None:
         sys.stdout = cast(TextIO, _Closed())
     elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # the name of a file leaves as it came
+        sys.stdout.reconfigure(errors=ESCAPE)  # the name of a file leaves as it came
     if sys.stderr is None:  # closed: `print` would take stdout instead
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 (for as long as the process lives)
-    try:
-        with _terminable():
+    refuse_hopeless_loading()
+    with Stop() as stop:
+        try:
             code = app(args, prog_name="janus", standalone_mode=False) or 0
-        sys.stdout.flush()
-    except SystemExit as error:  # typer leaves this way when the reader of a pipe has gone
-        code = error.code if isinstance(error.code, int) else 1
-    except KeyboardInterrupt:
-        code = 130
-    except Exception as error:
-        code = _explain(error)
+            sys.stdout.flush()
+        except SystemExit as error:  # typer leaves this way when the reader of a pipe has gone
+            code = error.code if isinstance(error.code, int) else 1
+        except KeyboardInterrupt:
+            code = 130
+        except Exception as error:
+            code = 1 if stop.signal else _explain(error)  # what a signal broke off is no fault
     _quieten()
-    return code
+    return 128 + stop.signal if stop.signal else code
 
 
 class _Closed(io.TextIOBase):
@@ -125,21 +131,46 @@ class _Closed(io.TextIOBase):
         raise OutputError("standard output is closed")
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM leave the block as an error does, so that what is half-written is removed."""
+class Stop:
+    """Lets SIGINT, SIGTERM and SIGHUP leave the block as an error does: what is half-written is removed.
 
-    def leave(*_: object) -> NoReturn:
-        raise SystemExit(128 + signal.SIGTERM)
+    A signal that was ignored when the process began, as under nohup, stays so. Another signal while the first
+    one's clean-up lasts, a second later or more, ends the process at once; what was begun is removed all the
+    same.
+    """
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set a handler
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+    _PATIENCE = 1.0  # seconds: `timeout` and closing terminals send a signal twice
+
+    def __init__(self) -> None:
+        self.signal = 0  # that came first
+        self._since = 0.0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # only there may a handler be set
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in self._before:
+            signal.signal(number, signal.SIG_IGN)  # what is left to do is short
+        if self._before:
+            interrupts.remove_unfinished()
+        for number, before in self._before.items():
+            signal.signal(number, before or signal.SIG_DFL)
+
+    def _handle(self, number: int, _: object) -> None:
+        if not self.signal:
+            self.signal, self._since = number, time.monotonic()
+            interrupts.interrupt(self._leave)
+        elif time.monotonic() - self._since > self._PATIENCE:
+            interrupts.remove_unfinished()
+            os._exit(128 + self.signal)
+
+    def _leave(self) -> NoReturn:
+        raise KeyboardInterrupt if self.signal == signal.SIGINT else SystemExit(128 + self.signal)
 
 
 def _explain(error: Exception) -> int:
@@ -158,8 +189,8 @@ def _explain(error: Exception) -> int:
             return code
     elif isinstance(error, OSError):
         text = _format_os_error(error)
-    elif isinstance(error, MemoryError):
-        text = "out of memory: try a smaller batch or picture"
+    elif is_lack_of_memory(error):
+        text = "not enough memory: try a smaller batch, picture or model (or raise ulimit -v)"
     else:
         if os.environ.get("JANUS_DEBUG") != "1":
             traceback.print_exc()
@@ -193,7 +224,3 @@ def _quieten() -> None:
         except (OSError, ValueError):
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

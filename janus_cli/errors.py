@@ -3,6 +3,17 @@
 Raise these, and only these, for anything a user can cause or mend. A bug stays an ordinary exception.
 """
 
+from typing import Any
+
+
+def quote(value: Any) -> str:
+    """Write `value` for a one-line message, cut short: it may come from a hostile file."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} in which much is nested"
+    return text if len(text) <= 80 else text[:77] + "..."
+
 
 class JanusError(Exception):
     """Base of every error shown to the user as one line on stderr."""
@@ -18,6 +29,10 @@ class UsageError(JanusError):
 
 class RecordError(JanusError):
     """A token record or stream is malformed, truncated, too large or out of range."""
+
+
+class NothingHeardError(RecordError):
+    """A recording holds no words: it is silent, or noise."""
 
 
 class PluginError(RecordError):

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.models import build_tiny_model
 from helpers.runs import ROOT, TIMEOUT, Done
+from helpers.warm import WarmShell, serve
 
 _own_metadata = tempfile.TemporaryDirectory(prefix="janus-metadata-")
 
@@ -162,6 +163,13 @@ def shell(environment: Path) -> Callable[..., Done]:
         return Done(done.returncode, done.stdout, done.stderr.decode("utf-8"))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def warm_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmShell]:
+    """As `shell`, in any folder, and nothing is imported again by each process: for many of them."""
+    with serve(tmp_path_factory.mktemp("programs")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

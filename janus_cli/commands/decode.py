@@ -12,7 +12,8 @@ from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import make_label, open_tokenizer, read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import EncodedOutput, Output, as_output
-from janus_cli.shell.outputs import Outputs, list_suffixes
+from janus_cli.shell.names import Existing
+from janus_cli.shell.outputs import Outputs, list_suffixes, name_suffix
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -29,7 +30,8 @@ def decode(
             metavar="TEMPLATE",
             show_default=False,
             help="A name in .png .jpg .webp .wav .flac .ogg or .txt (.csv or .npy of a series), with "
-            "{prompt} {seed} {index} {id}, or a folder/; standard output (PNG, WAV, text, CSV) if none.",
+            "{prompt} {seed} {index} {id} {source}, or a folder/; standard output (PNG, WAV, text, CSV) if "
+            "none.",
         ),
     ] = None,
     model: opt.ModelName = None,
@@ -45,25 +47,31 @@ def decode(
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Tokens to pictures, sounds, text or what a plugin writes.
 
     janus decode apple.safetensors -o apple.png
     """
-    talk, failures = Talk(quiet), Failures()
+    talk, failures = Talk(quiet), Failures(quiet)
     loader = Loader(model, device, talk, dtype)
     reader = open_tokenizer(tokenizer, zoo.DEFAULT) if tokenizer else None
-    outputs = Outputs(output, force, list_suffixes(output))
-    done = 0
+    outputs = Outputs(output, Existing.from_flags(force, skip_existing), list_suffixes(output))
+    done = passed_over = 0
     for i, record in enumerate(read_records(inputs or [], failures, "decode")):
         outputs.check(record)
         with failures.item(make_label(record, i)):
-            name = outputs.write(record, _decode(record, loader, reader, quiet))
+            if (path := outputs.choose(record, name_suffix(record))) is None:
+                passed_over += 1
+                continue
+            name = outputs.write(record, _decode(record, loader, reader, quiet), path)
             done += 1
             if name != "-":
                 talk(f"wrote {name}")
-    failures.finish(done)
+    if passed_over:
+        talk(f"{passed_over} of the records passed over: already there")
+    failures.finish(done + passed_over)
 
 
 def _decode(record: "Record", loader: Loader, reader: "TextTokenizer | None", quiet: bool) -> Output:

@@ -10,7 +10,8 @@ from janus_cli.shell.devices import Device
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.sinks import check_parts, write_all
+from janus_cli.shell.names import Existing
+from janus_cli.shell.sinks import Destination, check_parts, write_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline
@@ -35,6 +36,7 @@ def denoise(
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Blur to sharp.
@@ -42,12 +44,13 @@ def denoise(
     janus denoise apple.safetensors | janus decode -o apple.png
     """
     check_parts(stream, output)
-    failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet))
-    records = read_records(inputs or [], failures, "denoise", stream)
+    records = target.keep_wanted(read_records(inputs or [], failures, "denoise", stream))
 
     def stage(pipeline: "Pipeline") -> "Transform":
         return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
     sharp = loader.run_each(records, failures, stage)
-    write_all(sharp, output, force, failures)
+    write_all(sharp, target, failures)

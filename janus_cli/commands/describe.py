@@ -7,12 +7,13 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.errors import UsageError
-from janus_cli.pipeline import Sampling
+from janus_cli.media import picture_formats
+from janus_cli.pipeline import QUESTION, Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import PICTURES, expand, source
+from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from janus_cli.pipeline import Pipeline, Plan
     from janus_cli.records import Record
-
-QUESTION = "Describe this picture."
 
 
 def describe(
@@ -70,38 +69,42 @@ def describe(
     (pipeline.nets.check_describes if prompt is None else pipeline.nets.check_asked)()
     sampling = Sampling(seed=seed, temperature=temperature, top_p=top_p, beams=beams)
     plan = pipeline.plan_text(sampling, max_tokens)
-    names = expand(images, PICTURES)
+    failures = Failures(quiet)
+    found = expand(images, picture_formats.SUFFIXES, "pictures", failures)
     if pipeline.nets.takes_questions:
-        _put_answer(names, QUESTION if prompt is None else prompt, pipeline, plan, as_json)
+        _put_answer(found, QUESTION if prompt is None else prompt, pipeline, plan, as_json, failures)
         return
-    failures = Failures()
-    put_words(_show_each(names, pipeline, failures), pipeline, plan, len(names) > 1, as_json, failures)
+    put_words(_show_each(found, pipeline, failures), pipeline, plan, len(found) > 1, as_json, failures)
 
 
-def _read(name: str) -> "np.ndarray":
+def _read(item: Input, failures: Failures) -> "np.ndarray":
     """Read the picture uint8 [H, W, 3] in that file. Raises MediaError."""
     from janus_cli.media.pictures import read_image
 
-    label, place = source(name, "name a picture, or pipe one in")
-    return read_image(place, label)
+    return read_image(item.open("name a picture, or pipe one in"), item.label, failures.note)
 
 
-def _show_each(names: Sequence[str], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
-    for name in names:
-        label = "stdin" if name == "-" else name
-        with failures.item(label):
-            yield pipeline.show(_read(name), id=label)
+def _show_each(inputs: Sequence[Input], pipeline: "Pipeline", failures: Failures) -> Iterator["Record"]:
+    for item in inputs:
+        with failures.item(item.label):
+            yield pipeline.show(_read(item, failures), id=item.label)
 
 
 def _put_answer(
-    names: Sequence[str], question: str, pipeline: "Pipeline", plan: "Plan", as_json: bool
+    inputs: Sequence[Input],
+    question: str,
+    pipeline: "Pipeline",
+    plan: "Plan",
+    as_json: bool,
+    failures: Failures,
 ) -> None:
     """Write the answer to one question about all pictures, as it is made; as JSON when it is whole."""
-    pieces = pipeline.nets.answer([_read(name) for name in names], question, plan.options)
+    pieces = pipeline.nets.answer([_read(item, failures) for item in inputs], question, plan.options)
     if as_json:
-        files = ["stdin" if name == "-" else name for name in names]
+        files = [item.label for item in inputs]
         put_json({"files": files, "prompt": question, "text": "".join(pieces), "model": pipeline.model.name})
-        return
-    for piece in pieces:
-        put(piece, end="")
-    put("")
+    else:
+        for piece in pieces:
+            put(piece, end="")
+        put("")
+    failures.finish(1)

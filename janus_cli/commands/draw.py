@@ -1,19 +1,26 @@
 """`janus draw`: prompts in, pictures out, every stage in one process."""
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from janus_cli import zoo
 from janus_cli.errors import UsageError
-from janus_cli.pipeline import PictureOptions, Sampling
+from janus_cli.pipeline import PictureOptions, Sampling, Size
 from janus_cli.shell import options as opt
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.making import DRAWING, Maker, Order
+from janus_cli.shell.names import Existing
 from janus_cli.shell.progress import token_bar
 from janus_cli.shell.watch.watcher import Watcher
+
+if TYPE_CHECKING:
+    from janus_cli.pipeline import Plan, Prompt
+    from janus_cli.records import Record
 
 
 def draw(
@@ -30,9 +37,7 @@ def draw(
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
     output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
-    stdin: Annotated[
-        bool, typer.Option("--stdin", help="Read more prompts from standard input, one a line.")
-    ] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
@@ -42,27 +47,39 @@ def draw(
     animation: opt.Animation = None,
     as_json: opt.Json = False,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Draw pictures.
 
     janus draw "a red apple" --seed 7 -o apple.png
     """
-    order = Order(DRAWING, prompts or [], stdin, output, as_json, force, quiet)
+    existing = Existing.from_flags(force, skip_existing)
+    order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
     if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
         raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
-    sampling = Sampling(
-        number, seed, cfg_scale, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size
-    )
-    picture = PictureOptions(size, scale, steps)
+    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
     maker = Maker(order)
-    watcher = Watcher(preview and not quiet, frames, animation, force, maker.failures)
+    watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
+    watcher.check_count(max(len(order.texts), 1) * number)
     pipeline = Loader(model, device, maker.talk, dtype).open()
-    plan = pipeline.plan_picture(sampling, picture)
-    if plan.limits:
-        maker.talk(f"--size {size}: {plan.limits}")
-    with token_bar(quiet or watcher.paints) as (rate, count), watcher.begin(pipeline, plan, rate):
-        prepared = maker.prepare(pipeline, plan)
-        made = pipeline.render(plan, prepared, count, watcher.add_part if watcher.watches else None)
+
+    @cache
+    def plan_for(chosen: Size | None) -> "Plan":
+        plan = pipeline.plan_picture(
+            sampling, PictureOptions(chosen, None if chosen != size else scale, steps)
+        )
+        if plan.limits:
+            maker.talk(f"--size {chosen}: {plan.limits}")
+        return plan
+
+    plan_for(size)  # before anything is drawn
+    with token_bar(quiet or watcher.paints) as (rate, count), watcher.begin(pipeline, rate):
+
+        def render(plan: "Plan", prepared: "Iterator[Prompt | None]") -> "Iterator[Record]":
+            watcher.plan = plan
+            return pipeline.render(plan, prepared, count, watcher.add_part if watcher.watches else None)
+
+        made = maker.make(pipeline, lambda wish: plan_for(wish.size or size), render)
         maker.write(made, pipeline, rate, watcher.finish)

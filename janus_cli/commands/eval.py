@@ -6,10 +6,22 @@ from typing import Annotated
 import typer
 
 from janus_cli import zoo
+from janus_cli.media.files import check_folder
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, put, put_json
 from janus_cli.shell.devices import Device, pick_device
+from janus_cli.shell.names import Existing, check_promise
 from janus_cli.shell.progress import exam_bars
+
+Album = Annotated[
+    Path | None,
+    typer.Option(
+        "--album",
+        metavar="FILE",
+        show_default=False,
+        help="With --all: write a sheet of what it sees, hears, draws and says (PNG).",
+    ),
+]
 
 
 def evaluate(
@@ -25,37 +37,32 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all", help="Every direction of an any-to-any model, and its codec.")
     ] = False,
-    album: Annotated[
-        Path | None,
-        typer.Option(
-            "--album",
-            metavar="FILE",
-            show_default=False,
-            help="With --all: write a sheet of what it sees, hears, draws and says (PNG).",
-        ),
-    ] = None,
+    album: Album = None,
     limit: Annotated[
         int | None,
         typer.Option("--limit", metavar="N", show_default=False, help="Only N questions of each kind."),
     ] = None,
     seed: opt.Seed = 0,
-    data: opt.DataFolder = ".data",
+    data: opt.DataFolder = None,
     device: opt.DeviceChoice = Device.auto,
+    force: opt.Force = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Examine a model: trained and held-out pairs, scenes, the tokenizer, the refiner.
 
     janus eval pocket --gallery gallery.png
     """
+    from janus_cli.dataset import find_data_folder
     from janus_cli.evaluation import evaluate, render_table
 
-    chosen = pick_device(device)
+    sheets = _check_sheets(gallery, album, force)
+    chosen, folder = pick_device(device), data or find_data_folder()
     talk = Talk(quiet)
-    talk(f"device {chosen}")
+    talk(f"device {chosen}, data in {folder}")
     with exam_bars(quiet) as progress:
         report = evaluate(
             model,
-            data=Path(data),
+            data=folder,
             limit=limit,
             seed=seed,
             gallery=gallery,
@@ -64,11 +71,20 @@ def evaluate(
             everything=everything or album is not None,
             album=album,
             progress=progress,
+            say=talk,
         )
     if as_json:
         put_json(report)
     else:
         put(render_table(report))
-    for sheet in (gallery, album):
-        if sheet is not None:
-            talk(f"wrote {sheet}")
+    for sheet in sheets:
+        talk(f"wrote {sheet}")
+
+
+def _check_sheets(gallery: Path | None, album: Path | None, force: bool) -> list[Path]:
+    """List the sheets to be written, before the long exam. Raises MediaError for one that cannot be."""
+    sheets = [sheet for sheet in (gallery, album) if sheet is not None]
+    for sheet in sheets:
+        check_folder(sheet)
+        check_promise(sheet, Existing.from_flags(force, False))
+    return sheets

@@ -13,11 +13,13 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import read_records
+from janus_cli.shell.inputs import read_records, with_pauses
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.making import Twins, format_seeds
+from janus_cli.shell.names import Existing
 from janus_cli.shell.progress import token_bar
 from janus_cli.shell.prompts import prepare_all
-from janus_cli.shell.sinks import check_parts, write_all
+from janus_cli.shell.sinks import Destination, check_parts, write_all
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan
@@ -72,6 +74,7 @@ def generate(
     dtype: opt.DtypeChoice = Dtype.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Prompts of words, pictures and sounds to tokens of a picture, words or a sound.
@@ -80,24 +83,30 @@ def generate(
     """
     _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
     check_parts(stream, output)
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
-    talk, failures = Talk(quiet), Failures()
+    talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
 
     loader = Loader(model, device, talk, dtype)
     records = read_records(inputs or [], failures, "generate")
-    if join:
-        records = _join(records, failures)
+    prompts: Iterator[Record | None] = _join(records, failures) if join else records
+    if not join and "-" in (inputs or ["-"]):
+        prompts = with_pauses(records)
 
     def make(count: Progress) -> Iterator["Record"]:
-        for pipeline, group in loader.group(records, failures):
+        for pipeline, group in loader.group(prompts, failures):
             plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
             if plan.limits:
                 talk(f"--size {size}: {plan.limits}")
-            yield from plan.generate(prepare_all(group, plan, failures), count, stream)
+            for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
+                twins.add(made)
+                yield made
 
     with token_bar(quiet) as (rate, count):
-        write_all(make(count), output, force, failures)
-    talk(f"seed {seed}, {rate}")
+        write_all(make(count), target, failures)
+    talk(f"{format_seeds(range(seed, seed + number))}, {rate}")
+    if line := twins.explain("result"):
+        talk(line)
 
 
 def _check_flags(

@@ -1,6 +1,5 @@
 """`janus models list|show|verify|pull|import`: the models that are here, and how others come here."""
 
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -119,7 +118,8 @@ def pull(
     from janus_cli.zoo import hub
 
     full = f"{name}@{revision}" if revision else name
-    path = hub.pull(full, progress=not quiet and sys.stderr.isatty())
+    with byte_bar("pulling", quiet) as progress:
+        path = hub.pull(full, progress)
     Talk(quiet)(f"use it with --model {full}")
     put(str(path))
 
@@ -134,6 +134,7 @@ def import_model(
             "--output", "-o", metavar="DIR", show_default="NAME-safetensors", help="The new folder."
         ),
     ] = None,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Turn a published checkpoint's .bin files into safetensors, once: they load faster and run no code.
@@ -142,6 +143,10 @@ def import_model(
     """
     place = locate_importable(model)
     target = output or Path(f"{place.name.rpartition('/')[2]}-safetensors")
+    if skip_existing and (target / "config.json").is_file():
+        Talk(quiet)(f"{target} passed over: already there")
+        put(str(target))
+        return
     import torch
 
     from janus_cli.weights.convert import convert

@@ -10,6 +10,7 @@ from janus_cli.shell import options as opt
 from janus_cli.shell.devices import Device
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.making import SPEAKING, Maker, Order
+from janus_cli.shell.names import Existing
 from janus_cli.shell.progress import token_bar
 
 if TYPE_CHECKING:
@@ -27,25 +28,23 @@ def speak(
     top_p: opt.TopP = None,
     seconds: opt.Seconds = None,
     output: Annotated[str, opt.template(".wav .flac .ogg")] = "{prompt}.wav",
-    stdin: Annotated[
-        bool, typer.Option("--stdin", help="Read more texts from standard input, one a line.")
-    ] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("texts"))] = False,
     batch_size: opt.BatchSize = 8,
     model: opt.NewModelName = zoo.SENSES,
     device: opt.DeviceChoice = Device.auto,
     as_json: opt.Json = False,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Say words aloud.
 
     janus speak "rocket" -o rocket.wav
     """
-    order = Order(SPEAKING, texts or [], stdin, output, as_json, force, quiet)
+    existing = Existing.from_flags(force, skip_existing)
+    order = Order(SPEAKING, texts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
-    sampling = Sampling(
-        number, seed, None, temperature, top_k, top_p, batch_size=1 if order.is_typed else batch_size
-    )
+    sampling = Sampling(number, seed, None, temperature, top_k, top_p, batch_size=batch_size)
     maker = Maker(order)
     pipeline = Loader(model, device, maker.talk).open()
     plan = pipeline.plan_sound(sampling, seconds)
@@ -55,5 +54,5 @@ def speak(
         return "cut off before its end: give more --seconds" if cut else ""
 
     with token_bar(quiet) as (rate, count):
-        made = plan.generate(maker.prepare(pipeline, plan), count)
+        made = maker.make(pipeline, lambda wish: plan, lambda plan, prepared: plan.generate(prepared, count))
         maker.write(made, pipeline, rate, explain=explain)

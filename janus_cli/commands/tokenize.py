@@ -1,37 +1,46 @@
 """`janus tokenize text|image|audio`, and what plugins bring: media in, token records out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from janus_cli import zoo
+from janus_cli.media.picture_formats import SUFFIXES
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.inputs import (
-    PICTURES,
     SOUNDS,
-    expand,
-    file_name,
-    make_id,
-    open_stdin,
     open_tokenizer,
-    read_texts,
-    source,
+    read_lines,
+    read_text,
 )
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.names import Existing
 from janus_cli.shell.plugin_commands import PluginGroup
 from janus_cli.shell.progress import sound_bar
-from janus_cli.shell.sinks import write_all
+from janus_cli.shell.sinks import Destination, write_all
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
+
+
+class Frames(StrEnum):
+    """Which of the pictures in a file are read."""
+
+    first = "first"
+    all = "all"
+
 
 app = typer.Typer(
     cls=PluginGroup,
@@ -52,7 +61,12 @@ def text(
             help="One record each; standard input if none or -, less its last newline.",
         ),
     ] = None,
-    lines: Annotated[bool, typer.Option("--lines", help="Standard input has one text a line.")] = False,
+    lines: Annotated[
+        bool,
+        typer.Option(
+            "--lines", help="Standard input has one text a line; empty ones and # lines are no texts."
+        ),
+    ] = False,
     model: opt.NewModelName = zoo.DEFAULT,
     tokenizer: Annotated[
         str | None,
@@ -65,6 +79,7 @@ def text(
     ] = None,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,  # as every filter has it; here there is nothing to say but errors
 ) -> None:
     """Text to tokens.
@@ -72,20 +87,32 @@ def text(
     janus tokenize text "a red apple" | janus info
     """
     failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     encoder = open_tokenizer(tokenizer, model)
-    write_all(_tokenize_texts(texts or ["-"], lines, encoder, failures), output, force, failures)
+    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures)
 
 
 def _tokenize_texts(
-    texts: Sequence[str], lines: bool, encoder: "TextTokenizer", failures: Failures
+    texts: Sequence[str], lines: bool, encoder: "TextTokenizer", target: Destination, failures: Failures
 ) -> Iterator["Record"]:
     index = 0
     for argument in texts:
-        for text in read_texts(lines, failures) if argument == "-" else [argument]:
-            with failures.item(f"text {index}"):
-                if text is not None:
-                    yield encoder.encode(text, str(index))
+        for name, read in _read_texts(argument, lines, failures):
+            with failures.item(name or f"text {index}"):
+                if not target.passes_over(str(index)):
+                    yield encoder.encode(read(), str(index))
             index += 1
+
+
+def _read_texts(argument: str, lines: bool, failures: Failures) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Give for each text of an argument its name for messages, if it has one, and what reads it."""
+    if argument != "-":
+        yield "", lambda: clean_prompt(argument)
+    elif not lines:
+        yield "stdin", read_text
+    else:
+        for where, line in filter(None, read_lines(failures)):
+            yield where, partial(clean_prompt, line)
 
 
 @app.command("image")
@@ -96,32 +123,50 @@ def image(
             metavar="FILE|DIR|-", show_default=False, help="Pictures, folders of them, or standard input."
         ),
     ] = None,
+    frames: Annotated[
+        Frames,
+        typer.Option("--frames", help="Of animations, and of files with several pages, pictures or sizes."),
+    ] = Frames.first,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Pictures to tokens.
 
     janus tokenize image cat.png | janus decode -o cat-again.png
     """
-    failures = Failures()
+    failures = Failures(quiet)
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
-    write_all(
-        _tokenize_pictures(expand(inputs or ["-"], PICTURES), loader, failures), output, force, failures
-    )
+    found = expand(inputs or ["-"], SUFFIXES, "pictures", failures)
+    write_all(_tokenize_pictures(found, frames is Frames.all, loader, target, failures), target, failures)
 
 
-def _tokenize_pictures(names: Sequence[str], loader: Loader, failures: Failures) -> Iterator["Record"]:
-    from janus_cli.media.pictures import read_image
+def _tokenize_pictures(
+    inputs: Sequence[Input], every: bool, loader: Loader, target: Destination, failures: Failures
+) -> Iterator["Record"]:
+    """Make a record of each picture; every: of all that a file holds, each with its number in its id."""
+    from janus_cli.media.pictures import describe_several, read_frames
 
-    for name in names:
-        label, place = source(name, "name a picture (janus tokenize image FILE), or pipe one in")
-        with failures.item(label):
-            pixels = read_image(place, label)
-            yield loader.open().pictures.encode(pixels, id=make_id(label), source=file_name(name))
+    for item in inputs:
+        if not every and target.passes_over(item.id):
+            continue
+        with failures.item(item.label):
+            place = item.open("name a picture (janus tokenize image FILE), or pipe one in")
+            for frame in read_frames(place, item.label, failures.note):
+                id = item.id
+                if frame.count > 1 and every:
+                    id += f"-{frame.number:0{len(str(frame.count))}}"
+                elif frame.count > 1:
+                    failures.note(f"{item.label}: {describe_several(frame)}: --frames all reads each")
+                if not (every and target.passes_over(id)):
+                    yield loader.open().pictures.encode(frame.pixels, id=id, source=item.source)
+                if not every:
+                    break
 
 
 @app.command("audio")
@@ -149,36 +194,44 @@ def audio(
     device: opt.DeviceChoice = Device.auto,
     output: opt.Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Sounds to tokens, of any length, rate and number of channels.
 
     janus tokenize audio speech.flac | janus decode -o speech-again.wav
     """
-    failures = Failures()
+    failures = Failures(quiet)
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet))
-    records = _tokenize_sounds(expand(inputs or ["-"], SOUNDS), loader, bandwidth, failures, quiet)
-    write_all(records, output, force, failures)
+    found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
+    write_all(_tokenize_sounds(found, loader, bandwidth, target, failures, quiet), target, failures)
 
 
 def _tokenize_sounds(
-    names: Sequence[str], loader: Loader, bandwidth: float | None, failures: Failures, quiet: bool
+    inputs: Sequence[Input],
+    loader: Loader,
+    bandwidth: float | None,
+    target: Destination,
+    failures: Failures,
+    quiet: bool,
 ) -> Iterator["Record"]:
     from janus_cli.media.sounds import fit, open_sound
 
-    if "-" in names:
+    if any(item.name == "-" for item in inputs):
         open_stdin(_NO_SOUND)  # before the codec is loaded
     pipeline = loader.open()
     codec = pipeline.sounds.codec.cfg
     pipeline.sounds.check_bandwidth(bandwidth)
-    for name in names:
-        label, place = source(name, _NO_SOUND)
+    for item in inputs:
+        if target.passes_over(item.id):
+            continue
         with (
-            failures.item(label),
-            open_sound(place, label) as sound,
-            sound_bar(Path(label).name, sound.seconds, codec.sample_rate, quiet) as progress,
+            failures.item(item.label),
+            open_sound(item.open(_NO_SOUND), item.label) as sound,
+            sound_bar(Path(item.label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(
-                pieces, id=make_id(label), bandwidth=bandwidth, source=file_name(name), progress=progress
+                pieces, id=item.id, bandwidth=bandwidth, source=item.source, progress=progress
             )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, put
 from janus_cli.shell.devices import Device, pick_device
 from janus_cli.shell.progress import step_reporter, track
 
@@ -22,6 +22,12 @@ class Component(StrEnum):
     decoder = "decoder"
     refiner = "refiner"
     judge = "judge"
+
+
+SaveEvery = Annotated[
+    float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
 def train(
@@ -44,10 +50,12 @@ def train(
             "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."
         ),
     ] = None,
-    data: opt.DataFolder = ".data",
+    data: opt.DataFolder = None,
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
     ] = "runs",
+    save_every: SaveEvery = 120,
+    dry_run: DryRun = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision; for GPUs.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile the decoder's layers.")] = False,
     device: opt.DeviceChoice = Device.auto,
@@ -57,13 +65,26 @@ def train(
 
     janus train models/pocket/recipe.toml --resume
     """
-    from janus_cli.training import TrainOptions, train
+    from janus_cli.dataset import find_data_folder
+    from janus_cli.training import TrainOptions, plan_training, train
 
     talk = Talk(quiet)
-    chosen = pick_device(device)
-    talk(f"device {chosen}")
+    chosen, place = pick_device(device), data or find_data_folder()
     options = TrainOptions(
-        only.value if only else None, resume, warm, out, Path(data), Path(runs), chosen, bf16, compile
+        only.value if only else None,
+        resume,
+        warm,
+        out,
+        place,
+        Path(runs),
+        chosen,
+        bf16,
+        compile,
+        save_every,
     )
-    folder = train(recipe, options, step_reporter(talk), partial(track, quiet=quiet))
+    if dry_run:
+        put("\n".join(plan_training(recipe, options)))
+        return
+    talk(f"device {chosen}, data in {place}, checkpoints in {runs}")
+    folder = train(recipe, options, step_reporter(talk), partial(track, quiet=quiet), talk)
     talk(f"trained {folder}")

@@ -8,10 +8,11 @@ import typer
 from janus_cli import zoo
 from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import SOUNDS, expand, open_stdin, source
+from janus_cli.shell.folders import Input, expand
+from janus_cli.shell.inputs import SOUNDS
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 
@@ -44,26 +45,25 @@ def transcribe(
 
     janus transcribe say.wav
     """
-    pipeline, failures = Loader(model, device, Talk(quiet)).open(), Failures()
+    pipeline, failures = Loader(model, device, Talk(quiet)).open(), Failures(quiet)
     pipeline.nets.check_hears()
     plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
-    names = expand(inputs or ["-"], SOUNDS)
-    if "-" in names:
+    found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
+    if any(item.name == "-" for item in found):
         open_stdin(_NO_SOUND)  # before the nets are loaded
-    records = _tokenize(names, pipeline, plan, failures)
-    put_words(records, pipeline, plan, len(names) > 1, as_json, failures)
+    records = _tokenize(found, pipeline, plan, failures)
+    put_words(records, pipeline, plan, len(found) > 1, as_json, failures)
 
 
 def _tokenize(
-    names: Sequence[str], pipeline: "Pipeline", plan: "Plan", failures: Failures
+    inputs: Sequence[Input], pipeline: "Pipeline", plan: "Plan", failures: Failures
 ) -> Iterator["Record"]:
     """Turn the sounds into audio tokens. What is no sound, or too long, is counted as a failure."""
     from janus_cli.media.sounds import fit, open_sound
 
     codec = pipeline.sounds.codec.cfg
-    for name in names:
-        shown, place = source(name, _NO_SOUND)
-        with failures.item(shown), open_sound(place, shown) as sound:
+    for item in inputs:
+        with failures.item(item.label), open_sound(item.open(_NO_SOUND), item.label) as sound:
             pipeline.nets.check_sound(sound.seconds, plan.options)
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces
-            yield pipeline.sounds.encode(pieces, id=shown)
+            yield pipeline.sounds.encode(pieces, id=item.label)

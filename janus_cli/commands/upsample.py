@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from janus_cli.errors import UsageError
+from janus_cli.media.picture_formats import SUFFIXES
 from janus_cli.media.sniff import is_safetensors
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk
+from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import PICTURES, expand, make_id, make_label, open_stdin, read_records, source
+from janus_cli.shell.folders import Input, expand
+from janus_cli.shell.inputs import RECORDS, make_label, read_records
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.media_output import PICTURE_FORMATS, RowsOutput
+from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import tile_bar
-from janus_cli.shell.sinks import check_parts, write_all
+from janus_cli.shell.sinks import Destination, check_parts, write_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     from janus_cli.stages.super_resolution import Picture, SuperResolution
 
 _CHECKPOINTS = (".safetensors", ".pth", ".pt", ".ckpt")
-_RECORDS = (".safetensors", ".tar")
 _HINT = "name pictures or token files (janus upsample FILE --model CHECKPOINT), or pipe one in"
 
 
@@ -87,7 +89,7 @@ _Output = Annotated[
         metavar="FILE",
         show_default=False,
         help="out.safetensors, a folder/ (one file a record) or shard-%06d.tar; with a checkpoint also "
-        "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id}; standard output if "
+        "pictures: a name in .png .jpg .webp with {prompt} {seed} {index} {id} {source}; standard output if "
         "none or -.",
     ),
 ]
@@ -104,6 +106,7 @@ def upsample(
     dtype: Annotated[Dtype, typer.Option("--dtype", help="What a checkpoint computes in.")] = Dtype.auto,
     output: _Output = None,
     force: opt.Force = False,
+    skip_existing: opt.SkipExisting = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Small to large.
@@ -114,19 +117,21 @@ def upsample(
     if model is not None and _is_checkpoint(model):
         if stream or steps:
             raise UsageError("--stream and --steps are for models of ours, not for a checkpoint")
-        _enlarge(inputs or [], model, scale, tile, device, dtype, output, force, quiet)
+        existing = Existing.from_flags(force, skip_existing)
+        _enlarge(inputs or [], model, scale, tile, device, dtype, output, existing, quiet)
         return
     if tile is not None:
         raise UsageError("--tile goes with --model FILE, a super-resolution checkpoint")
     opt.check_known_scale(scale)
     check_parts(stream, output)
-    failures = Failures()
+    target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
+    failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
-    records = read_records(inputs or [], failures, "upsample", stream)
+    records = target.keep_wanted(read_records(inputs or [], failures, "upsample", stream))
     large = loader.run_each(
         records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps)
     )
-    write_all(large, output, force, failures)
+    write_all(large, target, failures)
 
 
 def _is_checkpoint(model: str) -> bool:
@@ -142,30 +147,36 @@ def _enlarge(
     device: Device,
     dtype: Dtype,
     output: str | None,
-    force: bool,
+    existing: Existing,
     quiet: bool,
 ) -> None:
     """Enlarge every input; into pictures where `output` is a picture's name, else into records."""
-    talk, failures = Talk(quiet), Failures()
-    names = expand(inputs, (*PICTURES, *_RECORDS)) or ["-"]
-    if "-" in names:
+    talk, failures = Talk(quiet), Failures(quiet)
+    found = expand(inputs or ["-"], (*SUFFIXES, *RECORDS), "pictures or token records", failures)
+    if any(item.name == "-" for item in found):
         open_stdin(_HINT)  # before the checkpoint is loaded
     to_pictures = (
         output is not None and Path(output).suffix.lower() in PICTURE_FORMATS and not Path(output).is_dir()
     )
-    outputs = Outputs(output, force, PICTURE_FORMATS) if to_pictures else None
+    outputs = Outputs(output, existing, PICTURE_FORMATS) if to_pictures else None
+    target = Destination(None if to_pictures else output, existing, quiet)
     work = _load(model, scale, tile, device, dtype, talk)
-    pictures = _read_pictures(names, Loader(None, device, talk), failures)
+    pictures = _read_pictures(found, Loader(None, device, talk), failures)
     if outputs is None:
-        write_all(_enlarge_records(pictures, work, failures, quiet), output, force, failures)
+        write_all(_enlarge_records(pictures, work, target, failures, quiet), target, failures)
         return
-    done = 0
+    done = passed_over = 0
     for name, picture in pictures:
         with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
-            rows = RowsOutput(work.enlarge(picture, progress))
-            talk(f"wrote {outputs.write(work.note_work(picture), rows)}")
+            named = work.note_work(picture)
+            if (path := outputs.choose(named, ".png")) is None:
+                passed_over += 1
+                continue
+            talk(f"wrote {outputs.write(named, RowsOutput(work.enlarge(picture, progress)), path)}")
             done += 1
-    failures.finish(done)
+    if passed_over:
+        talk(f"{passed_over} of the pictures passed over: already there")
+    failures.finish(done + passed_over)
 
 
 def _load(
@@ -195,15 +206,21 @@ def _load(
 
 
 def _enlarge_records(
-    pictures: "Iterable[tuple[str, Picture]]", work: "SuperResolution", failures: Failures, quiet: bool
+    pictures: "Iterable[tuple[str, Picture]]",
+    work: "SuperResolution",
+    target: Destination,
+    failures: Failures,
+    quiet: bool,
 ) -> "Iterator[Record]":
     for name, picture in pictures:
+        if target.passes_over(work.note_work(picture).id):
+            continue
         with failures.item(name), tile_bar(name, work.count_tiles(picture), quiet) as progress:
             yield work.make_record(picture, work.enlarge(picture, progress))
 
 
 def _read_pictures(
-    names: Sequence[str], loader: Loader, failures: Failures
+    inputs: Sequence[Input], loader: Loader, failures: Failures
 ) -> "Iterator[tuple[str, Picture]]":
     """Read what there is to enlarge, each with a name for messages; inputs that fail are counted."""
     from janus_cli.media.pictures import read_image
@@ -212,15 +229,15 @@ def _read_pictures(
     def decode(record: "Record") -> "np.ndarray":
         return cast("np.ndarray", loader.open_for(record).decode(record))
 
-    for name in names:
-        label, place = source(name, _HINT)
-        with failures.item(label):
-            if _holds_records(name):
-                for i, record in enumerate(read_records([name], failures, "upsample")):
+    for item in inputs:
+        with failures.item(item.label):
+            if _holds_records(item.name):
+                for i, record in enumerate(read_records([item.name], failures, "upsample")):
                     with failures.item(whose := make_label(record, i)):
                         yield whose, Picture.from_record(record, decode)
             else:
-                yield label, Picture.from_file(read_image(place, label), make_id(label))
+                pixels = read_image(item.open(_HINT), item.label, failures.note)
+                yield item.label, Picture.from_file(pixels, item.id)
 
 
 def _holds_records(name: str) -> bool:
@@ -229,6 +246,6 @@ def _holds_records(name: str) -> bool:
         return is_safetensors(cast(BufferedReader, open_stdin(_HINT)).peek(9))
     path = Path(name)
     if not path.is_file() or path.suffix.lower() == ".tar":
-        return path.suffix.lower() not in PICTURES
+        return path.suffix.lower() not in SUFFIXES
     with path.open("rb") as file:
         return is_safetensors(file.read(9))

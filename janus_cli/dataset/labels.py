@@ -8,6 +8,7 @@ from pathlib import Path
 from janus_cli.config import JudgeConfig, ModelConfig, write_config
 from janus_cli.dataset.pack import STYLES, Concept
 from janus_cli.errors import ModelError
+from janus_cli.media.files import atomic_write
 
 SIZE = 64  # pixels per side of what the judge sees
 
@@ -29,7 +30,8 @@ def write_labels(folder: Path, concepts: Sequence[Concept]) -> Labels:
     """Write labels.json and config.json of a judge of these concepts into its model folder."""
     labels = Labels(tuple(c.name for c in concepts), tuple(STYLES))
     data = {"concepts": labels.concepts, "styles": labels.styles}
-    (folder / "labels.json").write_text(json.dumps(data, ensure_ascii=False, indent=0) + "\n", "utf-8")
+    text = json.dumps(data, ensure_ascii=False, indent=0) + "\n"
+    atomic_write(folder / "labels.json", text.encode(), force=True)
     write_config(ModelConfig(name=folder.name, judge=make_judge_config(concepts)), folder / "config.json")
     return labels
 

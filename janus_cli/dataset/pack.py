@@ -6,6 +6,7 @@ Knows the npm packages that the pictures come from and how their names fit toget
 
 import json
 import lzma
+import os
 import shutil
 import subprocess
 import tempfile
@@ -13,8 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from janus_cli.dataset.words import WORDNET, WordNet, read_shortcodes, weigh_words
 from janus_cli.errors import JanusError
+from janus_cli.media.files import atomic_write, make_folder
 from janus_cli.stages.lexicon import fold
 
 # style word -> npm package (licences: MIT, Apache-2.0, CC-BY-4.0)
@@ -42,6 +46,7 @@ LEFT_OUT = (2, 8, 9)
 CLOCK_FACES = ("o’clock", "-thirty")  # 24 of them
 # gendered variants of a person whose neutral form is a concept already: (wo)man + ZWJ, or a gender sign
 GENDERED = ("1f468-200d", "1f469-200d", "2640", "2642")
+PACK = "pack.json.xz"  # its name in the data folder
 VARIATION = "fe0f"  # the "show as a picture" selector, present in some sets' keys only
 
 
@@ -59,6 +64,17 @@ class Concept:
     drawings: dict[str, str]  # style -> SVG
     looks: dict[str, str] = field(default_factory=dict)  # set -> SVG
     words: dict[str, dict[str, float]] = field(default_factory=dict)  # language -> other words, their weights
+
+
+def find_data_folder() -> Path:
+    """Find the folder of what trainings and examinations share: pack, renderings, codes, speech.
+
+    JANUS_DATA, else a folder .data here that has a pack (earlier versions made it), else the user's cache.
+    """
+    if given := os.environ.get("JANUS_DATA"):
+        return Path(given).expanduser()
+    here = Path(".data")
+    return here if (here / PACK).is_file() else platformdirs.user_cache_path("janus")
 
 
 def _normalise_code(hexcode: str) -> str:
@@ -151,9 +167,9 @@ def build_pack(path: Path) -> list[Concept]:
     """Fetch the packages and write the pack to `path` (xz-compressed JSON)."""
     with tempfile.TemporaryDirectory() as folder:
         concepts = read_packages(fetch_packages(Path(folder)))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     data = json.dumps([asdict(c) for c in concepts], ensure_ascii=False).encode()
-    path.write_bytes(lzma.compress(data, preset=6))
+    atomic_write(path, lzma.compress(data, preset=6), force=True)
     return concepts
 
 

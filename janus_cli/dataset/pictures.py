@@ -1,10 +1,13 @@
-"""Pictures for training: drawings rendered once, then composed on the fly into scenes.
+"""Pictures for training: drawings rendered when needed, then composed on the fly into scenes.
 
 Knows pixels only: a `Scene` says what stands where, `compose` paints it. Captions are captions.py's.
 Sprites are premultiplied RGBA, so that area averaging and pasting are exact.
 """
 
+import hashlib
 import io
+import os
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +16,8 @@ import numpy as np
 from PIL import Image
 
 from janus_cli.dataset.pack import LOOKS, STYLES, Concept
+from janus_cli.errors import JanusError
+from janus_cli.media.files import make_folder, write_errors
 
 Track = Callable[[Iterable[int], str], Iterable[int]]  # shows how far a labelled loop is
 SIZE = 256  # pixels per side of a rendered drawing
@@ -57,16 +62,12 @@ def list_looks(concepts: Sequence[Concept]) -> list[tuple[int, str]]:
     return [(i, look) for i, c in enumerate(concepts) for look in LOOKS if look in c.looks]
 
 
-def list_svgs(concepts: Sequence[Concept]) -> list[str]:
-    """List every drawing as SVG, in the order of the sprite file."""
-    drawn = [concepts[c].drawings[style] for c, style in list_drawings(concepts)]
-    return drawn + [concepts[c].looks[look] for c, look in list_looks(concepts)]
-
-
 def render(svg: str, size: int = SIZE) -> np.ndarray:
-    """Render one SVG as premultiplied RGBA uint8 [size, size, 4]."""
-    import resvg_py
-
+    """Render one SVG as premultiplied RGBA uint8 [size, size, 4]. Raises JanusError without resvg-py."""
+    try:
+        import resvg_py
+    except ImportError:
+        raise JanusError("drawings are rendered by resvg-py: pip install 'janus-cli[train]'") from None
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     image = Image.open(io.BytesIO(png)).convert("RGBA")
     canvas = Image.new("RGBA", (size, size))
@@ -76,14 +77,68 @@ def render(svg: str, size: int = SIZE) -> np.ndarray:
     return np.concatenate([(pixels[..., :3] * alpha + 127) // 255, alpha], -1).astype(np.uint8)
 
 
-def render_all(concepts: list[Concept], path: Path, track: Track = lambda loop, label: loop) -> np.ndarray:
-    """Render every drawing into a memory-mapped .npy of shape [N, SIZE, SIZE, 4]; `track` wraps the loop."""
-    drawings = list_svgs(concepts)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(drawings), SIZE, SIZE, 4))
-    for i in track(range(len(drawings)), "rendering"):
-        out[i] = render(drawings[i])
-    out.flush()
-    return out
+def list_svgs(concepts: Sequence[Concept]) -> list[str]:
+    """List the drawings of `list_drawings` and then of `list_looks`, as SVG, by their numbers."""
+    drawings = [concepts[c].drawings[style] for c, style in list_drawings(concepts)]
+    return drawings + [concepts[c].looks[look] for c, look in list_looks(concepts)]
+
+
+class Renderings:
+    """Drawings as premultiplied RGBA uint8 [SIZE, SIZE, 4] by number, each rendered when first asked for.
+
+    They are kept in a file of `folder`, named after what is drawn: checksums, then a place for each drawing.
+    A rendering that a killed process or a full disk cut short does not fit its checksum and is made again.
+    """
+
+    _BYTES, _SUM = SIZE * SIZE * 4, 4
+
+    def __init__(self, svgs: Sequence[str], folder: Path) -> None:
+        self.svgs = svgs
+        content = hashlib.sha256("\0".join(svgs).encode()).hexdigest()[:12]
+        self.path = folder / f"sprites-{content}.bin"
+        make_folder(folder)
+        with write_errors(self.path):
+            self.path.touch()
+            self._file = self.path.open("r+b", buffering=0)
+
+    def __len__(self) -> int:
+        return len(self.svgs)
+
+    def __getitem__(self, drawing: int) -> np.ndarray:
+        found = self._read(drawing)
+        return self.keep(drawing) if found is None else found
+
+    def has(self, drawing: int) -> bool:
+        """Tell whether a drawing has been rendered."""
+        return self._read(drawing) is not None
+
+    def keep(self, drawing: int) -> np.ndarray:
+        """Render a drawing and keep it. Raises MediaError where the disk is full."""
+        pixels = render(self.svgs[drawing])
+        data = pixels.tobytes()
+        with write_errors(self.path):
+            self._write(data, self._place(drawing))
+            self._write(zlib.crc32(data).to_bytes(self._SUM, "little"), drawing * self._SUM)
+        return pixels
+
+    def _place(self, drawing: int) -> int:
+        return len(self) * self._SUM + drawing * self._BYTES
+
+    def _read(self, drawing: int) -> np.ndarray | None:
+        number = self._file.fileno()
+        said = os.pread(number, self._SUM, drawing * self._SUM)
+        if len(said) < self._SUM or not any(said):
+            return None
+        data = os.pread(number, self._BYTES, self._place(drawing))
+        if zlib.crc32(data).to_bytes(self._SUM, "little") != said:
+            return None
+        return np.frombuffer(data, np.uint8).reshape(SIZE, SIZE, 4)
+
+    def _write(self, data: bytes, place: int) -> None:
+        view = memoryview(data)
+        while view:  # a disk that is nearly full takes less than it is given
+            count = os.pwrite(self._file.fileno(), view, place)
+            view, place = view[count:], place + count
 
 
 def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -104,11 +159,12 @@ def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
 
 
 class Sprites:
-    """Drawings by number and size, averaged from the full-size file when first asked for."""
+    """Drawings by number and size, averaged from the full-size ones when first asked for."""
 
-    def __init__(self, full: np.ndarray, svgs: Sequence[str] = ()):
-        """`full`: drawings [N, SIZE, SIZE, 4]; `svgs`: what they were rendered from, for larger ones."""
-        self.full, self.svgs = full, svgs
+    def __init__(self, full: "np.ndarray | Renderings", svgs: Sequence[str] = ()):
+        """`full`: drawings [N, SIZE, SIZE, 4]; `svgs`: what an array of them was rendered from."""
+        self.full = full
+        self.svgs = full.svgs if isinstance(full, Renderings) else svgs
         self.cache: dict[tuple[int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -127,7 +183,8 @@ class Sprites:
         return self.cache[key]
 
     def _resize(self, drawing: int, side: int) -> np.ndarray:
-        channels = [Image.fromarray(self.full[drawing, :, :, c]) for c in range(4)]
+        full = self.full[drawing]
+        channels = [Image.fromarray(full[..., c]) for c in range(4)]
         box = Image.Resampling.BOX
         return np.stack([np.asarray(c.resize((side, side), box)) for c in channels], -1)
 

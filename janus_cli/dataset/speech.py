@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from janus_cli.errors import JanusError
+from janus_cli.stages.audio import find_sound
 
 RATE = 16000  # samples per second of everything here
 LANGUAGES = {"en": "en-us", "de": "de", "es": "es", "fr": "fr", "ja": "ja", "ko": "ko"}
@@ -28,7 +29,6 @@ OWN_VOICE = ("en-us", "m3", 165, 50)  # the voice that the model learns to speak
 _SYNCHRONOUS, _UTF8, _RATE, _PITCH = 2, 1, 1, 3  # espeak-ng's speak_lib.h
 _TELL_PHONES, _LAST, _PHONE = 1, 0, 7  # and its events
 PAUSE = "_"
-_EDGE = 0.02  # of the peak: what is quieter at both ends is silence
 _MARGIN = RATE // 50  # samples of silence that stay
 
 
@@ -132,7 +132,7 @@ class Speaker:
             raise JanusError(f"espeak-ng says nothing for {utterance.text!r}")
         waveform = np.concatenate(self._stretches).astype(np.float32) / 32768
         waveform = soxr.resample(waveform, self._rate, RATE, "MQ")
-        start, stop = find_sound(waveform)
+        start, stop = find_sound(np.abs(waveform), _MARGIN)
         phones = [
             Phone(_strip_stress(name), sample * RATE // self._rate - start) for name, sample in self._phones
         ]
@@ -142,14 +142,6 @@ class Speaker:
 def _strip_stress(mnemonic: str) -> str:
     """Strip the stress from a phone's mnemonic."""
     return PAUSE if mnemonic.startswith(PAUSE) else mnemonic.lstrip("',%=") or PAUSE
-
-
-def find_sound(waveform: np.ndarray) -> tuple[int, int]:
-    """Find where sound begins and ends in `waveform` [T]; all of it if silent."""
-    heard = np.flatnonzero(np.abs(waveform) > _EDGE * np.abs(waveform).max(initial=0))
-    if not len(heard):
-        return 0, len(waveform)
-    return max(0, int(heard[0]) - _MARGIN), min(len(waveform), int(heard[-1]) + _MARGIN)
 
 
 def choose_voice(text: str, rng: np.random.Generator, language: str = "en", held: bool = False) -> Utterance:

@@ -22,6 +22,7 @@ from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Track
 from janus_cli.dataset.samples import Sample
 from janus_cli.dataset.speech import PAUSE, Phone, Speaker, Utterance, choose_voice
+from janus_cli.media.files import write_with
 from janus_cli.nets.codec import Codec
 
 LONGEST = 120  # frames; longer ones are left out
@@ -135,14 +136,14 @@ def write_utterances(utterances: Utterances, path: Path, key: str) -> None:
     """Write utterances to `path` (.npz) under `key`, which says what they were made of."""
     words = {"key": key, "texts": utterances.texts, "alphabet": utterances.alphabet}
     note = json.dumps(words, ensure_ascii=False)
-    np.savez_compressed(
-        path,
-        codes=utterances.codes,
-        starts=utterances.starts,
-        samples=utterances.samples,
-        phones=utterances.phones,
-        note=np.array(note),
-    )
+    arrays = {
+        "codes": utterances.codes,
+        "starts": utterances.starts,
+        "samples": utterances.samples,
+        "phones": utterances.phones,
+        "note": np.array(note),
+    }
+    write_with(path, lambda file: np.savez_compressed(file, **arrays), force=True)  # type: ignore[arg-type]
 
 
 def read_utterances(path: Path, key: str) -> Utterances | None:

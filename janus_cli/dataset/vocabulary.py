@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from janus_cli.media.files import atomic_write
+
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, path: Path) -> Tokenizer:
     """Byte-BPE (any UTF-8 round-trips) with <|end|> as id 0, written to `path`."""
@@ -18,5 +20,5 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, path: Path) -> Tokeni
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.save(str(path))
+    atomic_write(path, tokenizer.to_str(pretty=True).encode(), force=True)
     return tokenizer

@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from janus_cli import zoo
+from janus_cli.errors import NothingHeardError
 from janus_cli.nets.codec import Codec
-from janus_cli.pipeline import Pipeline, Sampling
+from janus_cli.pipeline import Pipeline, Plan, Sampling
 from janus_cli.records import Record
 
 Tell = Callable[[int, int], None]  # how many are done, of how many
@@ -74,40 +75,68 @@ class Candidate:
 
     # ---- answers
 
+    def _run(self, plan: Plan, prompts: Sequence[Record]) -> Iterator[Record | None]:
+        """Generate from each prompt, with a seed of its own: one seed's chance decides no whole list.
+
+        None stands for a recording in which nothing is heard.
+        """
+        heard = [self._hear(plan, prompt, self.seed + i) for i, prompt in enumerate(prompts)]
+        made = plan.generate(prompt for prompt in heard if prompt is not None)
+        return (None if prompt is None else next(made) for prompt in heard)
+
+    def _hear(self, plan: Plan, prompt: Record, seed: int) -> object | None:
+        try:
+            return plan.prepare(prompt, {0: seed})
+        except NothingHeardError:
+            return None
+
     def draw_tokens(
         self, prompts: Sequence[Record], greedy: bool = False, batch_size: int = BATCH
     ) -> Iterator[Record]:
         """Generate image tokens for each prompt, with the model's own options or greedily."""
+        made = self._run(self._plan_picture(greedy, batch_size), prompts)
+        return (record for record in made if record is not None)
+
+    def _plan_picture(self, greedy: bool, batch_size: int) -> Plan:
         chosen = Sampling(seed=self.seed, temperature=0 if greedy else None, batch_size=batch_size)
-        return self.pipeline.plan_picture(chosen).run(prompts)
+        return self.pipeline.plan_picture(chosen)
 
     def draw(
         self, prompts: Sequence[Record], tell: Tell = _stay_silent, batch_size: int = BATCH
     ) -> np.ndarray:
-        """Draw each prompt: final pictures uint8 [N, S, S, 3], refined and enlarged if the model can."""
-        records = self.draw_tokens(prompts, batch_size=batch_size)
+        """Draw each prompt: final pictures uint8 [N, S, S, 3], refined and enlarged if the model can.
+
+        A recording in which nothing is heard gives a white one.
+        """
+        records = list(self._run(self._plan_picture(False, batch_size), prompts))
+        pictures = []
+        for picture in self._finish(record for record in records if record is not None):
+            pictures.append(picture)
+            tell(len(pictures), len(prompts))
+        side = len(pictures[0]) if pictures else self.side
+        drawn, white = iter(pictures), np.full((side, side, 3), 255, np.uint8)
+        return np.stack([white if record is None else next(drawn) for record in records])
+
+    def _finish(self, records: Iterator[Record]) -> Iterator[np.ndarray]:
+        """Refine and enlarge image tokens if the model can, and show them."""
         if self.has_refiner:
             refining = self.pipeline.refining
             records = refining.upsample(refining.denoise(records))
-        pictures = []
-        for record in records:
-            pictures.append(self.pipeline.decode(record))
-            tell(len(pictures), len(prompts))
-        return np.stack(cast(list[np.ndarray], pictures))
+        return (cast(np.ndarray, self.pipeline.decode(record)) for record in records)
 
     def write(self, prompts: Sequence[Record], tell: Tell = _stay_silent) -> list[str]:
-        """Put each prompt into words."""
+        """Put each prompt into words; none for a recording in which nothing is heard."""
         plan = self.pipeline.plan_text(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
         texts: list[str] = []
-        for record in plan.run(prompts):
-            texts.append(str(self.pipeline.decode(record)))
+        for record in self._run(plan, prompts):
+            texts.append("" if record is None else str(self.pipeline.decode(record)))
             tell(len(texts), len(prompts))
         return texts
 
     def speak(self, prompts: Sequence[Record]) -> list[Record]:
         """Say something to each prompt, as audio tokens."""
         plan = self.pipeline.plan_sound(Sampling(seed=self.seed, batch_size=MIXED_BATCH))
-        return list(plan.run(prompts))
+        return [record for record in self._run(plan, prompts) if record is not None]
 
     def play(self, record: Record) -> np.ndarray:
         """Decode the sound of a record's last segment, float32 [T]."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from janus_cli import zoo
 from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
-from janus_cli.dataset.pack import LANGUAGES, Concept
+from janus_cli.dataset.pack import LANGUAGES, Concept, find_data_folder
 from janus_cli.dataset.pictures import Sprites, list_drawings
 from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError
@@ -31,7 +31,7 @@ from janus_cli.evaluation.scenes import paint_scenes, score_scenes
 from janus_cli.evaluation.sheets import write_album, write_gallery
 from janus_cli.evaluation.tables import render_table, update_card
 from janus_cli.training.recipe import Recipe
-from janus_cli.training.workshop import Workshop
+from janus_cli.training.workshop import Say, Workshop
 
 Reporter = Callable[[str, int, int], None]  # what is being done, how many are done, of how many
 MATCHED = 64  # trained pictures whose tokens are compared with the true ones
@@ -176,7 +176,7 @@ def _choose_lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
 def evaluate(
     model: str = zoo.DEFAULT,
     *,
-    data: Path = Path(".data"),
+    data: Path | None = None,
     limit: int | None = None,
     seed: int = 0,
     gallery: Path | None = None,
@@ -185,10 +185,12 @@ def evaluate(
     everything: bool = False,
     album: Path | None = None,
     progress: Reporter | None = None,
+    say: Say = lambda text: None,
 ) -> dict[str, Any]:
     """Examine a model (a name or a folder) and report, as JSON data; see tables.py for its parts.
 
-    `data` is the folder of the training data, fetched when missing. `limit` takes that many questions of
+    `data` is the folder of the training data (None: `dataset.find_data_folder`), fetched when missing; `say`
+    takes a line about it. `limit` takes that many questions of
     each kind. `everything` adds the codec and all other directions of an any-to-any model. `gallery` and
     `album` (of everything) are where contact sheets (PNG) go. `write_card` puts the table into the model's
     README.md. Raises ModelError for a missing component or judge, UsageError for a limited card.
@@ -203,7 +205,9 @@ def evaluate(
     start, found = time.monotonic(), zoo.find(model)
     tell: Reporter = progress or (lambda label, done, total: None)
     candidate, judge = Candidate.load(found, device, seed), Examiner.load(found, device)
-    shop = Workshop(Recipe(found.config), data, found.path, device, lambda items, label: items)
+    shop = Workshop(
+        Recipe(found.config), data or find_data_folder(), found.path, device, lambda items, label: items, say
+    )
     lists = _choose_lists(found, shop.concepts).limit(limit)
     exam = Exam(candidate, judge, lists, shop.concepts, shop.sprites, limit, tell)
     report: dict[str, Any] = {

@@ -18,6 +18,7 @@ from janus_cli.dataset.pack import LANGUAGES, Concept, read_pack
 from janus_cli.dataset.pictures import BACKGROUNDS, list_drawings
 from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, find_scene_nouns
 from janus_cli.errors import JanusError
+from janus_cli.media.files import atomic_write
 
 FILE = "heldout.json"
 SCENES = 120
@@ -107,7 +108,7 @@ def write_lists(pack: Path, path: Path) -> Lists:
     for name, entries in dataclasses.asdict(lists).items():
         lines = ",\n  ".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
         parts.append(f'"{name}": [\n  {lines}\n]')
-    path.write_text("{\n" + ",\n".join(parts) + "\n}\n", "utf-8")
+    atomic_write(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode(), force=True)
     return lists
 
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from janus_cli.errors import MediaError
+from janus_cli.media import interrupts
 
 MAX_BYTES = 1 << 29  # of one input file
+Result = TypeVar("Result")
 _STANDARD = ("/dev/stdin", "/dev/stdout", "/dev/stderr")
 
 
@@ -92,38 +94,114 @@ class NewFile:
     when it does not, nothing is left. Raises MediaError.
     """
 
-    def __init__(self, path: Path, force: bool) -> None:
-        """`force`: replace what is there, through a link."""
+    def __init__(self, path: Path, force: bool, numbered: bool = True) -> None:
+        """`force`: replace what is there, through a link. `numbered`: else another name will do."""
         check_folder(path)
+        self._numbered = numbered
         self.path, self._force = path, force  # the final path, once it is there
         self._target = Path(os.path.realpath(path)) if force else path
-        self._temporary = self._target.with_name(f".janus-{secrets.token_hex(8)}.part")
-        with write_errors(path):
-            self.file: BinaryIO = self._temporary.open("xb")
+        self._temporary = name_temporary(self._target)
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(interrupts.unfinished(self._temporary))
+            with write_errors(path):
+                self.file = _create(self._temporary)
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
-        try:
-            if kind is None:
-                with write_errors(self.path):
-                    self._commit()
-        finally:
-            with contextlib.suppress(OSError):
-                self.file.close()
-            self._temporary.unlink(missing_ok=True)
+        with self._opened:
+            try:
+                if kind is None:
+                    with write_errors(self.path):
+                        self._commit()
+            finally:
+                with contextlib.suppress(OSError):
+                    self.file.close()
 
     def _commit(self) -> None:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
         if not self._force:
+            if not self._numbered and os.path.lexists(self.path):
+                raise MediaError(f"{self.path} exists since a moment ago: use another name, or --force")
             self.path = _take_free_name(self._temporary, self.path)
             return
-        if self._target.exists():
-            self._temporary.chmod(stat.S_IMODE(self._target.stat().st_mode))
-        self._temporary.replace(self._target)
+        _replace(self._temporary, self._target)
+
+
+@contextlib.contextmanager
+def fill_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path` to a library that writes files by their names.
+
+    When the block ends well, what was written there is moved to `path`, synced; when not, nothing is left.
+    Raises MediaError.
+    """
+    temporary = name_temporary(path)
+    with interrupts.unfinished(temporary), write_errors(path):
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        _replace(temporary, path)
+
+
+def _create(path: Path) -> BinaryIO:
+    return path.open("xb")
+
+
+def name_temporary(path: Path) -> Path:
+    """Make up a name beside `path` that nobody uses, for what is not complete."""
+    return path.with_name(f".janus-{secrets.token_hex(8)}.part")
+
+
+def _replace(temporary: Path, target: Path) -> None:
+    """Move `temporary` to `target`, with the permissions of what stood there."""
+    if target.exists():
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+    temporary.replace(target)
+
+
+class KeptErrors:
+    """A file for a library in C: what using it raises is kept, for C cannot pass it on."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write `data` and return how many bytes were written, none after an error."""
+        return self._try(lambda: self._file.write(data), 0)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move as a file does; a file may write what it has buffered first."""
+        return self._try(lambda: self._file.seek(offset, whence), -1)
+
+    def tell(self) -> int:
+        """Tell the position, -1 after an error."""
+        return self._try(self._file.tell, -1)
+
+    def flush(self) -> None:
+        """Flush as a file does."""
+        self._try(self._file.flush, None)
+
+    def _try(self, action: Callable[[], Result], failed: Result) -> Result:
+        try:
+            return action() if self._error is None else failed
+        except OSError as error:
+            self._error = error
+            return failed
+
+    @contextlib.contextmanager
+    def calls(self) -> Iterator[None]:
+        """Call the library in this block: at its end what was kept is raised, and no interrupt is lost."""
+        with interrupts.hold():
+            try:
+                yield
+            finally:
+                if self._error is not None:
+                    raise self._error
 
 
 def atomic_write(path: Path, data: bytes, force: bool = False) -> Path:

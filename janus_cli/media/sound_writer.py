@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from janus_cli.errors import MediaError
+from janus_cli.media.files import KeptErrors
 from janus_cli.media.sounds import plain
 
 _KINDS = {"flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS")}
@@ -41,7 +42,7 @@ class Writer:
         metadata goes as JSON into the comment (of a wav, LIST INFO ICMT).
         """
         self.format, self.sample_rate, self.channels = format, sample_rate, channels
-        self._file: BinaryIO | _Kept = file
+        self._file, self._kept = file, KeptErrors(file)
         self._sound: Any = None
         comment = json.dumps(dict(metadata)) if metadata else ""
         if format == "wav":
@@ -52,9 +53,8 @@ class Writer:
         import soundfile
 
         kind, subtype = _KINDS[format]
-        self._file = _Kept(file)
         with self._errors():
-            self._sound = soundfile.SoundFile(self._file, "w", sample_rate, channels, subtype, format=kind)
+            self._sound = soundfile.SoundFile(self._kept, "w", sample_rate, channels, subtype, format=kind)
             if comment:
                 self._sound.comment = comment
 
@@ -83,33 +83,12 @@ class Writer:
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Tell why libsndfile failed: what the file raised, or what it says itself."""
-        fault = ""
         try:
-            yield
+            with self._kept.calls():
+                yield
         except (RuntimeError, ValueError, TypeError, AssertionError) as error:
-            fault = plain(str(error))
-        if isinstance(self._file, _Kept) and self._file.error is not None:
-            raise self._file.error
-        if fault:
             what = f"{self.channels} channels at {self.sample_rate} Hz"
-            raise MediaError(f"{what} cannot be written as {self.format} ({fault})")
-
-
-class _Kept:
-    """A file that libsndfile writes to: what it raises is kept, for a C function cannot pass it on."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.error: OSError | None = None
-        self.seek, self.tell = file.seek, file.tell
-
-    def write(self, data: bytes) -> int:
-        """Write `data` and return how many bytes were written, none after an error."""
-        try:
-            return self._file.write(data) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
+            raise MediaError(f"{what} cannot be written as {self.format} ({plain(str(error))})") from None
 
 
 def wav_header(sample_rate: int, channels: int, num_samples: int | None, comment: bytes = b"") -> bytes:

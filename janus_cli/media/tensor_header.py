@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from janus_cli.errors import RecordError
+from janus_cli.errors import quote as quote
 
 MAX_AXES = 8  # also keeps the product of a hostile shape cheap
 LENGTH = struct.Struct("<Q")  # bytes of JSON that follow
@@ -36,12 +37,6 @@ class Tensor:
     def end(self) -> int:
         """The byte behind its last."""
         return self.start + self.size * WIDTH[self.dtype]
-
-
-def quote(value: Any) -> str:
-    """Write `value` for a one-line message, cut short: it may come from a hostile header."""
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def entries(tensors: Mapping[str, tuple[str, Sequence[int]]]) -> tuple[dict[str, Any], int]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
+from janus_cli.nets.finite import check_finite
 from janus_cli.nets.quantize import Quantizer
 from janus_cli.nets.standins import stand_in
 
@@ -52,7 +53,7 @@ class Codec(nn.Module):
 
         n_q: use only so many codebooks, from the first on.
         """
-        rest, codes = latents.transpose(1, 2), []
+        rest, codes = check_finite(latents, self).transpose(1, 2), []
         for quantizer in self.quantizers[:n_q]:
             codes.append(quantizer.encode(rest))  # type: ignore[operator]
             rest = rest - quantizer.lookup(codes[-1])  # type: ignore[operator]
@@ -82,5 +83,4 @@ class Codec(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Decode codes [B, Q, F] at once to a waveform [B, C, F * hop_length]."""
-        out: Tensor = self.decoder(self.dequantize(codes))
-        return out
+        return check_finite(self.decoder(self.dequantize(codes)), self)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import DVAEConfig
+from janus_cli.nets.finite import check_finite
 from janus_cli.nets.pixels import to_uint8
 from janus_cli.nets.quantize import Quantizer
 
@@ -74,7 +75,7 @@ class DVAE(nn.Module):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64; the patch divides H and W."""
-        return self.quantize.encode(self.compute_latents(pixels))
+        return self.quantize.encode(check_finite(self.compute_latents(pixels), self))
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Look up the vectors [B, D, h, w] of codes [B, h, w]."""
@@ -83,7 +84,8 @@ class DVAE(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         vectors = self.lookup(codes)
-        return F.pixel_shuffle(self.unproject(vectors), self.cfg.patch) + self.context(vectors)
+        plain = F.pixel_shuffle(self.unproject(vectors), self.cfg.patch)
+        return check_finite(plain + self.context(vectors), self)
 
     def decode_picture(self, codes: Tensor) -> np.ndarray:
         """Decode codes [1, h, w] to a picture uint8 [H, W, 3]."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from janus_cli.config import JanusProConfig
 from janus_cli.nets.attention import KVCache, Places
 from janus_cli.nets.decoder import Decoder, find_positions
+from janus_cli.nets.finite import check_finite
 from janus_cli.nets.siglip import SigLIP
 from janus_cli.nets.vq16 import VQ16
 
@@ -88,8 +89,7 @@ class JanusPro(nn.Module):
 
     def see(self, pixels: Tensor) -> Tensor:
         """Embed pictures for a prompt: normalised pixels [B, 3, S, S] -> [B, N, D]."""
-        out: Tensor = self.aligner(self.vision_model(pixels))
-        return out
+        return check_finite(self.aligner(self.vision_model(pixels)), self)
 
     def run(self, x: Tensor, types: Tensor, cache: KVCache | None = None) -> Tensor:
         """Compute hidden states of embedded tokens, both [B, T, D]; types [B, T] is negative at padding."""

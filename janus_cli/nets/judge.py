@@ -6,6 +6,7 @@ It scores what the generator draws and is kept apart from it: nothing here ever 
 from torch import Tensor, nn
 
 from janus_cli.config import JudgeConfig
+from janus_cli.nets.finite import check_finite
 
 STEM = 4  # pixels per cell side of the first feature map
 
@@ -58,4 +59,4 @@ class Judge(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Compute the logits of the concepts and of the styles."""
         features = self.embed(self.trunk(pixels))
-        return self.concept(features), self.style(features)
+        return check_finite(self.concept(features), self), check_finite(self.style(features), self)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from janus_cli.config import RefinerConfig
+from janus_cli.nets.finite import check_finite
 
 CELL = 2  # pixels per trunk cell side: the trunk runs at half the picture's resolution
 LEVELS = 3  # x1, x2, x4 enlargements the trunk can be told about
@@ -139,12 +140,13 @@ class Refiner(nn.Module):
 
     def _sharpen(self, h: Tensor, y: Tensor) -> Tensor:
         # From y, not from x: what the head does not know yet is then blur, never left-over noise.
-        return y + HEAD_SCALE * F.pixel_shuffle(self.denoise_head(h.permute(0, 3, 1, 2)), CELL)
+        detail = F.pixel_shuffle(self.denoise_head(h.permute(0, 3, 1, 2)), CELL)
+        return check_finite(y + HEAD_SCALE * detail, self)
 
     def _double(self, h: Tensor, plain: Tensor) -> Tensor:
         h = F.pixel_shuffle(F.gelu(self.up_hidden(h)).permute(0, 3, 1, 2), CELL)
         plain = F.interpolate(plain, scale_factor=2, mode="bicubic", align_corners=False)
-        return plain + HEAD_SCALE * F.pixel_shuffle(self.up_head(h), 2)
+        return check_finite(plain + HEAD_SCALE * F.pixel_shuffle(self.up_head(h), 2), self)
 
 
 def spread_over_pixels(patches: Tensor, size: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import VisionConfig
 from janus_cli.errors import ModelError
+from janus_cli.nets.finite import check_finite
 
 
 class PatchEmbed(nn.Module):
@@ -116,7 +117,7 @@ class VisionTower(nn.Module):
             x = x.take_along_dim(kept[..., None], 1)
         for block in self.blocks:
             x = block(x)
-        out: Tensor = self.norm(x)
+        out = check_finite(self.norm(x), self)
         if kept is not None:
             return out
         out = pool(out, self.cfg.pool) if self.cfg.pool > 1 else out

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import CodecConfig
 from janus_cli.nets.codec import Codec
+from janus_cli.nets.finite import check_finite
 
 ACTIVATIONS = 1 << 20  # numbers in a window's widest activation: 4 MB of fp32; a dozen or more live at once
 LANES = 16  # channels that the convolutions compute at least, whatever the net has
@@ -161,13 +162,14 @@ def decode_stream(
     frames: how many of F belong to each segment, as `count_frames` says; scales: each segment's.
     """
     if codec.cfg.segment:
-        parts = (codec.decoder(codec.dequantize(part)) for part in codes.split(list(frames), dim=2))
+        parts = (codec.decode(part) for part in codes.split(list(frames), dim=2))
         scaled = parts if scales is None else (part * s for part, s in zip(parts, scales, strict=True))
         yield from _overlap(scaled, codec.cfg.segment_stride)
         return
     block = _choose_block(codec)
     latents = (codec.dequantize(part) for part in codes.split(block, dim=2))
-    yield from run(codec.decoder, latents, codec.cfg.hop_length, codec.cfg.causal, block)
+    for piece in run(codec.decoder, latents, codec.cfg.hop_length, codec.cfg.causal, block):
+        yield check_finite(piece, codec)
 
 
 def _overlap(parts: Iterable[Tensor], stride: int) -> Iterator[Tensor]:

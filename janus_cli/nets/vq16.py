@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import VQ_GROUPS, VQConfig
+from janus_cli.nets.finite import check_finite
 
 CHUNK = 4096  # latents compared with the whole codebook at a time
 
@@ -187,12 +188,12 @@ class VQ16(nn.Module):
     def encode(self, pixels: Tensor) -> Tensor:
         """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64."""
         latents = self.quant_conv(self.encoder(pixels.to(self.quant_conv.weight.dtype)))
-        return self.quantize.encode(latents.movedim(1, -1))
+        return self.quantize.encode(check_finite(latents, self).movedim(1, -1))
 
     def decode(self, codes: Tensor) -> Tensor:
         """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""
         pixels: Tensor = self.decoder(self.post_quant_conv(self.quantize.lookup(codes).movedim(-1, 1)))
-        return pixels
+        return check_finite(pixels, self)
 
     def decode_picture(self, codes: Tensor) -> np.ndarray:
         """Decode codes [1, h, w] to a picture uint8 [H, W, 3]: fractions are cut off, as published."""

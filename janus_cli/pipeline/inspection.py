@@ -3,6 +3,7 @@
 Reads headers where the layout allows it: safetensors need no torch, `.bin` files do.
 """
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from janus_cli import weights, zoo
-from janus_cli.config import COMPONENTS, CodecConfig, PublishedConfig, read_object
+from janus_cli.config import COMPONENTS, CodecConfig, ModelConfig, PublishedConfig, read_object
 from janus_cli.errors import ModelError
-from janus_cli.pipeline.tokenizers import Sounds
+from janus_cli.pipeline.tokenizers import Sounds, open_text
 from janus_cli.weights.published import PublishedNet
-from janus_cli.zoo import hub, janus_pro, weight_files
+from janus_cli.zoo import encodec, hub, janus_pro, weight_files
 
 Check = tuple[str, Callable[[], str]]  # what is checked, and how: a line that says what was found
 
@@ -182,22 +183,38 @@ def _list_files(path: Path) -> list[Path]:
 
 def _check_tokenizer(model: zoo.Model) -> str:
     """Read the text tokenizer of a model of ours."""
-    from janus_cli.stages.text import TextTokenizer
-
-    text = TextTokenizer(model.tokenizer_file, model.name)
+    text = open_text(model.tokenizer_file, model.name, model.config)
     return f"ok, {text.vocab_size} tokens, {text.fingerprint[:12]}"
 
 
 def _check_component(model: zoo.Model, component: str) -> str:
-    """Load one component of a model that is no published Janus, strictly."""
+    """Load one component of a model that is no published Janus, strictly; its weights must be numbers."""
+    from janus_cli.weights.checkpoint import Checkpoint, check_numbers
+
     sounds = component == "codec"
     module = (
         Sounds(model, lambda: "cpu").codec
         if sounds
         else weights.load_component(model, component, lambda: "cpu")
     )
+    if component == "decoder":
+        _check_grid(model)
+    checkpoint = Checkpoint.open(
+        model.path if model.config.model_type == encodec.MODEL_TYPE else model.file(component)
+    )
+    check_numbers(checkpoint, checkpoint)
     mark = f", {model.codebook_fingerprint[:12]}" if component == "dvae" else ""
     return f"ok, {sum(t.numel() for t in module.state_dict().values()):,} parameters{mark}"
+
+
+def _check_grid(model: zoo.Model) -> None:
+    """Raise ModelError where the decoder has no room for the picture that the generation settings ask for."""
+    decoder, (rows, cols) = model.config.decoder, model.config.generation.grid
+    if decoder is not None and "image" in decoder.modalities and rows * cols + 2 > decoder.max_seq_len:
+        raise ModelError(
+            f"{model.path / 'config.json'}: generation.grid: {rows} x {cols} tokens are too long for "
+            f"decoder.max_seq_len {decoder.max_seq_len}"
+        )
 
 
 def _check_files(place: zoo.Place) -> str:
@@ -209,24 +226,29 @@ def _check_files(place: zoo.Place) -> str:
 
 
 def _check_tensors(place: zoo.Place) -> str:
-    """Check that exactly the tensors that the configuration asks for are there, in their shapes."""
+    """Check that exactly the tensors of config.json are there, in their shapes, and that they are numbers."""
+    from janus_cli.weights.checkpoint import check_numbers
+
     config = janus_pro.read(place.path)
     assert isinstance(config, PublishedConfig)  # or it would be one of ours
-    names = len(PublishedNet(place.path, config.janus_pro).plan)
+    net = PublishedNet(place.path, config.janus_pro)
+    check_numbers(
+        net.checkpoint, dict.fromkeys(name for source in net.plan.values() for name in source.names)
+    )
     parts = _read_parts(place.path)
     dtypes = sorted({word for part in parts.values() for word in part["dtype"].split("+")})
-    return (
-        f"ok, {names} as config.json asks, {sum(p['parameters'] for p in parts.values()):,} parameters, "
-        f"{'+'.join(dtypes)}"
-    )
+    count = sum(part["parameters"] for part in parts.values())
+    return f"ok, {len(net.plan)} as config.json asks, {count:,} parameters, {'+'.join(dtypes)}"
 
 
 def _check_prompts(place: zoo.Place) -> str:
     """Check that a published checkpoint's tokenizer can be read and has the tokens that prompts need."""
     from janus_cli.stages.decoding.templates import Templates
-    from janus_cli.stages.text import TextTokenizer
 
-    tokenizer = TextTokenizer(place.path / "tokenizer.json", place.name)
+    file, config = place.path / "tokenizer.json", ModelConfig(place.name)
+    with contextlib.suppress(ModelError):  # what is wrong with config.json is said of the tensors
+        config = janus_pro.read(place.path)
+    tokenizer = open_text(file, place.name, config)
     Templates(tokenizer)
     return f"ok, {tokenizer.vocab_size:,} tokens, {tokenizer.fingerprint[:12]}"
 

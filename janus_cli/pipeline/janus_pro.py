@@ -10,6 +10,7 @@ from janus_cli.errors import UsageError
 from janus_cli.pipeline.nets import refuse_sounds
 from janus_cli.pipeline.options import Sampling, Size, check_size, complete
 from janus_cli.pipeline.tokenizers import Pictures
+from janus_cli.stages.wording import clean_prompt
 from janus_cli.weights.published import CODEBOOK, GENERATE, TOKENIZE, UNDERSTAND, PublishedNet
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class JanusProNets:
     @cached_property
     def parts(self) -> PublishedNet:
         """The checkpoint: its net, hollow until parts of it are filled."""
-        return PublishedNet(self._model.path, self.config)
+        return PublishedNet(self._model.path, self.config, self._model.name)
 
     def fill(self, parts: tuple[str, ...]) -> "JanusPro":
         """Load these parts of the net, if they are not yet; gives the net."""
@@ -142,9 +143,9 @@ class JanusProNets:
         from janus_cli.stages.describe import spell_out
 
         stage = self._open_answers(options)
-        parts = [*[None] * len(images), question]
+        parts = [*[None] * len(images), clean_prompt(question)]
         asked = stage.check(self.templates.put_question(parts, self.config.vision.n_token))
-        yield from spell_out(stage.draw_ids(asked, images), self._text().spell)
+        yield from spell_out(stage.draw_ids(asked, images, options.seed), self._text().spell)
 
     def _ask(self, record: "Record") -> "Question":
         """Make the question that `record` asks, its image tokens checked."""

@@ -182,10 +182,13 @@ class OwnNets:
 
     def open_stage(self, options: "GenerateOptions") -> "Generate":
         """Make the stage that generates with these options. Loads the decoder."""
+        from janus_cli.stages.decoding.hearing import Ears
         from janus_cli.stages.decoding.prompt import Preparer
         from janus_cli.stages.generate import Generate
 
-        preparer = Preparer(self.decoder, options, self._identity, eyes=self._eyes)
+        ours = self._model.config.generation
+        ears = Ears(ours.least_speech, ours.least_words)
+        preparer = Preparer(self.decoder, options, self._identity, eyes=self._eyes, ears=ears)
         return Generate(preparer, lambda ids: self._text().spell(ids))
 
     def answer(

@@ -3,15 +3,17 @@
     from janus_cli.pipeline import Sampling, load
 
     pipeline = load("pocket")
-    for record in pipeline.draw(["a red apple"], Sampling(seed=7)):
-        picture = pipeline.decode(record)  # uint8 [H, W, 3]
+    picture = pipeline.draw_picture("a red apple", Sampling(seed=7))  # uint8 [H, W, 3]
+    for record in pipeline.draw(["a cat", "a dog"]):
+        picture = pipeline.decode(record)
 
-Opens a model's own files; no other file, no standard stream.
+docs/python.md goes through all of it. Opens a model's own files; no other file, no standard stream.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union, cast
 
 from janus_cli import zoo
 from janus_cli.config import Progress, PublishedConfig
@@ -22,7 +24,8 @@ from janus_cli.pipeline.options import PictureOptions, Sampling, complete
 from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
-from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint
+from janus_cli.pipeline.tokenizers import Sounds, check_fingerprint, open_text
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from janus_cli.stages.page import Page
     from janus_cli.stages.text import TextTokenizer
 
+QUESTION = "Describe this picture."  # to a model that answers questions, where none is asked
+Given = Union[str, "Record"]  # a prompt: a text, or a record of words, pictures and sounds
 Watch = Callable[[str, "Record"], None]  # called with a stage's name and each part that it makes
 
 
@@ -69,23 +74,38 @@ class Pipeline:
     @cached_property
     def text(self) -> "TextTokenizer":
         """The text tokenizer (no torch)."""
-        from janus_cli.stages.text import TextTokenizer
-
-        return TextTokenizer(self.model.tokenizer_file, self.model.name)
+        return open_text(self.model.tokenizer_file, self.model.name, self.model.config)
 
     # ---- media to tokens and back
 
     def tokenize(self, text: str, id: str = "") -> "Record":
-        """Turn a prompt into a record with one text segment."""
-        return self.text.encode(text, id)
+        """Turn a prompt into a record with one text segment. Raises what `clean_prompt` does."""
+        return self.text.encode(clean_prompt(text), id)
 
     def show(self, image: "np.ndarray", id: str = "", source: str = "") -> "Record":
-        """Turn a picture uint8 [H, W, 3] into a record of its pixels: a prompt of a model that sees."""
+        """Turn a picture uint8 [H, W, 3] into a record of its pixels: a prompt of a model that sees.
+
+        Raises MediaError for any other array.
+        """
+        from janus_cli.media.pictures import check_image
         from janus_cli.records import Record, Segment
 
+        check_image(image, source)
         note = {"modality": "pixels"} | ({"source": source} if source else {})
         pixels = Segment("pixels", image[:, :, None, None])
         return Record((pixels,), id).with_step("tokenize", None, **note)
+
+    def play(self, waveform: "np.ndarray", sample_rate: int, id: str = "", source: str = "") -> "Record":
+        """Turn a sound, floats [channels, samples] or [samples] at ±1, into a record of its tokens.
+
+        Of any rate in Hz and any channels; it is a prompt of a model that hears. Raises MediaError for any
+        other array.
+        """
+        from janus_cli.media.sounds import fit, make_sound
+
+        codec = self.sounds.codec.cfg
+        sound = fit(make_sound(waveform, sample_rate), codec.sample_rate, codec.channels)
+        return self.sounds.encode(sound.pieces, id, source)
 
     def decode(self, record: "Record") -> "np.ndarray | str | Sound":
         """Decode the record's last segment: to a picture, uint8 [H, W, 3], a text, or a sound.
@@ -155,22 +175,28 @@ class Pipeline:
 
     def draw(
         self,
-        texts: Iterable[str | None],
+        prompts: "Iterable[Given | None]",
         sampling: Sampling = Sampling(),
         picture: PictureOptions = PictureOptions(),
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Draw `sampling.n` records of each text, in order; a None is passed over, but counted.
+        """Draw `sampling.n` records of each text or record, in order; a None is passed over.
 
-        `progress` and `watch` are as in `render`.
+        One text alone is one prompt. `progress` and `watch` are as in `render`.
         """
         plan = self.plan_picture(sampling, picture)
-        prompts = (
-            None if text is None else plan.prepare(self.tokenize(text, str(i)))
-            for i, text in enumerate(texts)
+        given = [prompts] if isinstance(prompts, str) else prompts
+        prepared = (
+            plan.prepare(self._as_record(prompt, str(i)))
+            for i, prompt in enumerate(given)
+            if prompt is not None
         )
-        return self.render(plan, prompts, progress, watch)
+        return self.render(plan, prepared, progress, watch)
+
+    def _as_record(self, prompt: "Given", id: str = "") -> "Record":
+        """Turn a prompt into a record where it is none yet."""
+        return self.tokenize(prompt, id) if isinstance(prompt, str) else prompt
 
     def render(
         self,
@@ -179,7 +205,7 @@ class Pipeline:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Iterator["Record"]:
-        """Run every stage from the prompts that `plan` prepared to pixels; None only takes a prompt's number.
+        """Run every stage from the prompts that `plan` prepared to pixels; a None is as in `draw_tokens`.
 
         `progress` is called with each number of new tokens; `watch` with "generate", "denoise" or "upsample"
         and every part that it makes, as soon as it is made: rows of tokens and pixels, and then the whole. It
@@ -195,6 +221,83 @@ class Pipeline:
             made = _show(watch, "upsample", self.refining.upsample(made, picture.scale, stream))
         return (as_part(record, None) for record in made if is_whole(record))
 
+    # ---- one prompt in, one answer out
+
+    def draw_picture(
+        self, prompt: "Given", sampling: Sampling = Sampling(), picture: PictureOptions = PictureOptions()
+    ) -> "np.ndarray":
+        """Draw one picture, uint8 [H, W, 3], of a text or of what a record holds."""
+        return cast("np.ndarray", self.decode(next(self.draw([prompt], _alone(sampling), picture))))
+
+    def describe(
+        self,
+        image: "np.ndarray",
+        question: str | None = None,
+        sampling: Sampling = Sampling(),
+        max_tokens: int | None = None,
+    ) -> str:
+        """Put a picture, uint8 [H, W, 3], into words; or answer a question about it.
+
+        Raises UsageError where the model does not see, or answers no questions.
+        """
+        record = self.show(image)
+        if question is not None or self.nets.takes_questions:
+            return "".join(self.ask([image], question or QUESTION, sampling, max_tokens))
+        self.nets.check_describes()
+        return cast("str", self._answer(self.plan_text(_alone(sampling), max_tokens), record))
+
+    def ask(
+        self,
+        images: "Sequence[np.ndarray]",
+        question: str,
+        sampling: Sampling = Sampling(),
+        max_tokens: int | None = None,
+    ) -> Iterator[str]:
+        """Answer a question about pictures, piece by piece. Raises UsageError where it answers none."""
+        self.nets.check_asked()
+        plan = self.plan_text(_alone(sampling), max_tokens)
+        return self.nets.answer(images, question, plan.options)
+
+    def transcribe(
+        self,
+        waveform: "np.ndarray",
+        sample_rate: int,
+        sampling: Sampling = Sampling(),
+        max_tokens: int | None = None,
+    ) -> str:
+        """Put speech, a sound as `play` takes it, into words.
+
+        Raises UsageError where the model does not hear, or not for so long.
+        """
+        from janus_cli.media.sounds import make_sound
+
+        self.nets.check_hears()
+        plan = self.plan_text(_alone(sampling), max_tokens)
+        self.nets.check_sound(make_sound(waveform, sample_rate).seconds, plan.options)
+        return cast("str", self._answer(plan, self.play(waveform, sample_rate)))
+
+    def speak(
+        self, prompt: "Given", sampling: Sampling = Sampling(), seconds: float | None = None
+    ) -> "Sound":
+        """Say a text, or what a record holds, aloud, in at most `seconds`.
+
+        Raises UsageError where the model does not speak.
+        """
+        from janus_cli.media.sounds import make_sound
+
+        plan = self.plan_sound(_alone(sampling), seconds)
+        sound = cast("Sound", self._answer(plan, self._as_record(prompt)))
+        return make_sound(sound.whole(), sound.sample_rate)
+
+    def _answer(self, plan: Plan, record: "Record") -> "np.ndarray | str | Sound":
+        """Decode the one record that `plan` makes of `record`."""
+        return self.decode(next(plan.run([record])))
+
+
+def _alone(sampling: Sampling) -> Sampling:
+    """Make the same options of one output."""
+    return replace(sampling, n=1)
+
 
 def _show(watch: Watch | None, name: str, records: Iterator["Record"]) -> Iterator["Record"]:
     """Pass the records on, each shown to `watch` before."""
@@ -204,6 +307,9 @@ def _show(watch: Watch | None, name: str, records: Iterator["Record"]) -> Iterat
         yield record
 
 
-def load(model: str = zoo.DEFAULT, device: str = "cpu") -> Pipeline:
-    """Find the model of that name, or in that folder, ready to use. Raises ModelError if there is none."""
-    return Pipeline(zoo.find(model), device)
+def load(model: str = zoo.DEFAULT, device: str = "cpu", dtype: str = "auto") -> Pipeline:
+    """Find the model of that name, or in that folder, ready to use; `device` and `dtype` as in `Pipeline`.
+
+    Raises ModelError if there is none.
+    """
+    return Pipeline(zoo.find(model), device, dtype)

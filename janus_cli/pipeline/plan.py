@@ -1,6 +1,6 @@
 """What is to be generated, completed once: a plan prepares prompts and makes records of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,24 +33,29 @@ class Plan:
     def _stage(self) -> "GeneratingStage":
         return self.open_stage()
 
-    def prepare(self, record: "Record") -> Prompt:
+    def open(self) -> None:
+        """Open the stage, as the first prompt would. Raises ModelError where the model has none."""
+        _ = self._stage
+
+    def prepare(self, record: "Record", seeds: Mapping[int, int] | None = None) -> Prompt:
         """Check a record and lay it out, once, as a prompt for `generate`.
 
+        `seeds`: those of its outputs, by number; None: `options.n` of them, from `options.seed` on.
         Raises UsageError for an empty one, of which anything at all would be made, and for one too long;
         RecordError and ModelError for tokens that are not the model's. Published weights are not read for it.
         """
         if not any(segment.data.size for segment in record.segments):
             who = f"record {record.id!r}: " if record.id else ""
             raise UsageError(f"{who}an empty prompt: it holds no words, no picture and no sound")
-        return self._stage.prepare(record)
+        return self._stage.prepare(record, seeds)
 
     def draw_tokens(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator["Record"]:
-        """For each prompt make `options.n` records of one new segment, after words where a prompt had none.
+        """Make a record of one new segment for each seed of each prompt, after words where it had none.
 
-        None only takes a prompt's number. `stream`: pictures come in parts, row by row, before they come
-        whole.
+        None says that no more prompts are waiting, so that those before it are not kept back for a batch.
+        `stream`: pictures come in parts, row by row, before they come whole.
         """
         return self._stage(prompts, progress, stream)
 

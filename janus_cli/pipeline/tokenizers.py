@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from janus_cli import weights, zoo
-from janus_cli.config import CodecConfig, DVAEConfig, Progress, VQConfig
+from janus_cli.config import CodecConfig, DVAEConfig, ModelConfig, Progress, PublishedConfig, VQConfig
 from janus_cli.errors import MediaError, ModelError, RecordError
 from janus_cli.weights.published import load_codec
 from janus_cli.zoo import encodec
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from janus_cli.nets.dvae import DVAE
     from janus_cli.nets.vq16 import VQ16
     from janus_cli.records import Record, Segment
+    from janus_cli.stages.text import TextTokenizer
 
 
 def check_fingerprint(segment: "Segment", ours: str, name: str) -> None:
@@ -29,6 +31,24 @@ def check_fingerprint(segment: "Segment", ours: str, name: str) -> None:
             f"the {segment.modality} tokens are of {whose} ({theirs[:12]}), model "
             f"{name} has {ours[:12]}: choose the right one with --model"
         )
+
+
+def open_text(file: Path, name: str, config: ModelConfig) -> "TextTokenizer":
+    """Open the text tokenizer `file` of the model `name`.
+
+    Raises ModelError where it is none, or has more ids than the decoder's table has entries.
+    """
+    from janus_cli.stages.text import TextTokenizer
+
+    decoder = config.janus_pro.decoder if isinstance(config, PublishedConfig) else config.decoder
+    text = TextTokenizer(file, name)
+    table = decoder.modalities.get("text") if decoder is not None else None
+    if table is not None and text.vocab_size > table.vocab_size:
+        raise ModelError(
+            f"{file}: its ids go up to {text.vocab_size - 1:,}, but the decoder's table has "
+            f"{table.vocab_size:,} entries: they do not belong together"
+        )
+    return text
 
 
 class Pictures:

@@ -37,7 +37,14 @@ RESERVED = frozenset(_TAKEN.split())
 DTYPES = ("U8", "U16", "U32", "F32")  # that a segment may have
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")  # of a modality
 _OPTION = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_OWN_OPTIONS = {"output", "force", "quiet", "help", "inputs"}  # of `janus tokenize NAME` itself
+_OWN_OPTIONS = {
+    "output",
+    "force",
+    "skip-existing",
+    "quiet",
+    "help",
+    "inputs",
+}  # of `janus tokenize NAME` itself
 _SUFFIX = re.compile(r"\.[a-z0-9]+")
 
 Info = Mapping[str, Any]  # what a record says of a segment: JSON values

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 def collect_parameters(record: "Record") -> dict[str, str]:
     """Collect what made a picture or sound, as texts for its file: prompt, model, seed, options, tokens.
 
-    `tokens` is the sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
+    Which of its prompt's results it was is left out: the same seed makes the same file. `tokens` is the
+    sha256 of the image ids, else the audio ids, in C order, little-endian, as on the wire.
     """
     made = record.step("generate")
     segment = record.find("image") or record.find("audio")
-    known: dict[str, Any] = {"made_by": list(record.made_by), "version": __version__}
-    known |= {word: made[word] for word in ("model", "seed", "index") if word in made}
+    steps = [{word: value for word, value in step.items() if word != "index"} for step in record.made_by]
+    known: dict[str, Any] = {"made_by": steps, "version": __version__}
+    known |= {word: made[word] for word in ("model", "seed") if word in made}
     if segment is not None:
         ids = segment.data.astype(segment.data.dtype.newbyteorder("<"))
         known["tokens"] = hashlib.sha256(ids.tobytes()).hexdigest()

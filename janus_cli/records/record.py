@@ -15,6 +15,7 @@ from janus_cli import plugins
 from janus_cli.errors import RecordError
 from janus_cli.media.tensor_header import quote
 from janus_cli.records import wire
+from janus_cli.records.metadata import check_info, check_step
 
 FORMAT = 1  # version of the `janus` metadata's layout
 _KEYS = {"format", "id", "made_by", "segments", "part", "seq", "end"}
@@ -228,6 +229,13 @@ def _check_meta(header: wire.Header) -> list[str]:
     return names
 
 
+def _check_types(meta: dict[str, Any]) -> None:
+    """Raise RecordError for a key of a segment or a step that has a meaning, but not its type."""
+    for key, check in (("segments", check_info), ("made_by", check_step)):
+        for i, item in enumerate(meta.get(key, [])):
+            check(item, f"metadata {key}[{i}]")
+
+
 def _parse_part(value: dict[str, Any] | None) -> Part | None:
     """Make the Part that the metadata describes."""
     if value is None:
@@ -237,8 +245,11 @@ def _parse_part(value: dict[str, Any] | None) -> Part | None:
     return Part(value["index"], value["last"], (value["rows"][0], value["rows"][1]))
 
 
-def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
-    """Read the next record and its number, or an end record's count, or None where the file ends."""
+def _read_one(file: BinaryIO, typed: bool = True) -> tuple[Record, int | None] | int | None:
+    """Read the next record and its number, or an end record's count, or None where the file ends.
+
+    typed: refuse metadata of wrong types.
+    """
     if (header := wire.read_header(file)) is None:
         return None
     names, meta = _check_meta(header), header.meta
@@ -247,6 +258,8 @@ def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
         if type(count) is not int or set(meta) != {"end", "format"} or set(meta["end"]) != {"count"} or names:
             raise RecordError("a malformed end record")
         return count
+    if typed:
+        _check_types(meta)
     arrays = wire.read_body(file, header)
     segments = tuple(
         Segment(name.partition(".")[2], arrays[name], info)
@@ -258,11 +271,14 @@ def _read_one(file: BinaryIO) -> tuple[Record, int | None] | int | None:
     return record, meta.get("seq")
 
 
-def loads(data: bytes, name: str = "token record") -> Record:
-    """Read the one record in `data`. Raises RecordError, with `name` in front, for anything else."""
+def loads(data: bytes, name: str = "token record", typed: bool = True) -> Record:
+    """Read the one record in `data`; `typed` as in `read_stream`.
+
+    Raises RecordError, with `name` in front, for anything else.
+    """
     file = io.BytesIO(data)
     try:
-        found = _read_one(file)
+        found = _read_one(file, typed)
         if not isinstance(found, tuple):
             what = "empty, no token record" if found is None else "the end of a stream, not a record"
             raise RecordError(what)
@@ -273,8 +289,10 @@ def loads(data: bytes, name: str = "token record") -> Record:
     return found[0]
 
 
-def read_stream(file: BinaryIO, name: str = "stdin") -> Iterator[Record]:
+def read_stream(file: BinaryIO, name: str = "stdin", typed: bool = True) -> Iterator[Record]:
     """Read the records in `file`, one at a time as they arrive; `file` may be a pipe.
+
+    typed: refuse metadata whose keys have a wrong type (metadata.py); who only shows them need not.
 
     Several streams may follow one another. A numbered stream must be whole: records 0, 1, ... and an end
     record with their count. Parts come as they are; joining them is the caller's work. Raises RecordError,
@@ -284,7 +302,7 @@ def read_stream(file: BinaryIO, name: str = "stdin") -> Iterator[Record]:
     done, begun = 0, False
     while True:
         try:
-            found = _read_one(file)
+            found = _read_one(file, typed)
             if found is None and not begun:
                 raise RecordError("empty, no token record")
             due = _check_order(found, due)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from janus_cli.config import refuse_twins
 from janus_cli.errors import RecordError
 from janus_cli.media.sniff import is_safetensors, sniff
 from janus_cli.media.tensor_header import LENGTH, Tensor, entries, frame, read_entries
@@ -128,18 +129,10 @@ def _read(file: BinaryIO, size: int) -> bytearray:
     return data
 
 
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object of its pairs. Raises ValueError for a key that stands twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
 def _parse_json(text: bytes, what: str) -> dict[str, Any]:
     """Parse a JSON object that can be written again. Raises RecordError."""
     try:
-        value = json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_twins)
+        value = json.loads(text.decode("utf-8"), object_pairs_hook=refuse_twins)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"a {what} that is no JSON ({error})") from None
     if not isinstance(value, dict):

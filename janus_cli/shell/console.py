@@ -1,5 +1,6 @@
 """The lines of a command: what it says on stderr, and its text and JSON on stdout."""
 
+import codecs
 import contextlib
 import json
 import re
@@ -11,7 +12,21 @@ from typing import Any, BinaryIO
 
 from janus_cli.errors import OutputError, UsageError
 
+ESCAPE = "janus-escape"  # what is done with characters that a stream's encoding lacks, by that name
 _JOINERS = "\u200c\u200d"  # between letters, and parts of an emoji
+
+
+def _escape_unknown(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write a character that an encoding lacks as JSON's escape; a byte of a file's name as it came."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    c, rest = error.object[error.start], error.start + 1
+    if "\udc80" <= c <= "\udcff":
+        return bytes([ord(c) - 0xDC00]), rest
+    return escape_character(c), rest
+
+
+codecs.register_error(ESCAPE, _escape_unknown)
 
 
 def complain(text: str) -> None:
@@ -41,17 +56,18 @@ def escape(text: str, keep: str = "") -> str:
 
     That is control characters, marks that turn the direction of writing, and whatever has no glyph.
     """
-
-    def escape_character(c: str) -> str:
-        units = struct.iter_unpack(">H", c.encode("utf-16-be", "surrogatepass"))
-        return "".join(f"\\u{unit:04x}" for (unit,) in units)
-
     return "".join(
         c
         if c.isprintable() or c in keep or c in _JOINERS or unicodedata.category(c) == "Zs"
         else escape_character(c)
         for c in text
     )
+
+
+def escape_character(c: str) -> str:
+    """Write a character as JSON's escape."""
+    units = struct.iter_unpack(">H", c.encode("utf-16-be", "surrogatepass"))
+    return "".join(f"\\u{unit:04x}" for (unit,) in units)
 
 
 def escape_for_stdout(text: str) -> str:
@@ -62,6 +78,13 @@ def escape_for_stdout(text: str) -> str:
 def stdout_is_terminal() -> bool:
     """Tell whether stdout is a terminal: only then may rich print it above what it draws on stderr."""
     return sys.stdout is not None and sys.stdout.isatty()
+
+
+def open_stdin(hint: str) -> BinaryIO:
+    """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(f"no input: {hint}")
+    return sys.stdin.buffer
 
 
 def open_stdout(what: str, hint: str) -> BinaryIO:

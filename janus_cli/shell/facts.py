@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import RecordError
 from janus_cli.media.sniff import HEAD, sniff
+from janus_cli.shell.console import complain
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
+SEVERAL = ("frames", "pages", "pictures", "sizes")  # what a picture's file may hold several of
 MEASURED = {"modality", "shape", "dtype", "range", "seconds"}  # what no metadata of a segment can gainsay
 
 
@@ -54,15 +56,17 @@ def as_number(value: Any) -> float | None:
 
 def describe_picture(path: Path) -> dict[str, Any]:
     """List a picture's size and what its file says of how it was made."""
-    from janus_cli.media.pictures import read_image, read_image_metadata
+    from janus_cli.media.pictures import read_frames, read_image_metadata
 
-    height, width = read_image(path, str(path)).shape[:2]
+    first = next(read_frames(path, str(path), complain))
+    height, width = first.pixels.shape[:2]
     return {
         **_read_parameters(path, read_image_metadata(path)),
         "kind": "picture",
         "file": str(path),
         "width": width,
         "height": height,
+        **({first.what: first.count} if first.count > 1 else {}),
     }
 
 
@@ -107,4 +111,6 @@ def find_describer(path: Path) -> Callable[[Path], dict[str, Any]] | None:
             found = sniff(file.read(HEAD))
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}") from None
+    if found is None and path.suffix.lower() == ".tga":  # which has no mark of its own
+        return describe_picture
     return {"picture": describe_picture, "sound": describe_sound}.get(found.media) if found else None

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import typer
 
 from janus_cli.errors import JanusError, OutputError, PartialError, UsageError
-from janus_cli.shell.console import complain
+from janus_cli.shell.console import Talk, complain
 
 
 class Failures:
     """Counts the items of a command that failed, so that the rest is still done."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        """`quiet`: `note` says nothing."""
+        self.note = Talk(quiet)  # what is no failure, and yet must not pass in silence
         self.count = 0
         self.results: set[str] = set()  # those that failed with a part, by `progressive.name_result`
         self._all_usage = True  # as long as nothing failed but for how it was asked for

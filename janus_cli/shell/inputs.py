@@ -4,42 +4,27 @@ Refuses to wait for a terminal to type records.
 """
 
 import contextlib
+import select
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
-from janus_cli.errors import JanusError, MediaError, RecordError, UsageError
+from janus_cli.errors import JanusError, MediaError, RecordError
+from janus_cli.media.sound_formats import SUFFIXES
+from janus_cli.shell.console import complain, open_stdin
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import expand
+from janus_cli.stages.wording import CONVERT, decode_text, drop_newline, is_wide
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
-# Files of a folder that are read as pictures, or as sounds.
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm")
-SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64")
-
-
-def open_stdin(hint: str) -> BinaryIO:
-    """Give standard input. Raises UsageError with `hint` where nothing is piped in."""
-    if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(f"no input: {hint}")
-    return sys.stdin.buffer
-
-
-def source(name: str, hint: str) -> tuple[str, Path | BinaryIO]:
-    """Give the name of an input for messages, and what to read: its file, or standard input for "-".
-
-    Raises UsageError with `hint` where nothing is piped in.
-    """
-    return ("stdin", open_stdin(hint)) if name == "-" else (name, Path(name))
-
-
-def make_id(name: str) -> str:
-    """The id of a record that is made of the input `name`."""
-    return to_valid_text(Path(name).stem)
+MAX_LINE = 1 << 20  # bytes of a prompt on standard input
+SOUNDS = SUFFIXES
+RECORDS = (".safetensors", ".tar")
 
 
 def make_label(record: "Record", index: int) -> str:
@@ -47,47 +32,82 @@ def make_label(record: "Record", index: int) -> str:
     return f"record {record.id!r}" if record.id else f"record {index}"
 
 
-def to_valid_text(name: str) -> str:
-    """A file's name as valid Unicode, which records must hold: bytes that are no UTF-8 become U+FFFD."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+_NO_TEXT = 'give the text as an argument, or pipe it in (echo "a red apple" | janus ...)'
 
 
-def file_name(name: str) -> str:
-    """The file name that a record keeps of the input `name`; none of standard input."""
-    return "" if name == "-" else to_valid_text(Path(name).name)
+def read_text() -> str:
+    """Read all of standard input as one text, less one newline at its end. Raises MediaError."""
+    data = open_stdin(_NO_TEXT).read()
+    try:
+        return drop_newline(decode_text(data))
+    except MediaError as error:
+        raise MediaError(f"stdin: {error}") from None
 
 
-def expand(inputs: Sequence[str], suffixes: Iterable[str]) -> list[str]:
-    """Replace each folder among `inputs` by its files of these suffixes, in the order of their names.
+def read_lines(failures: Failures) -> Iterator[tuple[str, str] | None]:
+    """Read the lines on standard input: each with a name for messages, without its end.
 
-    Raises UsageError for a folder that holds none.
+    A None says that no line is waiting: the next may take a while. A line that is no text is counted as a
+    failure, and empty ones and those that begin with "#" are passed over. Raises MediaError for UTF-16.
     """
-    found: list[str] = []
-    wanted = tuple(suffixes)
-    for name in inputs:
-        if name == "-" or not Path(name).is_dir():
-            found.append(name)
-            continue
-        inside = sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in wanted and p.is_file())
-        if not inside:
-            raise UsageError(f"{name}: holds no file ending in {', '.join(sorted(wanted))}")
-        found.extend(inside)
-    return found
-
-
-def read_texts(lines: bool, failures: Failures) -> Iterator[str | None]:
-    """Read the text on standard input, or its lines; without the newline at the end.
-
-    None stands for what is no UTF-8 text; it is counted as a failure.
-    """
-    file = open_stdin('give the text as an argument, or pipe it in (echo "a red apple" | janus ...)')
-    for i, data in enumerate(file if lines else [file.read()]):
-        try:
-            yield data.decode("utf-8").removesuffix("\n")
-        except UnicodeDecodeError as error:
-            where = f"line {i + 1}" if lines else f"byte {error.start}"
-            failures.add(MediaError(f"stdin: {where} is not UTF-8 text"))
+    number = 0
+    for data in _split_lines(open_stdin(_NO_TEXT)):
+        if data is None:
             yield None
+            continue
+        number += 1
+        if number == 1 and is_wide(data):
+            raise MediaError(f"stdin: not UTF-8 text but UTF-16: {CONVERT}")
+        with failures.item():
+            line = _decode_line(data, where := f"stdin: line {number}")
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield where, line
+
+
+def _decode_line(data: bytes, where: str) -> str:
+    """Decode a line, without a carriage return at its end. Raises MediaError."""
+    if len(data) > MAX_LINE:
+        raise MediaError(f"{where} is longer than {MAX_LINE:,} bytes")
+    try:
+        return decode_text(data).rstrip("\r")
+    except MediaError as error:
+        raise MediaError(f"{where}: {error}") from None
+
+
+def _split_lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """Split what comes from `file` into lines, of a line over MAX_LINE its start; None when none is waiting.
+
+    What is no pipe and no terminal is always ready.
+    """
+    rest = b""
+    while True:
+        if not _is_ready(file):
+            yield None
+        data = file.read1(1 << 16)  # type: ignore[attr-defined]  # what is there, as soon as there is something
+        *lines, rest = (rest[: MAX_LINE + 1] + data).split(b"\n")
+        yield from lines
+        if not data:
+            break
+    if rest:
+        yield rest
+
+
+def with_pauses(records: Iterator["Record"]) -> Iterator["Record | None"]:
+    """Pass on records of standard input; a None says that the next one may take a while."""
+    while True:
+        if sys.stdin is not None and not _is_ready(sys.stdin.buffer):
+            yield None
+        if (record := next(records, None)) is None:
+            return
+        yield record
+
+
+def _is_ready(file: BinaryIO) -> bool:
+    """Tell whether reading from behind `file` gives something at once, or its end; its buffer is not seen."""
+    try:
+        return bool(select.select([file.fileno()], [], [], 0)[0])
+    except (OSError, ValueError):  # no descriptor, or none that can be asked
+        return True
 
 
 def open_tokenizer(file: str | None, model: str) -> "TextTokenizer":
@@ -121,7 +141,7 @@ def read_named_records(
     """
     from janus_cli.records.progressive import PartOrder, is_whole
 
-    names = expand(inputs, (".safetensors", ".tar")) or ["-"]
+    names = [found.name for found in expand(inputs, RECORDS, "token records", failures)] or ["-"]
     for name in names:
         count, wholes, seen = 0, 0, PartOrder("stdin" if name == "-" else name)
         try:
@@ -148,15 +168,16 @@ def read_named_records(
 def _read_file(name: str, command: str) -> Iterator[tuple[str, "Record"]]:
     from janus_cli.records import read_stream
 
+    typed = command != "info"  # which shows metadata whatever they are
     if name == "-":
         hint = f"name token files (janus {command} FILE) or pipe records in (janus ... | janus {command})"
-        yield from ((name, record) for record in read_stream(open_stdin(hint)))
+        yield from ((name, record) for record in read_stream(open_stdin(hint), typed=typed))
         return
     with _open(name) as file:
         if name.endswith(".tar"):
-            yield from _read_tar(file, name)
+            yield from _read_tar(file, name, typed)
         else:
-            yield from ((name, record) for record in read_stream(file, name))
+            yield from ((name, record) for record in read_stream(file, name, typed))
 
 
 @contextlib.contextmanager
@@ -169,18 +190,18 @@ def _open(name: str) -> Iterator[BinaryIO]:
         yield file
 
 
-def _read_tar(file: BinaryIO, name: str) -> Iterator[tuple[str, "Record"]]:
-    """Read the token records in a WebDataset shard; members of other kinds are passed over."""
-    import tarfile
-
+def _read_tar(file: BinaryIO, name: str, typed: bool) -> Iterator[tuple[str, "Record"]]:
+    """Read the token records in a WebDataset shard; members of other kinds are passed over, and counted."""
+    from janus_cli.media.shards import read_members
     from janus_cli.records import read_stream
 
-    try:
-        with tarfile.open(fileobj=file, mode="r|") as tar:
-            for member in tar:
-                if member.isfile() and member.name.endswith(".safetensors"):
-                    inside = cast(BinaryIO, tar.extractfile(member))
-                    place = f"{name}:{member.name}"
-                    yield from ((place, record) for record in read_stream(inside, place))
-    except tarfile.TarError as error:
-        raise RecordError(f"{name}: not a readable tar file ({error})") from None
+    others = []
+    for member in read_members(file, name):
+        if member.is_file and member.name.endswith(".safetensors"):
+            place = f"{name}:{member.name}"
+            yield from ((place, record) for record in read_stream(cast(BinaryIO, member), place, typed))
+        else:
+            others.append(member.name)
+    if others:
+        what = f"members passed over that are no .safetensors files: {len(others)}"
+        complain(f"{name}: {what} (such as {others[0]})")

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError, RecordError
+from janus_cli.errors import ModelError
 from janus_cli.pipeline import Pipeline
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
@@ -82,14 +82,22 @@ class Loader:
                 failed.add(result)
 
     def group(
-        self, records: Iterable["Record"], failures: Failures
-    ) -> Iterator[tuple[Pipeline, Iterator["Record"]]]:
-        """Group neighbouring records by their model; those whose model is not here are counted as failed."""
+        self, records: Iterable["Record | None"], failures: Failures
+    ) -> Iterator[tuple[Pipeline, Iterator["Record | None"]]]:
+        """Group neighbouring records by their model; those whose model is not here are counted as failed.
 
-        def find_models() -> Iterator[tuple[Pipeline, "Record"]]:
+        A None, for no more that are waiting, stays with those before it.
+        """
+
+        def find_models() -> Iterator[tuple[Pipeline, "Record | None"]]:
+            last: Pipeline | None = None
             for record in records:
+                if record is None:
+                    yield from [(last, None)] if last is not None else ()
+                    continue
                 with failures.item():
-                    yield self.open_for(record), record
+                    last = self.open_for(record)
+                    yield last, record
 
         for pipeline, group in groupby(find_models(), key=itemgetter(0)):
             yield pipeline, (record for _, record in group)
@@ -100,11 +108,7 @@ def find_model_name(record: "Record") -> str | None:
     for modality in ("image", "audio", "text"):
         segment = record.find(modality)
         if segment is not None and "tokenizer" in segment.info:
-            name = segment.info["tokenizer"]
-            if not isinstance(name, str):
-                from janus_cli.media.tensor_header import quote
-
-                raise RecordError(f"{modality} segment: its tokenizer is {quote(name)}, not a name")
+            name: str = segment.info["tokenizer"]
             try:
                 zoo.find(name)
             except ModelError:

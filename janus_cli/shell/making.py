@@ -1,23 +1,30 @@
 """What `draw` and `speak` share: texts in, a file for each picture or sound out, and what is said of it."""
 
+import hashlib
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import read_texts
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, open_stdout_for
+from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
+from janus_cli.shell.prompts import Wish, read_wishes
+from janus_cli.stages.decoding.options import number_seeds
+from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Pipeline, Plan, Prompt
     from janus_cli.records import Record
+
+    Key = tuple[str, int]  # id of a text, number of its result
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,11 @@ class Craft:
     noun: str  # what a text is called
     thing: str  # what is made of it
     suffixes: tuple[str, ...]
+    keys: tuple[str, ...]  # what a line of JSON may say beside its prompt
 
 
-DRAWING = Craft("draw", "draw", "prompt", "picture", tuple(PICTURE_FORMATS))
-SPEAKING = Craft("speak", "say", "text", "sound", tuple(SOUND_FORMATS))
+DRAWING = Craft("draw", "draw", "prompt", "picture", tuple(PICTURE_FORMATS), ("name", "seed", "size", "n"))
+SPEAKING = Craft("speak", "say", "text", "sound", tuple(SOUND_FORMATS), ("name", "seed", "n"))
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,10 @@ class Order:
     stdin: bool  # whether more texts come on standard input, one a line
     output: str
     as_json: bool
-    force: bool
+    existing: Existing
     quiet: bool
+    seed: int
+    n: int  # results of each text
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""
@@ -60,68 +70,118 @@ class Order:
         if self.output == "-":
             open_stdout_for(self.craft.thing)
 
-    @property
-    def is_typed(self) -> bool:
-        """Whether someone is typing the texts: then each line is answered, whatever the size of a batch."""
-        return self.stdin and sys.stdin is not None and sys.stdin.isatty()
-
 
 class Maker:
     """An order under way. Items that fail are counted, and the rest is still made."""
 
     def __init__(self, order: Order) -> None:
-        """Raises UsageError for a wrong output name."""
-        self.order, self.talk, self.failures = order, Talk(order.quiet), Failures()
-        self._outputs = Outputs(order.output, order.force, order.craft.suffixes)
+        """Raises UsageError for a wrong output name, MediaError for one that exists."""
+        self.order, self.talk, self.failures = order, Talk(order.quiet), Failures(order.quiet)
+        self._outputs = Outputs(order.output, order.existing, order.craft.suffixes)
+        self._outputs.check_count(max(len(order.texts), 1) * order.n)
+        self._places: dict[Key, Path] = {}
+        self._twins = Twins()
+        self.names: dict[str, str] = {}  # what the user calls them: id of a text -> name
+        self.passed_over = 0
 
-    def prepare(self, pipeline: "Pipeline", plan: "Plan") -> "Iterator[Prompt | None]":
-        """Prepare the texts, and the lines of standard input; None holds the place of one that failed.
+    def make(
+        self,
+        pipeline: "Pipeline",
+        choose_plan: "Callable[[Wish], Plan]",
+        run: "Callable[[Plan, Iterator[Prompt | None]], Iterator[Record]]",
+    ) -> "Iterator[Record]":
+        """Make what the texts ask for: `run` is called with neighbours of the same plan, prepared for it."""
+        planned = self._prepare(pipeline, choose_plan)
+        for plan, group in groupby(planned, key=itemgetter(0)):
+            yield from run(plan, (prompt for _, prompt in group))
 
-        Empty lines are passed over and take no place.
+    def _prepare(
+        self, pipeline: "Pipeline", choose_plan: "Callable[[Wish], Plan]"
+    ) -> "Iterator[tuple[Plan, Prompt | None]]":
+        """Prepare the texts, and the lines of standard input, each with its plan.
+
+        A None in place of a prompt says that no line is waiting. What is to be passed over is not prepared.
         """
-        number = 0
-        for text in chain(self.order.texts, read_texts(True, self.failures) if self.order.stdin else ()):
-            if text is not None and not text.strip():
+        number, plan = 0, choose_plan(Wish(""))
+        wishes = read_wishes(self.order.texts, self.order.stdin, self.order.craft.keys, self.failures)
+        for wish in wishes:
+            if wish is None:
+                yield plan, None
                 continue
-            prompt = None
-            if text is not None:
-                with self.failures.item(shorten(text)):
-                    prompt = plan.prepare(pipeline.tokenize(text, str(number)))
-            yield prompt
+            id, seeds = str(number), dict[int, int]()
             number += 1
+            with self.failures.item(wish.where or shorten(wish.text)):
+                seeds, plan = self._choose_places(id, wish), choose_plan(wish)
+            if not seeds:
+                continue
+            plan.open()  # where the model cannot do it, no prompt helps
+            with self.failures.item(wish.where or shorten(wish.text)):
+                yield plan, plan.prepare(pipeline.tokenize(wish.text, id), seeds)
+
+    def _choose_places(self, id: str, wish: Wish) -> dict[int, int]:
+        """Choose the files of a wish's results; give the seeds of those that are to be made, by number."""
+        from janus_cli.records import Record
+
+        record = Record((), id).with_step("tokenize", text=clean_prompt(wish.text))
+        if wish.name:
+            self.names[record.id] = wish.name
+        seed = self.order.seed if wish.seed is None else wish.seed
+        seeds = number_seeds(seed, self.order.n if wish.n is None else wish.n)
+        self._outputs.check_count(len(seeds))
+        for k, seed in list(seeds.items()):
+            named = record.with_step("generate", seed=seed, index=k)
+            path = self._outputs.choose(named, self.order.craft.suffixes[0], wish.name)
+            if path is None:
+                self.passed_over += 1
+                del seeds[k]
+            else:
+                self._places[record.id, k] = path
+        return seeds
 
     def write(
         self,
         made: Iterable["Record"],
         pipeline: "Pipeline",
         rate: Rate,
-        finish: "Callable[[Record, Any], Sequence[str]]" = lambda record, media: (),
+        finish: "Callable[[Record, Any, str], Sequence[str]]" = lambda record, media, name: (),
         explain: "Callable[[Record], str]" = lambda record: "",
     ) -> None:
         """Write a file for each record, say where, and at the end what it took.
 
-        `finish` is called before, with what the record was decoded to, and gives lines to say after;
-        `explain` says what is wrong with what was made, or nothing. Raises PartialError where some failed.
+        `finish` is called before, with what the record was decoded to and what the user calls it, and gives
+        lines to say after; `explain` says what is wrong with what was made, or nothing. Raises PartialError
+        where some failed.
         """
-        done = 0
+        seeds: list[int] = []
         for record in made:
             with self.failures.item(shorten(record.prompt)):
                 media = pipeline.decode(record)
-                lines = finish(record, media)
-                name = self._outputs.write(record, as_output(media))
-                done += 1
+                lines = finish(record, media, self.names.get(record.id, ""))
+                step = record.step("generate")
+                name = self._outputs.write(
+                    record, as_output(media), self._places.pop((record.id, step["index"]))
+                )
+                seeds.append(step["seed"])
+                self._twins.add(record)
                 self._report(record, name, pipeline, rate)
                 for line in lines:
                     self.talk(line)
                 if fault := explain(record):
                     self.talk(f"{name}: {fault}")
-        if done:
-            seed = record.step("generate").get("seed")
-            things = f"{done} {self.order.craft.thing}{'s' * (done > 1)}"
-            self.talk(f"{things}, seed {seed}, {rate} on {pipeline.device}")
-        elif not self.failures.count:
-            raise UsageError(f"no {self.order.craft.noun}: standard input held nothing but empty lines")
-        self.failures.finish(done)
+        self._conclude(seeds, f"{rate} on {pipeline.device}" if seeds else "")
+
+    def _conclude(self, seeds: list[int], cost: str) -> None:
+        """Say what was made, of which seeds, and what was not; raises what `Failures.finish` does."""
+        thing, noun = self.order.craft.thing, self.order.craft.noun
+        if seeds:
+            self.talk(f"{count_things(len(seeds), thing)}, {format_seeds(seeds)}, {cost}")
+        elif not self.failures.count and not self.passed_over:
+            raise UsageError(f"no {noun}: standard input held nothing but empty lines and comments")
+        if self.passed_over:
+            self.talk(f"{count_things(self.passed_over, thing)} passed over: already there")
+        if line := self._twins.explain(thing):
+            self.talk(line)
+        self.failures.finish(len(seeds) + self.passed_over)
 
     def _report(self, record: "Record", name: str, pipeline: "Pipeline", rate: Rate) -> None:
         """Say where a picture or sound went: a line on stderr, or JSON on stdout."""
@@ -132,8 +192,46 @@ class Maker:
         from janus_cli.records.provenance import collect_parameters
 
         known: dict[str, Any] = json.loads(collect_parameters(record)["janus"])
+        known["index"] = record.step("generate").get("index")
         facts: dict[str, Any] = {
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }
         cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3)}
         put_json({"path": name, "prompt": record.prompt, **facts, **cost})
+
+
+class Twins:
+    """Finds results of one prompt that are the same although their seeds are not."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, bytes], object] = {}  # a prompt and its result -> which it was
+        self.count = 0
+
+    def add(self, record: "Record") -> None:
+        """Take in one more result."""
+        from janus_cli.records.progressive import is_whole
+
+        segment = record.find("image") or record.find("audio") or record.find("text")
+        if segment is None or not is_whole(record):
+            return
+        made = (record.id + record.prompt, hashlib.sha256(segment.data.tobytes()).digest())
+        index = record.step("generate").get("index")
+        self.count += self._seen.setdefault(made, index) != index
+
+    def explain(self, thing: str) -> str:
+        """Say how many there were, or nothing."""
+        if not self.count:
+            return ""
+        same = f"{count_things(self.count, thing)} came out the same as another of the same prompt"
+        return f"{same}: their seeds made no difference: raise --temperature"
+
+
+def count_things(count: int, thing: str) -> str:
+    """Count things in words: 1 picture, 2 pictures."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Say which seeds there were."""
+    low, high = min(seeds), max(seeds)
+    return f"seed {low}" if low == high else f"seeds {low} to {high}"

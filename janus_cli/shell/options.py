@@ -1,6 +1,7 @@
 """Typer declarations of the arguments and options that several commands share."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,11 +36,14 @@ Output = Annotated[
 
 def template(suffixes: str) -> Any:
     """Declare -o of a command that makes files with these suffixes."""
-    fields = "with {prompt} {seed} {index} {id}, a folder/, or - for standard output."
+    fields = "with {prompt} {seed} {index} {id} {source} {name}, a folder/, or - for standard output."
     return typer.Option("--output", "-o", metavar="TEMPLATE", help=f"A name in {suffixes}, {fields}")
 
 
 Force = Annotated[bool, typer.Option("--force", "-f", help="Replace files that exist.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Pass over what would go into a file that exists.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")]
 ModelName = Annotated[
     str | None,
@@ -54,15 +58,35 @@ ModelName = Annotated[
 NewModelName = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model to use.")]
 DeviceChoice = Annotated[Device, typer.Option("--device", "-d", help="Where to compute.")]
 DtypeChoice = Annotated[Dtype, typer.Option("--dtype", help="What a Janus-Pro model computes in.")]
-DataFolder = Annotated[str, typer.Option("--data", metavar="DIR", help="Folder of the data pack.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        show_default="$JANUS_DATA, ./.data if it has a pack, or the user's cache",
+        help="Folder of the data pack and what is made of it.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
-Seed = Annotated[int, typer.Option("--seed", "-s", min=0, help="The same seed gives the same result.")]
+STDIN_HELP = (
+    "Read more {} from standard input, one a line: as it is, name<TAB>text, or JSON with prompt, name, seed, "
+    "n (and size). Empty lines and # lines are passed over."
+)
+Seed = Annotated[
+    int,
+    typer.Option(
+        "--seed", "-s", min=0, help="The same seed gives the same result; the k-th of -n has seed + k."
+    ),
+]
 Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]
 BatchSize = Annotated[
     int,
     typer.Option(
-        "--batch-size", min=1, help="How many are generated together; changes the speed, no result."
+        "--batch-size",
+        min=1,
+        help="How many are generated together: changes the speed; in fp32 no result, in bf16 rounding may "
+        "change tokens.",
     ),
 ]
 CfgScale = Annotated[
@@ -171,7 +195,8 @@ Scale = Annotated[
 ]
 
 
-def _parse_size(text: str) -> ChosenSize:
+def parse_size(text: str) -> ChosenSize:
+    """Read pixels, such as 512 or 512x256. Raises UsageError."""
     if not (found := re.fullmatch(r"(\d{1,99})(?:x(\d{1,99}))?", text.strip(), re.ASCII | re.IGNORECASE)):
         raise UsageError(f"--size {text}: give pixels, such as 512, or width x height, such as 512x256")
     return ChosenSize(int(found[1]), int(found[2] or found[1]))
@@ -183,7 +208,7 @@ Size = Annotated[
         "--size",
         metavar="PX|WxH",
         show_default=False,
-        parser=_parse_size,
+        parser=parse_size,
         help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is "
         "drawn stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
         "longer one more background.",

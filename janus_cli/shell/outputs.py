@@ -1,25 +1,24 @@
 """What the files of decoded media are called: names from a template, a folder, or standard output.
 
-No file is overwritten unless asked.
+No file is overwritten unless asked: a template's names are numbered, and a literal name is a promise.
 """
 
-import re
-import string
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import check_folder, make_folder, number_paths
+from janus_cli.media.files import check_folder, is_special, make_folder, number_paths
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
+from janus_cli.shell.names import Existing, check_promise, fill, list_fields, suggest
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
 SUFFIXES = (*PICTURE_FORMATS, *SOUND_FORMATS, ".txt")
-FIELDS = ("prompt", "seed", "index", "id")
-_MAX_NAME = 120  # bytes of a prompt or id that a file name keeps; most file systems stop at 255
+_STDOUT = Path("-")
 _KINDS = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
 
 
@@ -32,24 +31,55 @@ def list_suffixes(template: str | None) -> tuple[str, ...]:
     return SUFFIXES if known else (*SUFFIXES, *plugins.list_suffixes())
 
 
+def name_suffix(record: "Record") -> str:
+    """Name the suffix of the file that a record is decoded to in a folder."""
+    modality = record.segments[-1].modality if record.segments else "text"
+    if modality in _KINDS:
+        return next(iter(PICTURE_FORMATS if _KINDS[modality] == "picture" else SOUND_FORMATS))
+    return ".txt" if modality == "text" else next(iter(plugins.find(modality).writers))
+
+
 class Outputs:
     """Writes decoded media into files named by a template, or to standard output."""
 
-    def __init__(self, template: str | None, force: bool, suffixes: Iterable[str] = SUFFIXES) -> None:
-        """`template`: a name with {prompt} {seed} {index} {id}, a folder, or None or "-" for stdout.
+    def __init__(
+        self,
+        template: str | None,
+        existing: Existing = Existing.keep,
+        suffixes: Iterable[str] = SUFFIXES,
+    ) -> None:
+        """`template`: a name with placeholders or without, a folder, or None or "-" for stdout.
 
-        Raises UsageError for a field that does not exist, or a suffix that is not among `suffixes`;
-        MediaError for a name in a folder that does not exist.
+        Raises UsageError for a placeholder that there is not, or a suffix that is not among `suffixes`;
+        MediaError for a name in a folder that does not exist, and for a literal name that does.
         """
         self._template = None if template == "-" else template
-        self._force = force
-        self._written: set[Path] = set()
+        self._existing = existing
+        self._taken: set[Path] = set()  # names that results of this run have, written or passed over
         self._stdout = StandardOutput()
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
-        if self._template is not None and not self._is_folder:
-            _check_template(self._template, tuple(suffixes))
+        self.is_literal = False
+        if self._template is None:
+            return
+        if self._is_folder and Path(self._template).is_dir():
+            self._template = self._template.replace("{", "{{").replace("}", "}}")  # its own name
+        self.is_literal = not list_fields(self._template) and not self._is_folder
+        if not self._is_folder:
+            _check_suffix_known(self._template, tuple(suffixes))
             if "{" not in str(Path(self._template).parent):
                 check_folder(Path(self._template))  # before anything is made
+        if self.is_literal:
+            path = Path(self._template.format())
+            self.is_literal = not is_special(path)
+            check_promise(path, existing)
+
+    def check_count(self, count: int) -> None:
+        """Raise UsageError where so many results would go into one file."""
+        if self.is_literal and count > 1:
+            raise UsageError(
+                f"{self._template} is the name of one file, and there are {count} results: "
+                f"use a template such as {suggest(str(self._template))}, or a folder/"
+            )
 
     def check(self, record: "Record") -> None:
         """Raise OutputError where standard output has taken something that `record` cannot follow.
@@ -59,28 +89,46 @@ class Outputs:
         modality = record.segments[-1].modality if record.segments else ""
         self._stdout.check(_KINDS.get(modality, modality))
 
-    def write(self, record: "Record", output: Output) -> str:
-        """Write what `record` was decoded to; returns the file's name ("-" for standard output)."""
+    def choose(self, record: "Record", suffix: str, name: str = "") -> Path | None:
+        """Choose the file of a result, before it is made; None where there is one that is to be passed over.
+
+        `record`: all that names it; `suffix`: of a file in a folder; `name`: what the user calls it. Raises
+        UsageError for the second result of a literal name.
+        """
         if self._template is None:
+            return _STDOUT
+        self.check_count(len(self._taken) + 1)
+        template = self._template
+        if self._is_folder:
+            field = "{name}" if name or record.prompt else "{id}"
+            template = str(Path(template) / field) + suffix
+        path = fill(template, record, len(self._taken), name)
+        if is_special(path):
+            return path
+        path = next(found for found in number_paths(path) if self._is_free(found))
+        self._taken.add(path)
+        return None if self._existing is Existing.skip and os.path.lexists(path) else path
+
+    def _is_free(self, path: Path) -> bool:
+        """Tell whether a result may have that name: none of this run has it, and none before may be kept."""
+        kept = self._existing is Existing.keep and not self.is_literal and os.path.lexists(path)
+        return path not in self._taken and not kept
+
+    def write(self, record: "Record", output: Output, path: Path) -> str:
+        """Write what `record` was decoded to where `choose` said; returns the file's name ("-": stdout)."""
+        if path is _STDOUT:
             self._stdout.check(output.kind)
             output.put(record, self._stdout)
             self._stdout.held = output.kind
             return "-"
-        template = self._template
-        if self._is_folder:
-            template = str(Path(template) / ("{prompt}" if record.prompt else "{id}")) + output.suffixes[0]
-        path = Path(fill(template, record, len(self._written)))
         _check_suffix(output, path)
-        written = output.write(record, self._choose_name(path), self._force)
-        self._written.add(written)
-        return str(written)
-
-    def _choose_name(self, path: Path) -> Path:
-        """Choose the first of path, path-1, path-2, ... that is not ours; a `folder/` is made."""
-        name = next(name for name in number_paths(path) if name not in self._written)
         if self._is_folder:
-            make_folder(name.parent)
-        return name
+            make_folder(path.parent)
+        if self.is_literal:
+            check_promise(path, self._existing)  # somebody may have been faster
+        written = output.write(record, path, self._existing is Existing.replace)
+        self._taken.add(written)
+        return str(written)
 
 
 def _check_suffix(output: Output, path: Path) -> None:
@@ -94,36 +142,7 @@ def _check_suffix(output: Output, path: Path) -> None:
     raise MediaError(f"{path}: the record holds {holds}: use a name in {', '.join(output.suffixes)}")
 
 
-def fill(template: str, record: "Record", count: int) -> str:
-    """Fill in the fields of `template`; {index} is the picture's among its prompt's, else `count`."""
-    made = record.step("generate")
-    id = slug(record.id) or str(count)
-    values = {
-        "prompt": slug(record.prompt) or id,
-        "id": id,
-        "seed": made.get("seed", 0),
-        "index": made.get("index", count),
-    }
-    return template.format_map(values)
-
-
-def slug(text: str) -> str:
-    """Make `text` a part of a file name: letters and digits of any script, words joined by hyphens."""
-    words = re.sub(r"[^\w]+", "-", text).strip("-_")
-    return words.encode("utf-8")[:_MAX_NAME].decode("utf-8", "ignore").rstrip("-_")
-
-
-def _check_template(template: str, suffixes: tuple[str, ...]) -> None:
-    try:
-        fields = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
-    except ValueError as error:
-        raise UsageError(f"{template}: {error}") from None
-    if unknown := [name for name in fields if name not in FIELDS]:
-        known = ", ".join("{" + name + "}" for name in FIELDS)
-        raise UsageError(f"{template}: unknown field {{{unknown[0]}}} (known: {known})")
-    try:
-        template.format(prompt="", seed=0, index=0, id="")
-    except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise UsageError(f"{template}: not a file name template ({error})") from None
+def _check_suffix_known(template: str, suffixes: tuple[str, ...]) -> None:
+    """Raise UsageError where the suffix of `template` is none of `suffixes`."""
     if Path(template).suffix.lower() not in suffixes:
         raise UsageError(f"{template}: no known format: use a name in {', '.join(suffixes)}")

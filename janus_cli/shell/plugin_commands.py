@@ -15,9 +15,10 @@ from janus_cli.errors import UsageError
 from janus_cli.plugins import Modality, Option
 from janus_cli.shell import options as opt
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.help import HelpfulGroup, make_command
-from janus_cli.shell.inputs import expand, file_name, make_id, source
-from janus_cli.shell.sinks import write_all
+from janus_cli.shell.names import Existing
+from janus_cli.shell.sinks import Destination, write_all
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -55,11 +56,19 @@ class PluginGroup(HelpfulGroup):
 def make_plugin_command(plugin: Modality) -> Any:
     """Make the command `janus tokenize NAME` of a plugin."""
 
-    def run(inputs: list[str] | None, output: str | None, force: bool, quiet: bool, **given: Any) -> None:
+    def run(
+        inputs: list[str] | None,
+        output: str | None,
+        force: bool,
+        skip_existing: bool,
+        quiet: bool,
+        **given: Any,
+    ) -> None:
         options = {option.name: given[_word(option)] for option in plugin.options}
-        failures = Failures()
-        names = expand(inputs or ["-"], plugin.suffixes)
-        write_all(_tokenize(names, plugin, options, failures), output, force, failures)
+        failures = Failures(quiet)
+        found = expand(inputs or ["-"], plugin.suffixes, plugin.name, failures)
+        target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
+        write_all(_tokenize(found, plugin, options, target, failures), target, failures)
 
     parameters = [
         _parameter(
@@ -76,6 +85,7 @@ def make_plugin_command(plugin: Modality) -> Any:
         *(_parameter(_word(option), _annotation(option), option.default) for option in plugin.options),
         _parameter("output", opt.Output),
         _parameter("force", opt.Force, False),
+        _parameter("skip_existing", opt.SkipExisting, False),
         _parameter("quiet", opt.Quiet, False),
     ]
     vars(run)["__signature__"] = inspect.Signature(parameters)  # what typer reads of a function
@@ -112,13 +122,19 @@ def _choice_check(option: Option) -> Callable[[Any], Any]:
 
 
 def _tokenize(
-    names: Sequence[str], plugin: Modality, options: dict[str, Any], failures: Failures
+    inputs: Sequence[Input],
+    plugin: Modality,
+    options: dict[str, Any],
+    target: Destination,
+    failures: Failures,
 ) -> "Iterator[Record]":
     from janus_cli.media.files import read_bytes
     from janus_cli.stages.plugin import tokenize
 
-    for name in names:
-        label, place = source(name, f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
-        with failures.item(label):
-            data = read_bytes(place, label)
-            yield tokenize(plugin, data, label, options, id=make_id(label), source=file_name(name))
+    for item in inputs:
+        if target.passes_over(item.id):
+            continue
+        with failures.item(item.label):
+            place = item.open(f"name a file (janus tokenize {plugin.name} FILE), or pipe one in")
+            data = read_bytes(place, item.label)
+            yield tokenize(plugin, data, item.label, options, id=item.id, source=item.source)

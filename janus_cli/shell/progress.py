@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.config import Progress
-from janus_cli.shell.console import Talk, escape, stdout_is_terminal
+from janus_cli.shell.console import Talk, complain, escape, stdout_is_terminal
 
 if TYPE_CHECKING:
     from rich import progress as rich
 
+PATIENCE = 2.0  # seconds before a loop says how far it is
+LINES = 30.0  # seconds between the lines of a loop
 _LABEL = "janus: {task.description}"
 _SHARE = ("{task.description}", "BarColumn", "TaskProgressColumn", "TimeRemainingColumn")
 
@@ -76,9 +78,22 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Progress]]:
 
 @contextlib.contextmanager
 def exam_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
-    """Draw a bar for each part of an examination; yields what takes label, done and total."""
-    if quiet or not sys.stderr.isatty():
+    """Draw a bar for each part of an examination; yields what takes label, done and total.
+
+    Where stderr is no terminal, a line says which part has begun.
+    """
+    if quiet:
         yield None
+        return
+    if not sys.stderr.isatty():
+        begun: set[str] = set()
+
+        def announce(label: str, done: int, total: int) -> None:
+            if label not in begun:
+                begun.add(label)
+                complain(f"examining {label}: {total}")
+
+        yield announce
         return
     with _open_bars(*_SHARE) as bars:
         tasks: dict[str, rich.TaskID] = {}
@@ -92,11 +107,32 @@ def exam_bars(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
 
 
 def track(loop: Iterable[int], label: str, quiet: bool) -> Iterator[int]:
-    """Go through a long loop, and draw a bar of how much of it is done."""
-    with _open_bar(label, operator.length_hint(loop) or None, quiet, *_SHARE) as advance:
-        for item in loop:
+    """Go through a loop; once it has taken PATIENCE seconds, show how much of it is done.
+
+    On a terminal that is a bar, elsewhere a line every LINES seconds.
+    """
+    total, start = operator.length_hint(loop), time.monotonic()
+    on_terminal, due = sys.stderr.isatty(), start + PATIENCE
+    with contextlib.ExitStack() as opened:
+        advance: Progress | None = None
+        for done, item in enumerate(loop):
+            if advance is None and not quiet and (now := time.monotonic()) >= due:
+                if on_terminal:
+                    advance = opened.enter_context(_open_bar(label, total or None, quiet, *_SHARE))
+                    advance(done)
+                else:
+                    complain(f"{label}: {_describe_share(done, total, now - start)}")
+                    due = now + LINES
             yield item
-            advance(1)
+            if advance is not None:
+                advance(1)
+
+
+def _describe_share(done: int, total: int, seconds: float) -> str:
+    """Say how much of a loop is done after `seconds`, and how long the rest takes at that pace."""
+    if not done or not total:
+        return f"{done} done"
+    return f"{done} of {total}, {seconds / done * (total - done) / 60:.1f} min left"
 
 
 def step_reporter(talk: Talk) -> Callable[[str, int, int, dict[str, float]], None]:

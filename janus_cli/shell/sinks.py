@@ -1,6 +1,7 @@
 """Where a command's records go: standard output, one file, a folder, WebDataset shards.
 
-Files appear complete or not at all, and never in place of another unless `force` says so.
+Files appear complete or not at all. A file's or shard's name is a promise: where it exists nothing is done,
+unless it is to be replaced or passed over. In a folder, files get names that are free.
 """
 
 import contextlib
@@ -12,10 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
-from janus_cli.errors import RecordError, UsageError
-from janus_cli.media.files import NewFile, is_special, make_folder, number_paths, write_errors
-from janus_cli.shell.console import open_stdout
+from janus_cli.errors import UsageError
+from janus_cli.media.files import NewFile, is_special, make_folder, write_errors
+from janus_cli.shell.console import Talk, open_stdout
 from janus_cli.shell.failures import Failures
+from janus_cli.shell.names import Existing, Keys, check_promise
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -24,23 +26,98 @@ if TYPE_CHECKING:
     Sink = contextlib.AbstractContextManager[Write]  # completes the output, or leaves nothing half-written
 
 SHARD_SIZE = 1000  # records in one shard of `shard-%06d.tar`
-_MAX_KEY = 80  # characters of a record's id that a file name keeps
+_NUMBER = re.compile(r"(?<!%)%0?\d{0,2}d", re.ASCII)  # of a shard, in its name
+_DIRECTIVE = re.compile(r"(?<!%)%[#0+-]*\d*[a-zA-Z]", re.ASCII)  # what looks like one
 
 
-def write_all(records: Iterable["Record"], output: str | None, force: bool, failures: Failures) -> int:
-    """Write `records` to what `-o` names (None and "-": standard output); returns how many were whole.
+class Destination:
+    """What `-o` names, and which of its files are there already.
+
+    A folder ends in "/" or exists, a shard ends in .tar; None and "-" are standard output.
+    """
+
+    def __init__(self, output: str | None, existing: Existing = Existing.keep, quiet: bool = False) -> None:
+        """Raises UsageError for a shard's wrong name, MediaError for a file that exists; touches nothing."""
+        self.output = None if output == "-" else output
+        self.existing, self._talk = existing, Talk(quiet)
+        self.is_folder = self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir())
+        self._keys = Keys()
+        self._claims: dict[str, list[str]] = {}  # record id -> keys of what is under way
+        self.passed_over = 0
+        if self.output is not None and not self.is_folder:
+            self._check_file(self.output)
+
+    def _check_file(self, output: str) -> None:
+        path = name_shard(output, 0)
+        if path != Path(output) and self.existing is Existing.skip:
+            raise UsageError(
+                f"--skip-existing goes with a file or a folder, not with numbered shards: {output}"
+            )
+        check_promise(path, self.existing)
+        if self.existing is Existing.skip and os.path.lexists(path) and not is_special(path):
+            self.passed_over = 1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is one file that is there and is to be passed over: then there is nothing to do."""
+        return bool(self.passed_over) and not self.is_folder
+
+    def passes_over(self, id: str) -> bool:
+        """Tell whether the next record of this id is there already, before it is made.
+
+        Each is asked about once, in order, and made before the next one of its id is asked about, or not.
+        """
+        self._claims.pop(id, None)
+        return not self.claim(id)
+
+    def claim(self, id: str) -> bool:
+        """Choose the file of one more record of this id; False where it is there and is to be passed over."""
+        if not self.is_folder or self.existing is not Existing.skip:
+            return not self.is_done
+        key = self._keys.next(id)
+        if os.path.lexists(self.place(key)):
+            self.passed_over += 1
+            return False
+        self._claims.setdefault(id, []).append(key)
+        return True
+
+    def place(self, key: str) -> Path:
+        """Give the file of that key in the folder."""
+        return Path(self.output or "") / f"{key}.safetensors"
+
+    def next_place(self, id: str) -> Path:
+        """Give the file of the next record of this id that is written."""
+        claimed = self._claims.get(id)
+        return self.place(claimed.pop(0) if claimed else self._keys.next(id))
+
+    def keep_wanted(self, records: "Iterable[Record]") -> "Iterator[Record]":
+        """Leave out the records of which there is a result already."""
+        return (record for record in records if not self.passes_over(record.id))
+
+    def conclude(self) -> None:
+        """Say what was passed over."""
+        if self.passed_over:
+            what = self.output if self.is_done else f"{self.passed_over} of the records"
+            self._talk(f"{what} passed over: already there")
+
+
+def write_all(records: Iterable["Record"], target: Destination, failures: Failures) -> int:
+    """Write `records` to `target`; returns how many were whole.
 
     When a record raises, or every item failed, the output is left incomplete: no file, no end record.
     """
     from janus_cli.records.progressive import is_whole
 
     done = 0
-    with open_sink(output, force) as write:
-        for record in records:
-            write(record)
-            done += is_whole(record)
-        failures.stop_if_all(done)
-    failures.finish(done)
+    if not target.is_done:
+        with open_sink(target) as write:
+            for record in records:
+                with failures.item() if target.is_folder else contextlib.nullcontext():
+                    write(record)
+                    done += is_whole(record)
+            failures.stop_if_all(done + target.passed_over)
+    target.conclude()
+    failures.finish(done + target.passed_over)
     return done
 
 
@@ -50,16 +127,13 @@ def check_parts(stream: bool, output: str | None) -> None:
         raise UsageError("--stream writes parts one after another: use a pipe or a file, no folder or shard")
 
 
-def open_sink(output: str | None, force: bool) -> "Sink":
-    """Open what `-o` names: a folder ends in "/" or exists, a shard ends in .tar.
-
-    Raises UsageError for a terminal, RecordError for a file that exists, MediaError for no place to write.
-    """
-    if output is None or output == "-":
+def open_sink(target: Destination) -> "Sink":
+    """Open what `-o` names. Raises UsageError for a terminal, MediaError for no place to write."""
+    if (output := target.output) is None:
         return _open_stream(open_stdout("token records are", "pipe them on, or use -o FILE.safetensors"))
-    path = Path(output)
-    if output.endswith("/") or path.is_dir():
-        return _open_folder(path, force)
+    path, force = Path(output), target.existing is Existing.replace
+    if target.is_folder:
+        return _open_folder(path, target)
     if path.suffix == ".tar":
         return _open_shards(output, force)
     if is_special(path):
@@ -90,14 +164,16 @@ def _open_file(path: Path, force: bool) -> "Iterator[Write]":
 
 
 @contextlib.contextmanager
-def _open_folder(folder: Path, force: bool) -> "Iterator[Write]":
+def _open_folder(folder: Path, target: Destination) -> "Iterator[Write]":
     """Write one file a record, named by its id; each is complete as soon as it is there."""
-    keys = Keys()
+    from janus_cli.records import StreamWriter
+
     make_folder(folder)
 
     def write(record: "Record") -> None:
-        with _open_file(folder / f"{keys.next(record.id)}.safetensors", force) as put:
-            put(record)
+        path = target.next_place(record.id)
+        with NewFile(path, target.existing is Existing.replace) as new:
+            StreamWriter(new.file, numbered=False, name=str(path)).write(record)
 
     yield write
 
@@ -106,7 +182,7 @@ def _open_folder(folder: Path, force: bool) -> "Iterator[Write]":
 def _open_shards(template: str, force: bool) -> "Iterator[Write]":
     """Write WebDataset: tar files of SHARD_SIZE members (one endless file without a "%d")."""
     keys, count, add = Keys(), 0, None
-    _name_shard(template, 0)
+    is_numbered = name_shard(template, 0) != Path(template)
 
     def write(record: "Record") -> None:
         nonlocal count, add
@@ -114,10 +190,10 @@ def _open_shards(template: str, force: bool) -> "Iterator[Write]":
 
         data = dumps(record)
         if add is None:
-            add = shard.enter_context(_open_tar(_name_shard(template, count // SHARD_SIZE), force))
+            add = shard.enter_context(_open_tar(name_shard(template, count // SHARD_SIZE), force))
         add(f"{keys.next(record.id)}.safetensors", data)
         count += 1
-        if count % SHARD_SIZE == 0 and "%" in template:
+        if count % SHARD_SIZE == 0 and is_numbered:
             shard.close()
             add = None
 
@@ -143,37 +219,23 @@ def _open_tar(path: Path, force: bool) -> Iterator[Callable[[str, bytes], None]]
             tar.close()
 
 
-def _name_shard(template: str, number: int) -> Path:
-    try:
-        return Path(template % number if "%" in template else template)
-    except (TypeError, ValueError):
-        raise UsageError(f"{template}: a shard name has one number, as in shard-%06d.tar") from None
+def name_shard(template: str, number: int) -> Path:
+    """Put a shard's number into its name; one without a number, as %06d, is literal. Raises UsageError."""
+    path = Path(template)
+    if path.suffix != ".tar" or not _NUMBER.search(path.name):
+        return path
+    if len(_DIRECTIVE.findall(path.name)) > 1:
+        raise UsageError(f"{template}: a shard name has one number, as in shard-%06d.tar")
+    return path.with_name(_NUMBER.sub(lambda found: found[0] % number, path.name))
 
 
 def _new_file(path: Path, force: bool) -> NewFile:
-    """Open a token file to be written. Raises RecordError if `path` exists and not `force`.
+    """Open a token file to be written. Raises MediaError if `path` exists and not `force`.
 
-    Unlike a picture it gets no other name: what reads it next has been told this one.
+    It gets no other name: what reads it next has been told this one.
     """
-    if path.exists() and not force:
-        raise RecordError(f"{path} exists: use another name, or --force to replace it")
-    return NewFile(path, force)
-
-
-class Keys:
-    """File names from record ids: no dot, no slash, none twice."""
-
-    def __init__(self) -> None:
-        self._used: set[str] = set()
-        self._index = 0
-
-    def next(self, id: str) -> str:
-        """Make a new name for a record of this id; its running number where the id says nothing."""
-        key = re.sub(r"[^\w-]+", "_", id)[:_MAX_KEY].strip("_") or f"{self._index:06d}"
-        self._index += 1
-        name = next(name for name in map(str, number_paths(Path(key))) if name not in self._used)
-        self._used.add(name)
-        return name
+    check_promise(path, Existing.replace if force else Existing.keep)
+    return NewFile(path, force, numbered=False)
 
 
 def _is_regular(file: IO[Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from janus_cli import plugins
 from janus_cli.shell.console import escape, put
-from janus_cli.shell.facts import MEASURED, as_number
+from janus_cli.shell.facts import MEASURED, SEVERAL, as_number
 
 
 def put_table(facts: dict[str, Any]) -> None:
@@ -79,6 +79,7 @@ def _list_pairs(known: dict[str, Any], elsewhere: set[str]) -> list[str]:
 def _format_media(facts: dict[str, Any]) -> list[str]:
     if facts["kind"] == "picture":
         what = f"picture {facts['width']}x{facts['height']}"
+        what += "".join(f", {facts[word]} {word}" for word in SEVERAL if word in facts)
     else:
         rate = f"{facts['sample_rate']} Hz  {facts['channels']} channels  {facts['format']}"
         what = f"sound {facts['seconds']:.2f} s  {rate}"

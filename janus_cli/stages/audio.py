@@ -1,21 +1,77 @@
 """Sounds as tokens: any length of sound to a codec's codes, and back, a piece at a time.
 
-Knows a codec and numpy pieces. Opens no file and picks no device: the net's own is used.
+Also where in a sound there is something to hear: a record keeps all of it, with a mark, and a prompt takes
+what is marked. Knows a codec and numpy pieces. Opens no file and picks no device: the net's own is used.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from janus_cli.config import CodecConfig, Progress
-from janus_cli.errors import MediaError, RecordError, UsageError
+from janus_cli.errors import MediaError, NothingHeardError, RecordError, UsageError
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.streaming import count_frames, decode_stream, encode_stream
 from janus_cli.records import Record, Segment, check_ids, to_ids
+
+EDGE = 0.02  # of the loudest: what is quieter at both ends is silence
+SILENT = 0.001  # of full scale (-60 dB): what is never louder is silence
+
+
+def find_sound(levels: np.ndarray, margin: int) -> tuple[int, int]:
+    """Find where in a sound there is something to hear: before it, and behind it, `margin` levels stay.
+
+    levels [T]: how loud each sample is, or each frame at its loudest; 0 to 1. All of it where all is silent.
+    This is what training, the exam and the commands cut sounds by.
+    """
+    heard = np.flatnonzero(levels > EDGE * levels.max(initial=0))
+    if not len(heard):
+        return 0, len(levels)
+    return max(0, int(heard[0]) - margin), min(len(levels), int(heard[-1]) + 1 + margin)
+
+
+class _Meter:
+    """Measures the loudest sample of each frame of a sound that comes in pieces."""
+
+    def __init__(self, hop: int) -> None:
+        self._hop, self._rest, self._levels = hop, np.zeros(0, np.float32), list[np.ndarray]()
+
+    def add(self, piece: np.ndarray) -> None:
+        """Take float32 [channels, any number of samples]."""
+        line = np.concatenate([self._rest, np.abs(piece).max(axis=0, initial=0)])
+        whole = len(line) // self._hop * self._hop
+        self._levels.append(line[:whole].reshape(-1, self._hop).max(axis=1, initial=0))
+        self._rest = line[whole:]
+
+    def find_heard(self) -> list[int]:
+        """Find the first frame in which there is something to hear, and the one after the last."""
+        last = [self._rest.max(keepdims=True)] if len(self._rest) else []
+        levels = np.concatenate([np.zeros(0, np.float32), *self._levels, *last])
+        if levels.max(initial=0) <= SILENT:
+            return [0, 0]
+        return list(find_sound(levels, 1))
+
+
+def keep_heard(segment: Segment, name: str = "") -> Segment:
+    """Keep of an audio segment what is to be heard, the frames that its `heard` names; all of any other.
+
+    Raises RecordError, with the record's `name`, where those are no frames of it, NothingHeardError where
+    they are none at all.
+    """
+    if segment.modality != "audio" or "heard" not in segment.info:
+        return segment
+    heard, frames, who = segment.info["heard"], segment.data.shape[1], f"{name}: " if name else ""
+    numbers = isinstance(heard, list) and len(heard) == 2 and all(type(n) is int for n in heard)
+    if not numbers or not 0 <= heard[0] <= heard[1] <= frames:
+        raise RecordError(f"{who}audio segment: heard must be two of its {frames} frames")
+    if frames and heard[0] == heard[1]:
+        raise NothingHeardError(f"{who}nothing heard: it is silent")
+    return replace(segment, data=segment.data[:, heard[0] : heard[1]])
 
 
 def count_books(cfg: CodecConfig, bandwidth: float | None) -> int:
@@ -56,12 +112,13 @@ def encode_audio(
     """Encode float32 pieces [channels, samples] to a record of one audio segment [Q, ceil(samples / hop)].
 
     The pieces are at the codec's rate and of its channels. Only the codes of what was read stay in memory,
-    and they are those of the whole sound, however it is cut. `num_samples` is the exact length, `scales` each
+    and they are those of the whole sound, however it is cut. `num_samples` is the exact length, `heard` the
+    frames in which there is something to hear (not of a codec that works in segments), `scales` each
     segment's loudness where the codec normalises; n_q: use only so many codebooks. Raises MediaError for
     pieces of another shape.
     """
     cfg, device = codec.cfg, next(codec.parameters()).device
-    count = 0
+    count, meter = 0, _Meter(cfg.hop_length)
 
     def load_pieces() -> Iterator[torch.Tensor]:
         nonlocal count
@@ -71,6 +128,7 @@ def encode_audio(
                     f"{source or 'sound'}: expected [{cfg.channels}, samples], found {list(piece.shape)}"
                 )
             count += piece.shape[1]
+            meter.add(piece)
             if piece.shape[1]:
                 yield torch.from_numpy(np.ascontiguousarray(piece, np.float32))[None].to(device)
             if progress is not None:
@@ -81,6 +139,8 @@ def encode_audio(
         runs.append(to_ids(codes[0].cpu().numpy(), cfg.codebook_size))
         scales.append(scale)
     info = {"tokenizer": name, "fingerprint": fingerprint, **describe_sound(cfg, count)}
+    if not cfg.segment:
+        info["heard"] = meter.find_heard()
     if cfg.normalize:
         info["scales"] = [float(str(np.float32(scale))) for scale in scales]  # the shortest that reads back
     segment = Segment("audio", to_ids(np.concatenate(runs, axis=1), cfg.codebook_size), info)

@@ -62,7 +62,7 @@ class Denoise(Rowwise):
     def list_options(self, record: Record) -> dict[str, Any]:
         """List the steps, the scale, and noise and seed where there was noise."""
         options = self._chosen
-        drawn = {"noise": options.noise, "seed": options.seed} if options.noise else {}
+        drawn = {"noise": options.noise, "seed": self._find_seed(record)} if options.noise else {}
         enlarged = {"scale": options.scale} if options.scale > 1 else {}
         return {"steps": options.steps, **enlarged, **drawn}
 
@@ -82,9 +82,13 @@ class Denoise(Rowwise):
             return large
         noise = None
         if options.noise:
-            rows = draw_noise_rows(cols, self._patch, options.seed, find_item_index(record))
+            rows = draw_noise_rows(cols, self._patch, self._find_seed(record))
             noise = (np.float32(options.noise * self._refiner.cfg.noise) * row for row in rows)
         return [*large, Denoiser(self._refiner, Wave.from_steps(cols, options.steps), noise)]
+
+    def _find_seed(self, record: Record) -> int:
+        """Find the seed of a picture's noise: of the k-th of one prompt it is `options.seed` + k."""
+        return self._chosen.seed + find_item_index(record)
 
     def describe_pixels(self, record: Record) -> dict[str, Any]:
         """Describe the patch, and the size where it is known."""
@@ -98,6 +102,6 @@ def _get_image(record: Record) -> Segment:
 
 
 def find_item_index(record: Record) -> int:
-    """Find the number that `generate` gave this picture; 0 for any other record."""
+    """Find which of its prompt's pictures this is, as `generate` wrote it; 0 for any other record."""
     index = record.step("generate").get("index", 0)
     return index if type(index) is int and index >= 0 else 0

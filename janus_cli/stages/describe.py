@@ -3,8 +3,8 @@
 Knows the net, numpy pictures and prompt ids; no files, no devices, no tokenizers.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from janus_cli.config import Progress, VisionConfig
 from janus_cli.errors import UsageError
+from janus_cli.nets.finite import check_finite
 from janus_cli.nets.janus_pro import TEXT, JanusPro
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
@@ -78,9 +79,12 @@ class Answer:
     end: int
     begin: Callable[[], object] = lambda: None
 
-    def prepare(self, record: Record) -> Question:
-        """Make the question that a record asks. Raises UsageError for one too long, and what `ask` does."""
-        return self.check(self.ask(record))
+    def prepare(self, record: Record, seeds: Mapping[int, int] | None = None) -> Question:
+        """Make the question that a record asks; `seeds` as `Preparer.prepare` takes them.
+
+        Raises UsageError for one too long, and what `ask` does.
+        """
+        return replace(self.check(self.ask(record)), seeds=self.options.seeds if seeds is None else seeds)
 
     def check(self, question: Question) -> Question:
         """Give the question back. Raises UsageError where the net has no room for it and one token more."""
@@ -95,45 +99,46 @@ class Answer:
     def __call__(
         self, questions: Iterable[Question | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """Make `options.n` records of one text segment for every question, numbered as by `Generate`.
+        """Make a record of one text segment for every seed of every question, as `Generate` does.
 
-        None holds the place of a record that failed before. `progress` is called with each number of new
-        tokens. Raises UsageError for `stream`: only pictures come in parts.
+        `progress` is called with each number of new tokens. Raises UsageError for `stream`: only pictures
+        come in parts.
         """
         if stream:
             raise UsageError(f"only pictures can be streamed, not {self.options.to}")
         words = ("to", "temperature", "top_k", "top_p", "max_tokens")
         note = {word: getattr(self.options, word) for word in words}
         info = {"tokenizer": self.identity.name, "fingerprint": self.identity.text_fingerprint}
-        n, vocab_size = self.options.n, self.net.cfg.modalities["text"].vocab_size
-        for number, question in enumerate(questions):
+        vocab_size = self.net.cfg.modalities["text"].vocab_size
+        for question in questions:
             if question is None:
-                continue
+                continue  # no more are waiting: each is answered at once anyway
             images = [self.look(segment) for segment in question.pictures]
-            for index in range(number * n, (number + 1) * n):
+            for index, seed in question.seeds.items():
                 ids = []
-                for id in self.draw_ids(question, images, index):
+                for id in self.draw_ids(question, images, seed):
                     ids.append(id)
                     if progress:
                         progress(1)
                 made = Segment("text", to_ids(ids, vocab_size), info)
                 yield question.record.with_step(
-                    "generate", (made,), model=self.identity.name, seed=self.options.seed, index=index, **note
+                    "generate", (made,), model=self.identity.name, seed=seed, index=index, **note
                 )
 
     @torch.inference_mode()
-    def draw_ids(self, question: Question, images: Sequence[np.ndarray], index: int = 0) -> Iterator[int]:
-        """Draw the answer's ids one by one, without the `end`, from the random stream (seed, `index`)."""
+    def draw_ids(self, question: Question, images: Sequence[np.ndarray], seed: int = 0) -> Iterator[int]:
+        """Draw the answer's ids one by one, without the `end`, from the random stream of `seed`."""
         self.begin()
         net, options, used = self.net, self.options, len(question.ids)
         total = min(options.max_tokens, net.cfg.max_seq_len - used)
         x, cache = prefill(net, images, question.ids, question.seen), net.make_cache(1, used + total)
         vocab_size = net.cfg.modalities["text"].vocab_size
-        noise = Noise(options.seed, [index], vocab_size, net.device) if options.temperature else None
+        noise = Noise([seed], vocab_size, net.device) if options.temperature else None
         chain = make_filters(options.temperature, options.top_k, options.top_p)
         for _ in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
-            new = sample(net.compute_logits(hidden[:, -1], "text"), chain, noise.draw() if noise else None)
+            logits = check_finite(net.compute_logits(hidden[:, -1], "text"), net)
+            new = sample(logits, chain, noise.draw() if noise else None)
             id = int(new)
             if id == self.end:
                 return

@@ -5,14 +5,14 @@ modality to generate. A prompt of sounds, pictures or traces alone may be put in
 stay in the result. Knows a decoder and options; no files, no devices, no tokenizers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from janus_cli.config import Progress
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.records import Record
-from janus_cli.records.progressive import as_last, as_row, with_rows
+from janus_cli.records.progressive import as_last, as_row, name_result, with_rows
 from janus_cli.stages.decoding.loop import Item, Loop, Made
 from janus_cli.stages.decoding.prompt import Preparer, Prompt
 from janus_cli.stages.decoding.segments import cut_at_end, make_segment, make_text_segment
@@ -32,17 +32,17 @@ class Generate:
     spell: Spell | None = None
     begin: Callable[[], object] = lambda: None
 
-    def prepare(self, record: Record) -> Prompt:
-        """Check a record and lay it out; raises what `Preparer.prepare` does."""
-        return self.preparer.prepare(record)
+    def prepare(self, record: Record, seeds: Mapping[int, int] | None = None) -> Prompt:
+        """Check a record and lay it out; takes and raises what `Preparer.prepare` does."""
+        return self.preparer.prepare(record, seeds)
 
     def __call__(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False
     ) -> Iterator[Record]:
-        """Make `options.n` records of one new segment for every prompt, in order; lazily, by batches.
+        """Make a record of one new segment for every seed of every prompt, in order; lazily, by batches.
 
-        Item i = number of the prompt * n + k draws from the random stream (seed, i), so the tokens do not
-        depend on the batch size; None holds the place of a prompt that failed before. `progress` is called
+        An output's randomness depends on its seed alone: not on the batch size, nor on what comes before. A
+        None says that no more prompts are waiting: those before it are not kept back. `progress` is called
         with each number of new tokens. `stream`: pictures come in parts, a row of every picture of the batch
         as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError for a
         modality that the model lacks.
@@ -55,8 +55,7 @@ class Generate:
         if stream and options.to != "image":
             raise UsageError(f"only pictures can be streamed, not {options.to}")
         rows, cols = options.grid
-        items = _number_items(prompts, options.n)
-        for batch in _cut_batches(items, options.batch_size):
+        for batch in _cut_batches(_list_items(prompts), options.batch_size, stream):
             self.begin()
             loop = Loop(batch, decoder, options, progress)
             for done, made in enumerate(loop.run(cols if stream else 0)):
@@ -78,27 +77,36 @@ class Generate:
             "generate",
             segments,
             model=identity.name,
-            seed=options.seed,
+            seed=item.seed,
             index=item.index,
             **options.note,
             **words,
         )
 
 
-def _number_items(prompts: Iterable[Prompt | None], n: int) -> Iterator[Item]:
-    """Make `n` items for each prompt, numbered through; None only takes numbers."""
-    for number, prompt in enumerate(prompts):
-        if prompt is not None:
-            yield from (Item(prompt, number * n + k) for k in range(n))
+def _list_items(prompts: Iterable[Prompt | None]) -> Iterator[Item | None]:
+    """Make an item for each seed of each prompt; a None stays."""
+    for prompt in prompts:
+        if prompt is None:
+            yield None
+        else:
+            yield from (Item(prompt, index, seed) for index, seed in prompt.seeds.items())
 
 
-def _cut_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Cut items into batches; give those before a faulty prompt before its error is raised."""
+def _cut_batches(items: Iterable[Item | None], size: int, apart: bool = False) -> Iterator[list[Item]]:
+    """Cut items into batches; the last before a None may be smaller.
+
+    Gives those before a faulty prompt before its error is raised. `apart`: no two that nothing tells apart
+    are in one batch, where their parts would be mixed.
+    """
     batch: list[Item] = []
     try:
         for item in items:
-            batch.append(item)
-            if len(batch) == size:
+            if apart and item is not None and any(_is_same(item, other) for other in batch):
+                yield batch
+                batch = []
+            batch += [] if item is None else [item]
+            if len(batch) == size or (item is None and batch):
                 yield batch
                 batch = []
     except JanusError:
@@ -107,6 +115,13 @@ def _cut_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         raise
     if batch:
         yield batch
+
+
+def _is_same(one: Item, other: Item) -> bool:
+    """Tell whether two items make the same result, even by name."""
+    if (one.index, one.seed) != (other.index, other.seed):
+        return False
+    return name_result(one.prompt.record) == name_result(other.prompt.record)
 
 
 def _cut_part(result: Record, done: int, rows: int) -> Record:

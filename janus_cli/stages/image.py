@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from janus_cli.errors import MediaError, RecordError
-from janus_cli.media.pictures import cut_to_size
+from janus_cli.errors import RecordError
+from janus_cli.media.pictures import check_image, cut_to_size
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
 from janus_cli.nets.vq16 import VQ16
@@ -26,9 +26,7 @@ def encode_image(
     is kept in the segment's `size` and cut out again by `decode_image`. `name` and `fingerprint` are the
     tokenizer's. Raises MediaError for anything but a non-empty uint8 RGB picture.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        what = f"{image.dtype} {list(image.shape)}"
-        raise MediaError(f"{source or 'picture'}: expected uint8 [H, W, 3], found {what}")
+    check_image(image, source)
     patch = dvae.cfg.patch
     height, width = image.shape[:2]
     padded = np.pad(image, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="edge")

@@ -3,7 +3,10 @@
 Knows the `tokenizers` library. No torch on this path, and no files besides the tokenizer's own.
 """
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +14,40 @@ from pathlib import Path
 from janus_cli.errors import MediaError, ModelError, RecordError
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
+MAX_FILE = 1 << 24  # bytes of a tokenizer.json; the largest that published checkpoints bring have about 10 MB
 MAX_NOTE = 4000  # characters; a longer text is not repeated in made_by, where prompts are kept
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """Keep the trace of a panic, which is written past Python to the process's stderr, from being seen."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def _explain_faults(what: str) -> Iterator[None]:
+    """Turn whatever the library raises of a bad file into a ModelError that begins with `what`.
+
+    That is a bare Exception, a ValueError, or its language's panic, which is no Exception.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, MemoryError, ModelError):
+        raise
+    except BaseException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{what} ({reason})") from None
 
 
 class TextTokenizer:
@@ -23,12 +59,14 @@ class TextTokenizer:
 
         self.name = name
         try:
-            data = file.read_bytes()
-            self._tokenizer = Tokenizer.from_buffer(data)
+            with file.open("rb") as opened:
+                data = opened.read(MAX_FILE + 1)
         except OSError as error:
             raise ModelError(f"{file}: {error.strerror}") from None
-        except Exception as error:  # the library raises bare Exception and ValueError for bad files
-            raise ModelError(f"{file}: not a tokenizer.json ({error})") from None
+        if len(data) > MAX_FILE:
+            raise ModelError(f"{file}: not a tokenizer.json (more than {MAX_FILE:,} bytes)")
+        with _explain_faults(f"{file}: not a tokenizer.json"), _mute():
+            self._tokenizer = Tokenizer.from_buffer(data)
         self.fingerprint = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
 
@@ -38,7 +76,8 @@ class TextTokenizer:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
             raise MediaError(f"the text is not valid UTF-8 at character {error.start}") from None
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        with _explain_faults(f"{self.name}: its tokenizer.json cannot encode this text"):
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def find_id(self, token: str) -> int | None:
         """Find the id of one token, None where there is no such token."""
@@ -69,7 +108,8 @@ class TextTokenizer:
         pieces: list[str] = []
         for added, group in groupby(ids, self._added.__contains__):
             run = list(group)
-            pieces += [self._added[id] for id in run] if added else [self._tokenizer.decode(run)]
+            with _explain_faults(f"{self.name}: its tokenizer.json cannot decode these ids"):
+                pieces += [self._added[id] for id in run] if added else [self._tokenizer.decode(run)]
         return "".join(pieces)
 
     def encode(self, text: str, id: str = "") -> Record:

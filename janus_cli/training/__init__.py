@@ -5,6 +5,7 @@ Knows jobs, recipes, the loop and its optimisers; what a net is trained to do is
 """
 
 from janus_cli.training.jobs import TrainOptions, train
+from janus_cli.training.plan import plan_training
 from janus_cli.training.recipe import Recipe, read_recipe
 
-__all__ = ["Recipe", "TrainOptions", "read_recipe", "train"]
+__all__ = ["Recipe", "TrainOptions", "plan_training", "read_recipe", "train"]

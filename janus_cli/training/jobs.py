@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from torch import nn
 from janus_cli import weights
 from janus_cli.config import COMPONENTS, read_config, write_config
 from janus_cli.dataset.labels import make_judge_config, write_labels
+from janus_cli.dataset.pack import find_data_folder
 from janus_cli.dataset.pictures import Track
 from janus_cli.errors import UsageError
 from janus_cli.training.grow import grow
@@ -29,7 +30,7 @@ from janus_cli.training.objectives.refiner import RefinerObjective
 from janus_cli.training.objectives.vision import VisionObjective
 from janus_cli.training.optim import Optimizers, adamw, muon
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
-from janus_cli.training.workshop import Workshop
+from janus_cli.training.workshop import Say, Workshop
 
 if TYPE_CHECKING:
     from accelerate import PartialState
@@ -45,11 +46,12 @@ class TrainOptions:
     resume: bool = False
     warm: bool = False  # begin with the weights that the model folder has; a tokenizer keeps its codes
     out: Path | None = None  # model folder; None = the recipe's own
-    data: Path = Path(".data")
+    data: Path = field(default_factory=find_data_folder)  # what is made once, for all recipes
     runs: Path = Path("runs")  # checkpoints and metrics
     device: str = "cpu"
     bf16: bool = False
     compile: bool = False
+    save_every: float = 120.0  # seconds between checkpoints
 
 
 def _build_tokenizer(shop: Workshop, fit: FitRecipe) -> nn.Module:
@@ -125,11 +127,15 @@ def _initialise(component: str, objective: nn.Module, shop: Workshop, warm: bool
     elif warm:
         net: nn.Module = getattr(objective, component)
         wanted = [p.requires_grad for p in net.parameters()]  # loading freezes them
-        weights.load(net, _choose_file(component, shop)).train()
+        weights.load(net, choose_file(component, shop.model)).train()
         for parameter, grad in zip(net.parameters(), wanted, strict=True):
             parameter.data = parameter.data.clone()  # off the mapped file
             parameter.requires_grad_(grad)
-    elif isinstance(objective, ImageTokenizerObjective | CodecObjective):
+    elif isinstance(objective, ImageTokenizerObjective):
+        shop.render(objective.drawings.tolist())
+        shop.say("fitting a codebook to the patches of pictures")
+        objective.initialise(np.random.default_rng(shop.recipe.seed))
+    elif isinstance(objective, CodecObjective):
         objective.initialise(np.random.default_rng(shop.recipe.seed))
     elif isinstance(objective, DrawingObjective):
         objective.initialise(shop.dvae.quantize.codebook.cpu())
@@ -150,16 +156,16 @@ def _compile(objective: nn.Module) -> None:
         layer.forward = torch.compile(layer.forward, dynamic=dynamic)
 
 
-def _choose_file(component: str, shop: Workshop) -> Path:
+def choose_file(component: str, model: Path) -> Path:
     """Choose where a component's weights go; the judge stands apart from the models that it judges."""
-    folder = shop.model.parent / "judge" if component == "judge" else shop.model
+    folder = model.parent / "judge" if component == "judge" else model
     return folder / f"{component}.safetensors"
 
 
 def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     """Write the component's weights as fp16 (a tokenizer as fp32: its codes must not move)."""
     module: nn.Module = getattr(objective, component)
-    path = _choose_file(component, shop)
+    path = choose_file(component, shop.model)
     dtype = None if component in TOKENIZERS else torch.float16
     path.parent.mkdir(exist_ok=True)
     weights.save(module, path, dtype)
@@ -182,18 +188,26 @@ def plan_components(recipe: Recipe, only: str | None) -> list[str]:
     return [only] if only else known
 
 
-def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track) -> Path:
+def train(
+    recipe_path: Path,
+    options: TrainOptions,
+    report: Report,
+    track: Track,
+    say: Say = lambda text: None,
+) -> Path:
     """Train what the recipe asks for; returns the model folder.
 
-    `report(component, step, steps, metrics)` is called now and then, `track` wraps long loops.
+    `report(component, step, steps, metrics)` is called now and then, `track` wraps long loops, `say` takes a
+    line about each other part that takes long.
     Raises JanusError for a wrong recipe, missing materials or a foreign checkpoint.
     """
     recipe = read_recipe(recipe_path)
-    shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track)
+    shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track, say)
     processes = _find_processes(options.device)
-    run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16)
+    run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16, options.save_every)
     for component in plan_components(recipe, options.only):
         fit_recipe: FitRecipe = getattr(recipe, component)
+        say(f"{component}: {fit_recipe.steps} steps")
         torch.manual_seed(recipe.seed)
         with processes.main_process_first() if processes else nullcontext():  # the others find its files
             objective = BUILDERS[component](shop, fit_recipe)
@@ -203,9 +217,9 @@ def train(recipe_path: Path, options: TrainOptions, report: Report, track: Track
             _compile(objective)
         schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
         optimizers = _make_optimizers(component, objective.to(options.device), fit_recipe)
-        say = partial(_report_step, report, component, fit_recipe.steps)
+        tell = partial(_report_step, report, component, fit_recipe.steps)
         with _no_denormals():
-            fit(component, objective, optimizers, schedule, run, options.resume, say)
+            fit(component, objective, optimizers, schedule, run, options.resume, tell)
         if processes is None or processes.is_main_process:
             _export(component, objective.eval(), shop)
         if processes:

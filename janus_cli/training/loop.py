@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from janus_cli.errors import JanusError
+from janus_cli.media.files import KeptErrors, atomic_write, make_folder, write_errors, write_with
 from janus_cli.training.optim import Optimizers
 
 
@@ -64,9 +65,14 @@ class Run:
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    """Write a checkpoint whole, in place of the one before. Raises MediaError, and that one stays."""
+
+    def write(file: BinaryIO) -> None:
+        kept = KeptErrors(file)
+        with kept.calls():
+            torch.save(state, kept)  # type: ignore[arg-type]
+
+    write_with(path, write, force=True)
 
 
 def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
@@ -83,12 +89,20 @@ def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
     raise JanusError(f"{path}: not a checkpoint of this training, start without --resume ({reason})")
 
 
+def read_step(path: Path) -> int:
+    """Read how many steps a checkpoint has behind it. Raises JanusError for what is none."""
+    try:
+        return int(torch.load(path, weights_only=True, map_location="cpu", mmap=True)["step"])
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, pickle.UnpicklingError):
+        raise JanusError(f"{path}: not a checkpoint, start without --resume") from None
+
+
 def _open_log(path: Path, first: int) -> TextIO:
     """Open the metrics file for step `first`: later lines, of a run cut off since its checkpoint, go."""
     lines = path.read_text("utf-8").splitlines(keepends=True) if first and path.exists() else []
-    log = path.open("w", encoding="utf-8")
-    log.writelines(line for line in lines if line.endswith("\n") and json.loads(line)["step"] < first)
-    return log
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] < first]
+    atomic_write(path, "".join(kept).encode(), force=True)
+    return path.open("a", encoding="utf-8")
 
 
 def _state(objective: nn.Module, optimizers: Optimizers, step: int) -> dict[str, Any]:
@@ -109,7 +123,7 @@ def fit(
     With `resume`, continues from `<name>.pt` there when it exists, and then gives what an unbroken
     run gives. Under `accelerate launch` the batch is drawn per process and gradients are averaged.
     """
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
     checkpoint = run.checkpoint(name)
     model, rank, device = _prepare(objective, run)
     first = _restore(checkpoint, objective, optimizers) if resume and checkpoint.exists() else 0
@@ -129,8 +143,9 @@ def fit(
             if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
                 values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
                 row = {"step": step, "seconds": round(time.monotonic() - start, 1), **values}
-                log.write(json.dumps(row) + "\n")
-                log.flush()
+                with write_errors(Path(log.name)):
+                    log.write(json.dumps(row) + "\n")
+                    log.flush()
                 if report:
                     report(step, values)
             if rank == 0 and time.monotonic() - saved > run.save_every:

@@ -5,31 +5,24 @@ Each is built when first asked for and kept in the data folder, beside what it w
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
 from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
-from janus_cli.dataset.pack import Concept, build_pack, read_pack
-from janus_cli.dataset.pictures import (
-    Sprites,
-    Track,
-    compose,
-    list_drawings,
-    list_looks,
-    list_svgs,
-    render_all,
-)
+from janus_cli.dataset.pack import PACK, Concept, build_pack, read_pack
+from janus_cli.dataset.pictures import Renderings, Sprites, Track, compose, list_drawings, list_svgs
 from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
 from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError
+from janus_cli.media.files import atomic_write, make_folder, write_with
 from janus_cli.nets.build import build
 from janus_cli.nets.codec import Codec
 from janus_cli.nets.dvae import DVAE
@@ -37,32 +30,43 @@ from janus_cli.nets.pixels import to_float
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.recipe import Recipe
 
-Net = TypeVar("Net", bound=nn.Module)
+Say = Callable[[str], None]
 
 
 class Workshop:
-    """The materials of one recipe: `data` is shared between recipes, `model` is the folder to fill."""
+    """The materials of one recipe: `data` is shared between recipes, `model` is the folder to fill.
 
-    def __init__(self, recipe: Recipe, data: Path, model: Path, device: str, track: Track):
-        self.recipe, self.data, self.model, self.device, self.track = recipe, data, model, device, track
-        data.mkdir(parents=True, exist_ok=True)
-        model.mkdir(parents=True, exist_ok=True)
+    `track` wraps long loops, `say` takes a line about what is no loop and takes long.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: Path, model: Path, device: str, track: Track, say: Say = lambda text: None
+    ):
+        self.recipe, self.data, self.model, self.device = recipe, data, model, device
+        self.track, self.say = track, say
+        make_folder(data)
+        make_folder(model)
 
     @cached_property
     def concepts(self) -> list[Concept]:
         """Concepts of the data pack, fetched when there is none."""
-        path = self.data / "pack.json.xz"
-        return read_pack(path) if path.exists() else build_pack(path)
+        path = self.data / PACK
+        if path.exists():
+            return read_pack(path)
+        self.say(f"fetching drawings and their names from npm into {path}")
+        return build_pack(path)
 
     @cached_property
     def sprites(self) -> Sprites:
-        """Every drawing, rendered once."""
-        path, count = self.data / "sprites.npy", len(list_drawings(self.concepts) + list_looks(self.concepts))
-        if not path.exists() or len(np.load(path, mmap_mode="r")) != count:
-            part = path.with_suffix(".part.npy")
-            render_all(self.concepts, part, self.track)
-            part.rename(path)
-        return Sprites(np.load(path, mmap_mode="r"), list_svgs(self.concepts))
+        """Every drawing, rendered when it is needed first and kept."""
+        return Sprites(Renderings(list_svgs(self.concepts), self.data))
+
+    def render(self, drawings: Sequence[int]) -> None:
+        """Render those of `drawings` that are not rendered yet, with a bar."""
+        full = self.sprites.full
+        if isinstance(full, Renderings) and (missing := [i for i in drawings if not full.has(i)]):
+            for i in self.track(range(len(missing)), "rendering"):
+                full.keep(missing[i])
 
     @cached_property
     def trained_drawings(self) -> np.ndarray:
@@ -84,6 +88,7 @@ class Workshop:
         path = self.model / "tokenizer.json"
         if path.exists():
             return Tokenizer.from_file(str(path))
+        self.say("training the text tokenizer")
         rng = np.random.default_rng(self.recipe.seed)
         texts = [write_caption(s, self.concepts, rng, foreign=0.3) for s in self.samples for _ in range(2)]
         names = [label for concept in self.concepts for label in concept.labels.values()]
@@ -163,6 +168,7 @@ class Workshop:
             with torch.no_grad():
                 parts.append(self.dvae.encode(pixels.to(self.device)).cpu().numpy().astype(np.uint16))
         codes = np.concatenate(parts)
-        np.save(path, codes)
-        key_path.write_text(json.dumps(key))
+        key_path.unlink(missing_ok=True)  # it speaks of the codes that stand there, never of others
+        write_with(path, lambda file: np.save(file, codes), force=True)
+        atomic_write(key_path, json.dumps(key).encode(), force=True)
         return codes

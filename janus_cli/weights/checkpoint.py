@@ -7,7 +7,8 @@ is asked for, and a pickle never gets to run code (`torch.load(weights_only=True
 import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, quote
 from janus_cli.media.sniff import is_safetensors
 from janus_cli.media.tensor_header import WIDTH
 from janus_cli.zoo import weight_files
@@ -27,6 +28,7 @@ DTYPES: dict[str, torch.dtype] = {  # by safetensors' words
     word: getattr(torch, name) for word, name in zip(WIDTH, _TORCH.split(), strict=True)
 }
 REMAP = 1 << 30  # bytes copied out of a file before it is unmapped: about what a mapping adds to a process
+CHUNK = 1 << 22  # numbers looked at together
 Fact = tuple[tuple[int, ...], torch.dtype]  # a tensor's shape and type
 _ZIP_END = 22  # bytes of the record that ends a zip file
 
@@ -93,6 +95,19 @@ class Checkpoint(Mapping[str, Tensor]):
         return self._tensors[name][0]
 
 
+def check_numbers(checkpoint: Checkpoint, names: Iterable[str]) -> None:
+    """Read these tensors. Raises ModelError naming the file and the first that holds NaN or infinity."""
+    for name in names:
+        tensor = checkpoint[name]
+        parts = tensor.flatten().split(CHUNK) if tensor.is_floating_point() else ()
+        if bad := sum(int((~part.isfinite()).sum()) for part in parts):
+            raise ModelError(
+                f"{checkpoint.file(name)}: tensor {name} holds NaN or infinity ({bad:,} of "
+                f"{tensor.numel():,} numbers): it is damaged: get the file again"
+            )
+        checkpoint.note_copied(tensor.nbytes)
+
+
 def name_torch_dtype(dtype: torch.dtype) -> str:
     """Name `dtype` as safetensors does: F32, BF16, ... Raises ModelError for a type that we do not store."""
     word = next((word for word, kind in DTYPES.items() if kind == dtype), None)
@@ -153,8 +168,38 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def _check_sizes(path: Path, state: dict[str, Any]) -> None:
+    """Raise ModelError where tensors have more numbers than their file, as views of a few can have any."""
+    size = path.stat().st_size
+    held = sum(t.numel() * t.element_size() for t in _list_tensors(state))
+    if held > 2 * size:  # two may share their numbers: tied embeddings
+        raise ModelError(f"{path}: tensors of {held:,} bytes in a file of {size:,}: refused")
+
+
+def _list_tensors(value: Any) -> Iterator[Tensor]:
+    """List the tensors in a table, and in tables and lists in it."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _list_tensors(inner)
+
+
+def _check_members(path: Path) -> None:
+    """Raise ModelError for a zip file whose members unpack to more than they are: torch packs none."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = [m.filename for m in packed.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: not a readable weight file; it may be truncated ({error})") from None
+    if names:
+        raise ModelError(f"{path}: not a file of torch.save ({quote(names[0])} in it is compressed)")
+
+
 def _load(path: Path, mmap: bool) -> dict[str, Any]:
     """Read the table that torch.save wrote into `path`. Raises ModelError before any code in it could run."""
+    if zipfile.is_zipfile(path):
+        _check_members(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are newer than torch's
@@ -163,11 +208,14 @@ def _load(path: Path, mmap: bool) -> dict[str, Any]:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f" ({named[1]})" if named else ""
         raise ModelError(f"{path}: refused: it holds code or objects{what}, not only tensors") from None
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of a damaged pickle torch's reader raises nearly anything
         reason = str(error).split(". ")[0].split("\n")[0]
         raise ModelError(f"{path}: not a readable weight file; it may be truncated ({reason})") from None
     if not isinstance(state, dict) or not state:
         raise ModelError(f"{path}: holds no table of tensors")
+    _check_sizes(path, state)
     return state
 
 

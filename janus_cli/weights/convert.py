@@ -9,7 +9,6 @@ import errno
 import json
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,8 @@ from torch import Tensor
 from janus_cli import zoo
 from janus_cli.config import Progress, read_object
 from janus_cli.errors import ModelError
+from janus_cli.media import interrupts
+from janus_cli.media.files import name_temporary
 from janus_cli.media.tensor_header import entries, frame
 from janus_cli.weights.checkpoint import DTYPES, Checkpoint, name_torch_dtype
 from janus_cli.zoo import weight_files
@@ -96,23 +97,23 @@ def _total_bytes(tensors: FilePlan) -> int:
 @contextlib.contextmanager
 def _new_folder(target: Path, needed: int) -> Iterator[Path]:
     """Make a folder to write in; it becomes `target` if the block ends well, and is removed if not."""
-    temporary = target.parent / f".janus-{secrets.token_hex(8)}.part"
+    temporary = name_temporary(target)
     new = [folder for folder in target.parents if not os.path.lexists(folder)]  # innermost first
     try:
-        _make_folder(temporary)
-        free = shutil.disk_usage(temporary).free
-        if needed > free:
-            raise ModelError(
-                f"{target}: the disk is full: {needed / 1e6:,.1f} MB are needed, "
-                f"{free / 1e6:,.1f} MB are free"
-            )
-        yield temporary
-        temporary.rename(target)
+        with interrupts.unfinished(temporary):
+            _make_folder(temporary)
+            free = shutil.disk_usage(temporary).free
+            if needed > free:
+                raise ModelError(
+                    f"{target}: the disk is full: {needed / 1e6:,.1f} MB are needed, "
+                    f"{free / 1e6:,.1f} MB are free"
+                )
+            yield temporary
+            temporary.rename(target)
     except OSError as error:
         reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise ModelError(f"{target}: cannot be written: {reason}") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         with contextlib.suppress(OSError):  # one that holds something stays, and those around it
             for folder in new:
                 folder.rmdir()

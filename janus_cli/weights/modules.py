@@ -3,7 +3,7 @@
 Knows one file and one module. Which file belongs to which net is zoo's business.
 """
 
-import os
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +14,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError
+from janus_cli.errors import MediaError, ModelError
+from janus_cli.media.files import fill_path
 from janus_cli.nets.build import build
+from janus_cli.nets.finite import note_origin
 
 M = TypeVar("M", bound=nn.Module)
+DEPTHS = ("n_layer", "n_block")  # words of configurations that say how often a part is there
 
 
 def check_shapes(
@@ -65,10 +68,33 @@ def load(module: M, path: Path, device: torch.device | str = "cpu", dtype: torch
 def load_component(model: zoo.Model, component: str, device: Callable[[], str]) -> Any:
     """Load one net of a model of ours, with its weights. Raises ModelError where it has none.
 
-    `device` gives where it goes, and is asked only if there is such a net.
+    `device` gives where it goes, and is asked only if there is such a net. No memory is taken for a net whose
+    sizes in config.json are not those in the file's header.
     """
-    file = model.file(component)
-    return load(build(component, getattr(model.config, component)), file, device())
+    file, config = model.file(component), getattr(model.config, component)
+    held = zoo.read_header(file)
+    check_depth(config, held, f"{model.path / 'config.json'}.{component}")
+    hollow = build_hollow(lambda: build(component, config), f"{model.path / 'config.json'}.{component}")
+    expected = {name: t.shape for name, t in hollow.state_dict().items()}
+    check_shapes(expected, {name: t.shape for name, t in held.items()}, file, "the model needs")
+    with _NoInitialValues():
+        net = build(component, config)
+    note_origin(net, component, model.name)
+    return load(net, file, device())
+
+
+def check_depth(config: Any, names: Iterable[str], where: str) -> None:
+    """Raise ModelError, with `where` in front, if `config` asks for more layers than tensors' `names` count.
+
+    Even a net without memory takes some, and time, for every layer.
+    """
+    words = (word for name in names for word in name.split("."))
+    layers = 1 + max((int(word) for word in words if word.isdecimal() and len(word) < 9), default=0)
+    for word, value in dataclasses.asdict(config).items():
+        if word in DEPTHS and value > layers:
+            raise ModelError(
+                f"{where}.{word}: {value}, but the tensors of its weights count {layers} at most"
+            )
 
 
 def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dtype | None = None) -> None:
@@ -86,17 +112,12 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
         plain = tensor.detach().to("cpu", cast).contiguous()
         # A view would drag its whole storage along, and two views of one storage are refused.
         ready[name] = plain if plain.untyped_storage().nbytes() == plain.nbytes else plain.clone()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file(ready, temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)  # safetensors gives the owner alone access; an installed model is for all
-        temporary.replace(path)
-    except (SafetensorError, OSError) as error:
+        with fill_path(path) as temporary:
+            save_file(ready, temporary)
+            temporary.chmod(0o644)  # safetensors gives the owner alone access; an installed model is for all
+    except (SafetensorError, MediaError) as error:
         raise ModelError(f"{path}: cannot write the weights ({error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class _NoInitialValues(TorchFunctionMode):
@@ -108,10 +129,17 @@ class _NoInitialValues(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def build_hollow(build: Callable[[], M]) -> M:
-    """Build a module without memory for its weights: they are on the meta device."""
-    with torch.device("meta"), _NoInitialValues():
-        return build()
+def build_hollow(build: Callable[[], M], where: object) -> M:
+    """Build a module without memory for its weights: they are on the meta device.
+
+    Raises ModelError, with `where` in front, for sizes of which there is no such net.
+    """
+    try:
+        with torch.device("meta"), _NoInitialValues():
+            return build()
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise ModelError(f"{where}: there is no net of these sizes ({reason})") from None
 
 
 def fill(module: M, source: Callable[[str], Tensor], names: Iterable[str]) -> M:

@@ -30,8 +30,9 @@ class PublishedNet:
 
     Raises ModelError when first used if a tensor is missing or does not fit."""
 
-    def __init__(self, path: Path, config: JanusProConfig) -> None:
-        self.path, self.config = path, config
+    def __init__(self, path: Path, config: JanusProConfig, name: str = "") -> None:
+        """`name`: the model's, for messages."""
+        self.path, self.config, self.name = path, config, name or path.name
         self._filled: set[str] = set()
 
     @cached_property
@@ -45,9 +46,12 @@ class PublishedNet:
     def net(self) -> "JanusPro":
         """The whole net without its weights: on the meta device."""
         from janus_cli.nets.janus_pro import JanusPro
-        from janus_cli.weights.modules import build_hollow
+        from janus_cli.weights.modules import build_hollow, check_depth
 
-        return build_hollow(lambda: JanusPro(self.config))
+        where = self.path / "config.json"
+        for part in (self.config.decoder, self.config.vision, self.config.vq):
+            check_depth(part, self.checkpoint, f"{where}")
+        return build_hollow(lambda: JanusPro(self.config), where)
 
     @cached_property
     def plan(self) -> "dict[str, Source]":
@@ -69,6 +73,7 @@ class PublishedNet:
         Tensors stored so stay mapped to the file on the CPU; the others are copied one at a time, and what
         was read of the file for them does not stay in memory.
         """
+        from janus_cli.nets.finite import note_origin
         from janus_cli.weights.modules import fill
 
         def ready(name: str) -> "torch.Tensor":
@@ -79,7 +84,10 @@ class PublishedNet:
             return tensor
 
         todo = [name for name in self.plan if name.partition(".")[0] in set(parts) - self._filled]
-        fill(self.net, ready, todo)
+        net = fill(self.net, ready, todo)
+        note_origin(net, "decoder", self.name)
+        note_origin(net.gen_vision_model, "image tokenizer", self.name)
+        note_origin(net.vision_model.vision_tower, "vision encoder", self.name)
         if "language_model" in parts:
             self.net.language_model.to(device)  # its table of rotations, which no file holds
         self._filled |= set(parts)
@@ -94,17 +102,20 @@ def load_codec(path: Path, config: CodecConfig, device: str) -> "Codec":
     import torch
 
     from janus_cli.nets.codec import Codec
+    from janus_cli.nets.finite import note_origin
     from janus_cli.weights import remap
     from janus_cli.weights.checkpoint import Checkpoint
-    from janus_cli.weights.modules import build_hollow
+    from janus_cli.weights.modules import build_hollow, check_depth
 
-    net = build_hollow(lambda: Codec(config))
-    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     checkpoint = Checkpoint.open(path)
+    check_depth(config, checkpoint, f"{path}")
+    net = build_hollow(lambda: Codec(config), path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     layout = encodec.PACKAGE if path.is_file() else encodec.TRANSFORMERS
     plan = remap.plan_sources(shapes, checkpoint.shapes(), layout, path)
     state = {
         name: source.join(checkpoint.__getitem__).to(device, torch.float32) for name, source in plan.items()
     }
     net.load_state_dict(state, strict=True, assign=True)
+    note_origin(net, "codec", path.name)
     return net.eval().requires_grad_(False)

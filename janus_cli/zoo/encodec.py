@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from janus_cli.config import CodecConfig, ModelConfig, parse, read_object
+from janus_cli.config import CodecConfig, Extent, ModelConfig, Positive, Small, parse, read_object
 from janus_cli.errors import ModelError
-from janus_cli.zoo.janus_pro import Extent, Positive, Small
 
 MODEL_TYPE = "encodec"
 PACKAGE, TRANSFORMERS = "encodec", "encodec_transformers"  # whose tensor names the weights have

@@ -12,11 +12,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from janus_cli.config import Progress
 from janus_cli.errors import ModelError, UsageError
 from janus_cli.zoo import encodec, weight_files
+from janus_cli.zoo.fetching import LargeFile, fetch
 
 MAIN = "main"
+_LIBRARY = "janus-cli"  # who asks
 _NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _SHA256, _SHA1 = 64, 40  # hex digits
 
@@ -100,12 +104,13 @@ def read_digests(path: Path) -> dict[str, Digest]:
     return found
 
 
-def pull(name: str, progress: bool) -> Path:
+def pull(name: str, progress: Progress) -> Path:
     """Fetch what a model needs of ORG/NAME[@REVISION] into the cache; returns its folder.
 
-    What is there is not fetched again: whole files always, parts of one as far as huggingface_hub keeps
-    them. With HF_HUB_OFFLINE only the cache is asked. safetensors are preferred to .bin where a model has
-    both. Raises ModelError: no such model or revision, no access, no network, a full disk.
+    What is there is not fetched again: neither whole files nor the beginning of a large one, whoever broke it
+    off. With HF_HUB_OFFLINE only the cache is asked. safetensors are preferred to .bin where a model has
+    both. Raises ModelError: no such model or revision, no access, no network, a full disk, a file that is not
+    what the hub lists.
     """
     if not is_name(name):
         raise UsageError(f"{name!r}: expected ORG/NAME, for example deepseek-ai/Janus-Pro-1B")
@@ -114,20 +119,24 @@ def pull(name: str, progress: bool) -> Path:
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     repository, revision = _split(name)
-    if not progress:
-        disable_progress_bars()
+    disable_progress_bars()  # the small files need none
     try:
-        info = hf.HfApi(library_name="janus-cli").model_info(repository, revision=revision)
-        files = [file.rfilename for file in info.siblings or []]
-        return Path(
+        api = hf.HfApi(library_name=_LIBRARY)
+        info = api.model_info(repository, revision=revision, files_metadata=True)
+        chosen = _choose_files([file.rfilename for file in info.siblings or []])
+        wanted = [file for file in info.siblings or [] if file.rfilename in chosen]
+        _fetch_large(wanted, repository, info.sha or revision, progress)
+        path = Path(
             hf.snapshot_download(
                 repository,
                 revision=revision,
                 cache_dir=find_cache_folder(),
-                library_name="janus-cli",
-                allow_patterns=_choose_files(files),
+                library_name=_LIBRARY,
+                allow_patterns=chosen,
             )
         )
+        _check_small([file for file in wanted if file.lfs is None], path)
+        return path
     except errors.HFValidationError:
         raise ModelError(f"{name}: no name of the hub: give ORG/NAME, or ORG/NAME@REVISION") from None
     except errors.OfflineModeIsEnabled:
@@ -143,6 +152,31 @@ def pull(name: str, progress: bool) -> Path:
         if isinstance(error, OSError) and error.strerror:
             reason = error.strerror
         raise ModelError(f"{name}: not pulled ({reason}); run it again to go on") from None
+
+
+def _fetch_large(files: list[Any], repository: str, commit: str, progress: Progress) -> None:
+    """Fetch those of `files` that the hub keeps apart because they are large, into the cache's blobs."""
+    import huggingface_hub as hf
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    headers = build_hf_headers(library_name=_LIBRARY)
+    blobs = find_cache_folder() / f"models--{repository.replace('/', '--')}" / "blobs"
+    for file in files:
+        if file.lfs is not None and re.fullmatch(rf"[0-9a-f]{{{_SHA256}}}", file.lfs.sha256):
+            url = hf.hf_hub_url(repository, file.rfilename, revision=commit)
+            fetch(LargeFile(file.rfilename, url, file.lfs.size, file.lfs.sha256), blobs, headers, progress)
+
+
+def _check_small(files: list[Any], path: Path) -> None:
+    """Check what huggingface_hub has fetched. Raises ModelError for a file that the hub lists otherwise."""
+    for file in files:
+        place = path / file.rfilename
+        if file.blob_id and place.is_file() and (digest := Digest(file.blob_id)).of(place) != digest.hex:
+            place.resolve().unlink()
+            place.unlink(missing_ok=True)
+            raise ModelError(
+                f"{file.rfilename}: not what the hub lists has come, and is deleted: pull it again"
+            )
 
 
 def _find_offline(name: str) -> Path:

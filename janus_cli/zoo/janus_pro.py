@@ -5,20 +5,25 @@ not built here is refused, and so is a number that cannot be; the many words tha
 passed over.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
 from janus_cli.config import (
+    MAX_ROTATIONS,
     VQ_GROUPS,
     DecoderConfig,
+    Depth,
+    Extent,
+    Finite,
     GenerationConfig,
     JanusProConfig,
     ModalityConfig,
     ModelConfig,
+    Positive,
     PublishedConfig,
+    Small,
     VisionConfig,
     VQConfig,
     parse,
@@ -29,12 +34,6 @@ from janus_cli.errors import ModelError
 
 C = TypeVar("C")
 P = TypeVar("P")
-_MOST = sys.float_info.max
-Extent = Annotated[int, Meta(ge=1, le=1 << 20)]  # no size in a configuration is larger
-Depth = Annotated[int, Meta(ge=1, le=1 << 10)]  # nor is there more of layers, or of blocks
-Small = Annotated[int, Meta(ge=1, le=64)]
-Positive = Annotated[float, Meta(gt=0, le=_MOST)]
-Finite = Annotated[float, Meta(ge=-_MOST, le=_MOST)]
 Multipliers = Annotated[tuple[Small, ...], Meta(min_length=1, max_length=8)]
 
 # What a file leaves out is as in the classes that it is written for: transformers' own defaults, and what
@@ -95,7 +94,7 @@ class JanusVQ(Struct):
     latent_channels: Extent = 256
     base_channels: Extent = 128
     channel_multiplier: Multipliers = (1, 1, 2, 2, 4)
-    num_res_blocks: Depth = 2
+    num_res_blocks: Small = 2
     num_hidden_layers: Literal[2] = 2
     projection_dim: Extent = 2048
     hidden_act: Literal["gelu", None] = None
@@ -137,7 +136,7 @@ class VQParams(Struct):
     n_embed: Extent
     ch: Extent = 128
     ch_mult: Multipliers = (1, 1, 2, 2, 4)
-    num_res_blocks: Depth = 2
+    num_res_blocks: Small = 2
     z_channels: Extent = 256
 
 
@@ -219,7 +218,7 @@ def _check(config: JanusProConfig, path: Path) -> None:
         (vq.dim % VQ_GROUPS, f"the image tokenizer's base width {vq.dim} is no multiple of {VQ_GROUPS}"),
         (heads % shared, f"{heads} heads are no multiple of {shared} key-value heads"),
         (width % 2, f"the heads' width {width} is odd"),
-        (width * length > 1 << 26, f"max_position_embeddings {length} is too large"),
+        (width * length > MAX_ROTATIONS, f"max_position_embeddings {length} is too large"),
     ):
         if wrong:
             raise ModelError(f"{path}: {what}")

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from janus_cli.config import ModelConfig
+from janus_cli.config import MAX_JSON, ModelConfig, refuse_twins
 from janus_cli.errors import ModelError, RecordError
 from janus_cli.media.tensor_header import LENGTH, WIDTH, Tensor, read_entries
 from janus_cli.zoo import encodec, hub, janus_pro, weight_files
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 DEFAULT = "pocket"  # the model that ships inside the package
 SENSES = "pocket-any"  # the other one: it sees, hears and speaks
 CODEBOOK = "quantize.codebook"  # name of the codebook's tensor in dvae.safetensors
-_MAX_HEADER = 100_000_000  # bytes; the limit of the safetensors format
 _MOST = 1 << 62  # of a size or an offset in one; the file's own length is the limit
 
 
@@ -102,9 +101,11 @@ def read_header(path: Path) -> dict[str, Tensor]:
         size = path.stat().st_size
         with path.open("rb") as file:
             length = LENGTH.unpack(file.read(LENGTH.size))[0]
-            if length > min(_MAX_HEADER, size - LENGTH.size):
+            if length > size - LENGTH.size:
                 raise ValueError("header longer than the file")
-            entries = json.loads(file.read(length))
+            if length > MAX_JSON:
+                raise ValueError(f"a header of {length:,} bytes; at most {MAX_JSON:,} are read")
+            entries = json.loads(file.read(length), object_pairs_hook=refuse_twins)
         entries.pop("__metadata__", None)
         for name, entry in entries.items():
             if entry["dtype"] not in WIDTH:

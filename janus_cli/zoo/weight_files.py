@@ -4,12 +4,13 @@ Knows names and indexes only; what a weight file holds is read by whoever asks (
 checkpoint with it).
 """
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from janus_cli.config import read_object
-from janus_cli.errors import ModelError
+from janus_cli.errors import ModelError, quote
 
 H = TypeVar("H")
 
@@ -23,6 +24,7 @@ NAMES = (
 WEIGHTS = (".safetensors", ".bin", ".index.json")  # how such names end
 # What else a model needs: configuration, tokenizer, chat template, card and licence.
 BESIDE = ("*.json", "*.txt", "*.model", "*.jinja", "README.md", "LICENSE*")
+MAX_NAME = 255  # bytes of a file's name
 _POINTER = b"version https://git-lfs"
 
 
@@ -56,9 +58,17 @@ def read_index(path: Path) -> dict[str, Path]:
     names = read_object(path).get("weight_map")
     if not isinstance(names, dict) or not names or not all(isinstance(n, str) for n in names.values()):
         raise ModelError(f"{path}: not an index of shards (it has no weight_map)")
-    if foreign := [n for n in names.values() if Path(n).name != n]:
-        raise ModelError(f"{path}: not an index of shards ({foreign[0]} does not lie beside it)")
+    if foreign := [n for n in names.values() if not _is_file_name(n)]:
+        raise ModelError(f"{path}: not an index of shards ({quote(foreign[0])} does not lie beside it)")
     return {name: path.parent / shard for name, shard in names.items()}
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether `name` can be that of a file in a folder, with no way out of it."""
+    try:
+        return Path(name).name == name and "\0" not in name and len(os.fsencode(name)) <= MAX_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def find_index(shard: Path) -> Path | None:

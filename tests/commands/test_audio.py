@@ -70,6 +70,22 @@ def test_the_same_input_gives_the_same_bytes(janus, speech):
     assert (speech.parent / "a.flac").read_bytes() == (speech.parent / "b.flac").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("format", "subtype"), [("WAV", None), ("FLAC", None), ("OGG", "OPUS"), ("MP3", None)]
+)
+def test_all_of_a_joined_file_is_tokenized(janus, environment, format, subtype):
+    data = file_bytes(tone(1, 16000), 16000, format, subtype)
+    for stdin in (data + data, data + data + b"TAG" + bytes(125)):
+        record = record_of(janus("tokenize", "audio", "-q", stdin=stdin))
+        assert record.segments[0].info["num_samples"] == 32000
+    (environment / "joined").write_bytes(data + data)
+    assert json.loads(janus("info", "--json", "joined").text)["seconds"] == 2
+    done = janus("tokenize", "audio", "-q", "-", stdin=data + b"and something else")
+    assert (done.code, done.out, done.err.count("\n")) == (1, b"", 1) and done.err.startswith(
+        "janus: stdin: "
+    )
+
+
 def test_folders_and_failures_are_counted(janus, speech, environment):
     sounds = environment / "sounds"
     sounds.mkdir()
@@ -154,7 +170,7 @@ def test_another_codecs_tokens_are_refused(janus, speech, tiny_model, environmen
 def test_nothing_is_overwritten(janus, speech, environment):
     janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors")
     assert (
-        "exists: use another name, or --force"
+        "exists: use another name, --force"
         in janus("tokenize", "audio", "speech.wav", "-o", "a.safetensors").err
     )
     before = speech.read_bytes()

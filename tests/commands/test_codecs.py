@@ -6,8 +6,7 @@ import pytest
 import torch
 from helpers.hubs import NAME, serve
 from helpers.runs import no_traceback
-from helpers.sounds import file_bytes, lively, tone
-from safetensors.torch import save
+from helpers.sounds import file_bytes, lively, publish_encodec, tone
 
 from bench.make_checkpoint import publish
 from janus_cli.config import CodecConfig
@@ -32,18 +31,6 @@ SMALL = {
         segment=48000,
     ),
 }
-CONFIG = {
-    "model_type": "encodec",
-    "sampling_rate": 32000,
-    "upsampling_ratios": [8, 5, 4, 4],
-    "hidden_size": 16,
-    "num_filters": 4,
-    "codebook_size": 64,
-    "target_bandwidths": [1.2],
-    "use_causal_conv": False,
-    "use_conv_shortcut": False,
-    "chunk_length_s": None,
-}
 
 
 @pytest.fixture
@@ -64,14 +51,7 @@ def codecs(environment, monkeypatch):
 @pytest.fixture
 def folder_files(tmp_path):
     """What a folder in transformers' layout holds."""
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    net = lively(Codec(encodec.read(tmp_path).codec))
-    state = publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
-    (tmp_path / "config.json").unlink()
-    return {
-        "config.json": json.dumps(CONFIG).encode(),
-        "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()}),
-    }
+    return publish_encodec(tmp_path)
 
 
 @pytest.mark.parametrize(

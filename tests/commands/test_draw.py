@@ -11,7 +11,7 @@ from PIL import Image
 from janus_cli import pipeline
 from janus_cli.errors import MediaError, ModelError, UsageError
 from janus_cli.records import Record, Segment
-from janus_cli.shell.outputs import fill, slug
+from janus_cli.shell.names import fill, slug
 
 
 def names() -> list[str]:
@@ -36,31 +36,42 @@ def test_batches_change_no_pixel(janus):
     prompts = ["a", "a red apple", "two red apples"]
     for folder in ("alone", "together"):
         Path(folder).mkdir()
-    janus("draw", *prompts, "-n", "2", "--batch-size", "1", "-o", "alone/{index}.png")
-    janus("draw", *prompts, "-n", "2", "-o", "together/{index}.png")
-    for index in range(6):
-        assert Path(f"alone/{index}.png").read_bytes() == Path(f"together/{index}.png").read_bytes()
+    janus("draw", *prompts, "-n", "2", "--batch-size", "1", "-o", "alone/{id}-{index}.png")
+    janus("draw", *prompts, "-n", "2", "-o", "together/{id}-{index}.png")
+    made = sorted(Path("alone").iterdir())
+    assert len(made) == 6
+    for path in made:
+        assert path.read_bytes() == Path("together", path.name).read_bytes()
 
 
 def test_several_pictures_do_not_overwrite_each_other(janus):
-    janus("draw", "a red apple", "-n", "3", "-o", "apple.png")
-    assert names() == ["apple-1.png", "apple-2.png", "apple.png"]
+    for _ in range(2):
+        janus("draw", "a red apple", "-n", "2", "-o", "{prompt}.png")
+    assert names() == ["a-red-apple-1.png", "a-red-apple-2.png", "a-red-apple-3.png", "a-red-apple.png"]
 
 
-def test_nothing_is_overwritten_without_force(janus):
+def test_a_literal_name_is_a_promise(janus, monkeypatch):
     Path("apple.png").write_text("precious")
-    assert janus("draw", "a red apple", "-o", "apple.png").code == 0
-    assert Path("apple.png").read_text() == "precious" and Path("apple-1.png").exists()
-    assert janus("draw", "a red apple", "-n", "2", "-o", "apple.png", "--force").code == 0
-    assert names() == ["apple-1.png", "apple.png"]
-    assert Image.open("apple.png").size == (128, 128)
+    with monkeypatch.context() as patch:
+        patch.setattr("janus_cli.nets.build.build", lambda *_: 1 / 0)  # nothing is drawn for nothing
+        done = janus("draw", "a red apple", "-o", "apple.png")
+        assert done.code == 1 and "apple.png exists: use another name, --force" in done.err
+        done = janus("draw", "a red apple", "-o", "apple.png", "--skip-existing")
+        assert done.code == 0 and "1 picture passed over" in done.err
+        for prompts in (["a", "-n", "2"], ["a", "b"], ["a", "--stdin", "-n", "2"]):
+            done = janus("draw", *prompts, "-o", "new.png")
+            assert done.code == 2 and "use a template such as {prompt}-{index}.png, or a folder/" in done.err
+        assert janus("draw", "a", "-o", "apple.png", "--force", "--skip-existing").code == 2
+    assert Path("apple.png").read_text() == "precious" and names() == ["apple.png"]
+    assert janus("draw", "a red apple", "-o", "apple.png", "--force").code == 0
+    assert names() == ["apple.png"] and Image.open("apple.png").size == (128, 128)
 
 
 def test_template_fields(janus):
     Path("out").mkdir()
     janus("draw", "a red apple", "-n", "2", "--seed", "5", "-o", "out/{prompt}_{seed}_{index:03}_{id}.jpg")
     found = sorted(p.name for p in Path("out").iterdir())
-    assert found == ["a-red-apple_5_000_0.jpg", "a-red-apple_5_001_0.jpg"]
+    assert found == ["a-red-apple_5_000_0.jpg", "a-red-apple_6_001_0.jpg"]
 
 
 def test_a_folder_takes_the_prompts_names(janus):
@@ -85,7 +96,8 @@ def test_slug(text, name):
 
 
 def test_a_prompt_without_letters_still_has_a_name():
-    assert fill("{prompt}.png", Record((), "", ({"stage": "tokenize", "text": "🍎"},)), 3) == "3.png"
+    record = Record((), "", ({"stage": "tokenize", "text": "🍎"},))
+    assert fill("{prompt}.png", record, 3) == Path("3.png")
 
 
 @pytest.mark.parametrize(
@@ -116,15 +128,12 @@ def test_prompts_on_standard_input(janus):
 
 
 def test_a_bad_line_is_counted_and_moves_no_seed(janus):
-    for folder in ("good", "some"):
-        Path(folder).mkdir()
-    janus("draw", "--stdin", "-o", "good/{index}.png", stdin=b"a\nb\nc\n")
-    done = janus("draw", "--stdin", "-o", "some/{index}.png", stdin=b"a\n\xff\xfe\nc\n")
-    assert done.code == 3 and "stdin: line 2 is not UTF-8 text" in done.err
-    assert sorted(p.name for p in Path("some").iterdir()) == ["0.png", "2.png"]
-    for name in ("0.png", "2.png"):
-        pictures = [np.asarray(Image.open(Path(folder, name))) for folder in ("good", "some")]
-        assert np.array_equal(*pictures)
+    janus("draw", "--stdin", "-o", "good/", stdin=b"a\nb\nc\n")
+    done = janus("draw", "--stdin", "-o", "some/", stdin=b"a\n\xff\xfe\nc\n")
+    assert done.code == 3 and "stdin: line 2: byte 0 is not UTF-8 text" in done.err
+    assert sorted(p.name for p in Path("some").iterdir()) == ["a.png", "c.png"]
+    for name in ("a.png", "c.png"):
+        assert Path("good", name).read_bytes() == Path("some", name).read_bytes()
 
 
 def test_what_cannot_be_drawn_is_said_before_drawing(janus):
@@ -203,4 +212,4 @@ def test_a_picture_is_no_text():
     from janus_cli.shell.outputs import Outputs
 
     with pytest.raises(MediaError, match="holds a picture"):
-        Outputs("a.txt", False).write(Record(()), PictureOutput(np.zeros((8, 8, 3), np.uint8)))
+        Outputs("a.txt").write(Record(()), PictureOutput(np.zeros((8, 8, 3), np.uint8)), Path("a.txt"))

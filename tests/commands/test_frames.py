@@ -43,7 +43,7 @@ def test_frames_are_numbered_and_end_as_the_picture(janus):
 
 def test_watching_changes_no_picture(janus):
     janus("draw", "a", "b", "-o", "plain/")
-    janus("draw", "a", "b", "-o", "watched/", "--frames", "f", "--animation", "x.gif")
+    janus("draw", "a", "b", "-o", "watched/", "--frames", "f", "--animation", "x-{prompt}.gif")
     for name in names("plain"):
         assert Path("plain", name).read_bytes() == Path("watched", name).read_bytes()
 
@@ -74,8 +74,10 @@ def test_animations(janus, suffix):
 
 
 def test_several_animations(janus):
-    janus("draw", "a", "b", "--animation", "x.webp", "-o", "{prompt}.png")
-    assert names() == ["a.png", "b.png", "x-1.webp", "x.webp"]
+    janus("draw", "a", "b", "--animation", "x-{prompt}.webp", "-o", "{prompt}.png")
+    done = janus("draw", "a", "b", "--animation", "y.webp")
+    assert done.code == 2 and "y.webp is the name of one file" in done.err
+    assert names() == ["a.png", "b.png", "x-a.webp", "x-b.webp"]
     janus("draw", "a", "-n", "2", "--animation", "{prompt}{index}.gif", "-o", "-")
     assert {"a0.gif", "a1.gif"} <= set(names())
 

@@ -70,7 +70,7 @@ def test_prompts_in_a_batch_get_the_tokens_they_get_alone(janus, pro):
     for heat in ("0", "1"):
 
         def hashes(*args, heat=heat):
-            flags = ("--model", pro, "--json", "--temperature", heat, "--force", "-o", "x.png")
+            flags = ("--model", pro, "--json", "--temperature", heat, "--force", "-o", "x-{id}.png")
             done = janus("draw", *args, *flags)
             assert done.code == 0, done.err
             return [json.loads(line)["tokens"] for line in done.text.splitlines()]

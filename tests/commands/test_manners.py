@@ -53,7 +53,7 @@ def on_terminal(args: list[str], stream: str) -> subprocess.CompletedProcess[byt
         (["draw", "a", "--wings"], "--wings"),
         (
             ["draw", "a", "-o", "{colour}.png"],
-            "unknown field {colour} (known: {prompt}, {seed}, {index}, {id})",
+            "unknown field {colour} (known: {prompt}, {seed}, {index}, {id}, {source}, {name})",
         ),
         (["draw", "a", "-o", "{prompt.__class__}.png"], "unknown field"),
         (["draw", "a", "-o", "{prompt"], "{prompt"),
@@ -282,12 +282,22 @@ def test_a_missing_folder_is_said_before_anything_is_made(janus, monkeypatch):
 
 
 def test_token_files_are_not_overwritten(janus):
-    for name in ("a.safetensors", "a.tar", "out/"):
+    for name in ("a.safetensors", "a.tar"):
         assert janus("tokenize", "text", "a", "-o", name).code == 0
         done = janus("tokenize", "text", "b", "-o", name)
-        assert done.code == 1 and "exists: use another name, or --force" in done.err
+        assert done.code == 1 and "exists: use another name, --force" in done.err
+        assert janus("tokenize", "text", "b", "-o", name, "--skip-existing").code == 0
+        assert janus("decode", name).text == "a\n"
         assert janus("tokenize", "text", "b", "-o", name, "--force").code == 0
-    assert janus("decode", "a.safetensors").text == "b\n"
+        assert janus("decode", name).text == "b\n"
+
+
+def test_files_in_a_folder_get_names_that_are_free(janus):
+    for text, flags in (("a", []), ("b", []), ("c", ["--skip-existing"]), ("d", ["--force"])):
+        assert janus("tokenize", "text", text, "-o", "out/", *flags).code == 0
+    assert janus("decode", "out/0.safetensors").text == "d\n"
+    assert janus("decode", "out/0-1.safetensors").text == "b\n"
+    assert len(list(Path("out").iterdir())) == 2
 
 
 def test_a_file_can_be_replaced_by_what_is_made_of_it(janus):

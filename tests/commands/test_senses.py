@@ -143,6 +143,61 @@ def test_nothing_is_answered_with_a_line(janus, media):
     assert joined.code == 1 and "a sound of no length" in joined.err
 
 
+def test_silence_is_answered_with_nothing_heard(janus, media):
+    for level in (0.0, 0.0009):
+        Path("quiet.wav").write_bytes(file_bytes(np.full((1, 16000), level), 16000, "WAV", "FLOAT"))
+        done = janus("transcribe", "quiet.wav")
+        assert (done.code, done.out) == (1, b"")
+        assert done.err.endswith("janus: quiet.wav: nothing heard: it is silent\n")
+        several = janus("transcribe", "quiet.wav", "say.wav")
+        assert several.code == 3 and several.text.startswith("say.wav: ")
+        tokens = janus("tokenize", "audio", "quiet.wav").out
+        assert janus("decode", "-f", "-o", "again.wav", stdin=tokens).code == 0
+        assert soundfile.info("again.wav").frames == 16000
+        for to in ("text", "image", "audio"):
+            done = janus("generate", "--to", to, stdin=tokens)
+            assert (done.code, done.out) == (1, b"") and "quiet: nothing heard: it is silent" in done.err
+
+
+def test_noise_is_answered_with_nothing_heard_where_the_model_says_what_speech_is(janus, media, tiny_any):
+    folder = shutil.copytree(tiny_any, media / "strict" / "strict")
+    config = json.loads((folder / "config.json").read_text())
+    config["generation"] |= {"least_speech": -0.001, "least_words": -99.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = janus("transcribe", "say.wav", "-m", str(folder))
+    assert (done.code, done.out) == (1, b"")
+    assert "janus: say.wav: nothing heard: there is sound, but no words that are understood\n" in done.err
+    tokens = janus("tokenize", "audio", "say.wav").out
+    done = janus("generate", "-m", str(folder), stdin=tokens)
+    assert (done.code, done.out) == (1, b"") and "janus: say: nothing heard: there is sound" in done.err
+    spoken = janus(
+        "generate", "--to", "audio", "-m", str(folder), stdin=janus("tokenize", "text", "a").out
+    ).out
+    assert janus("generate", "--to", "text", "-m", str(folder), stdin=spoken).code == 0  # its own voice
+
+
+@pytest.mark.slow
+def test_a_voice_is_heard_with_silence_around_it_and_noise_is_not(janus, environment):
+    from janus_cli.dataset.speech import RATE, Speaker, Utterance
+
+    said = Speaker().say(Utterance("rocket", "en-us", "m5", 202))[None]
+    around = np.concatenate([np.zeros((1, 3000)), said, np.zeros((1, 6000))], axis=1)
+    Path("rocket.wav").write_bytes(file_bytes(around, RATE))
+    rng, time = np.random.default_rng(0), np.arange(2 * RATE) / RATE
+    noises = {
+        "white": rng.normal(0, 0.1, len(time)),
+        "hum": sum(0.2 / k * np.sin(2 * np.pi * 50 * k * time) for k in range(1, 9)),
+        "clicks": 0.5 * (rng.random(len(time)) < 2e-4),
+        "tone": 0.3 * np.sin(2 * np.pi * 440 * time),
+    }
+    for name, noise in noises.items():
+        Path(f"{name}.wav").write_bytes(file_bytes(noise[None], RATE))
+    model = str(Path(__file__).parents[2] / "models" / "pocket-any")
+    done = janus("transcribe", "-m", model, "rocket.wav", *(f"{name}.wav" for name in noises))
+    assert done.code == 3 and done.text == "rocket.wav: rocket\n", done.err
+    assert done.err.count("nothing heard: there is sound, but no words") == len(noises)
+
+
 def test_more_than_the_model_has_room_for_is_said_before_it_is_loaded(janus, media, monkeypatch):
     monkeypatch.setattr("janus_cli.nets.build.build", lambda *_: 1 / 0)
     text = janus("tokenize", "text", "a").out

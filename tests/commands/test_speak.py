@@ -31,8 +31,9 @@ def test_speak_equals_the_piped_stages(janus, senses):
 
 def test_speak_follows_the_manners_of_draw(janus, senses):
     flags = ["--seconds", "0.1"]
-    janus("speak", "a", "-n", "2", *flags, "-o", "a.wav")
-    janus("speak", "a", *flags, "-o", "a.wav")
+    janus("speak", "a", "-n", "2", *flags, "-o", "{prompt}.wav")
+    janus("speak", "a", *flags, "-o", "{prompt}.wav")
+    assert janus("speak", "a", *flags, "-o", "a.wav").code == 1
     assert sorted(p.name for p in senses.glob("*.wav")) == ["a-1.wav", "a-2.wav", "a.wav"]
     done = janus("speak", "--stdin", "--json", *flags, "-o", "out/", stdin=b"one\n\ntwo\n")
     assert [json.loads(line)["path"] for line in done.text.splitlines()] == ["out/one.wav", "out/two.wav"]

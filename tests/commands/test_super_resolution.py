@@ -61,7 +61,9 @@ def test_a_picture_to_a_picture(up, large):
     assert np.array_equal(opened("photo-x4.png"), large(image))
     assert '"model": "4x.safetensors"' in read_image_metadata(Path("photo-x4.png"))["janus"]
     before = Path("photo-x4.png").read_bytes()
-    assert "wrote photo-x4-1.png" in up("photo.png", "-o", "photo-x4.png").err
+    assert "photo-x4.png exists: use another name" in up("photo.png", "-o", "photo-x4.png").err
+    assert up("photo.png", "-o", "photo-x4.png", "--skip-existing").code == 0
+    assert "wrote photo-x4-1.png" in up("photo.png", "-o", "{id}-x4.png").err
     assert Path("photo-x4-1.png").read_bytes() == before == Path("photo-x4.png").read_bytes()
     assert up("photo.png", "-o", "photo-x4.png", "--force", "--quiet", "--tile", "0").err == ""
     assert not list(Path().glob("*-2.png")) and not list(Path().glob(".janus*"))
@@ -129,8 +131,11 @@ def test_folders_and_templates(up):
 def test_its_own_scale(janus, checkpoints):
     Image.fromarray(picture(8, 9)).save("a.png")
     for scale in ([], ["--scale", "3"]):
-        assert janus("upsample", "a.png", "-m", str(checkpoints / "3x.pth"), *scale, "-o", "b.png").code == 0
-    assert Image.open("b-1.png").size == (27, 24)
+        assert (
+            janus("upsample", "a.png", "-m", str(checkpoints / "3x.pth"), *scale, "-o", "{id}-b.png").code
+            == 0
+        )
+    assert Image.open("a-b-1.png").size == (27, 24)
 
 
 def test_both_files_hold_the_same_net(up, janus, checkpoints):

@@ -89,7 +89,9 @@ def test_folder_of_pictures(janus):
     for name in ("in/b.png", "in/a.jpg", "in/deep/c.webp"):
         picture(name)
     Path("in/notes.txt").write_text("no picture")
-    assert [r.id for r in records(janus("tokenize", "image", "in").out)] == ["a", "b", "c"]
+    done = janus("tokenize", "image", "in")
+    assert [r.id for r in records(done.out)] == ["a", "b", "deep/c"]
+    assert "in: left out: 1 file that is no picture (.txt 1)" in done.err
 
 
 def test_a_one_record_file_is_an_ordinary_safetensors_file(janus):

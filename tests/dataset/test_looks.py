@@ -14,7 +14,16 @@ from janus_cli.config import DVAEConfig
 from janus_cli.dataset import heldout
 from janus_cli.dataset.captions import write_caption
 from janus_cli.dataset.pack import BLACK, LANGUAGES, LOOKS, NAMES, STYLES, Concept, read_pack, read_packages
-from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings, list_looks, render_all
+from janus_cli.dataset.pictures import (
+    Item,
+    Renderings,
+    Scene,
+    Sprites,
+    compose,
+    list_drawings,
+    list_looks,
+    list_svgs,
+)
 from janus_cli.dataset.samples import (
     Sample,
     allows_changes,
@@ -55,7 +64,7 @@ def with_looks() -> list[Concept]:
 
 @pytest.fixture
 def painted(tmp_path: Path) -> Sprites:
-    return Sprites(render_all(with_looks(), tmp_path / "sprites.npy"))
+    return Sprites(Renderings(list_svgs(with_looks()), tmp_path))
 
 
 # ---- in the pack
@@ -112,11 +121,11 @@ def test_a_pack_keeps_its_looks_and_an_older_one_has_none(tmp_path: Path) -> Non
 
 
 def test_looks_are_rendered_after_the_drawings_of_the_styles(painted: Sprites, tmp_path: Path) -> None:
-    plain = render_all(four_concepts(), tmp_path / "plain.npy")
+    plain = Renderings(list_svgs(four_concepts()), tmp_path)
     assert len(painted) == len(plain) + 2 * len(LOOKS) + 1
-    assert np.array_equal(painted.full[: len(plain)], plain)
+    assert all(np.array_equal(painted.full[i], plain[i]) for i in range(len(plain)))
     first = len(plain) + list_looks(with_looks()).index((1, "emojione"))
-    assert (painted.full[first, 128, 128] == (0x00, 0xAA, 0xAA, 255)).all()
+    assert (painted.full[first][128, 128] == (0x00, 0xAA, 0xAA, 255)).all()
 
 
 # ---- what is held out

@@ -2,6 +2,8 @@
 
 import colorsys
 import json
+import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +11,14 @@ import numpy as np
 import pytest
 from helpers.packs import concept, four_concepts, svg, write_pack, write_word_sources
 
-from janus_cli.dataset import pack
+from janus_cli.dataset import pack, pictures
 from janus_cli.dataset.pack import (
     LANGUAGES,
     LOOKS,
     STYLES,
     build_pack,
     fetch_packages,
+    find_data_folder,
     read_pack,
     read_packages,
 )
@@ -24,16 +27,17 @@ from janus_cli.dataset.pictures import (
     HUES,
     SIZE,
     Item,
+    Renderings,
     Scene,
     Sprites,
     compose,
     list_drawings,
+    list_svgs,
     render,
-    render_all,
     shrink,
     tint,
 )
-from janus_cli.errors import JanusError
+from janus_cli.errors import JanusError, MediaError
 
 # ---- pack
 
@@ -166,9 +170,7 @@ def test_a_drawing_that_is_no_square_is_centred() -> None:
 
 def test_all_drawings_are_rendered_in_order(tmp_path: Path) -> None:
     concepts = [concept("one"), concept("two", styles=("noto", "twemoji"))]
-    seen: list[str] = []
-    render_all(concepts, tmp_path / "sprites.npy", lambda loop, label: seen.append(label) or loop)
-    stored = np.load(tmp_path / "sprites.npy")
+    stored = Renderings(list_svgs(concepts), tmp_path)
     assert list_drawings(concepts) == [
         (0, "fluent"),
         (0, "noto"),
@@ -176,8 +178,52 @@ def test_all_drawings_are_rendered_in_order(tmp_path: Path) -> None:
         (1, "noto"),
         (1, "twemoji"),
     ]
-    assert stored.shape == (5, SIZE, SIZE, 4) and seen == ["rendering"]
+    assert len(stored) == 5 and not any(map(stored.has, range(5)))
     assert np.array_equal(stored[3], render(concepts[1].drawings["noto"]))
+
+
+def test_a_drawing_is_rendered_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    svgs = list_svgs([concept("one")])
+    made: list[str] = []
+    monkeypatch.setattr(pictures, "render", lambda svg: made.append(svg) or render(svg))
+    first = Renderings(svgs, tmp_path)
+    assert np.array_equal(first[1], first[1]) and made == [svgs[1]]
+    again = Renderings(svgs, tmp_path)
+    assert again.has(1) and not again.has(0) and np.array_equal(again[1], first[1]) and len(made) == 1
+    with again.path.open("r+b") as file:  # cut short, or damaged
+        file.seek(-7, 2)
+        file.write(b"x")
+    assert not again.has(1) and np.array_equal(again[1], render(svgs[1])) and len(made) == 2
+    assert Renderings(svgs[:2], tmp_path).path != again.path, "other drawings, another file"
+
+
+def test_a_full_disk_while_rendering_is_one_line(tmp_path: Path) -> None:
+    kept = Renderings(list_svgs([concept("one")]), tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(MediaError, match=r"sprites-\w+\.bin: cannot be written: File too large"):
+            kept[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not kept.has(0) and np.array_equal(kept[0], Renderings(list_svgs([concept("one")]), tmp_path)[0])
+
+
+def test_without_the_renderer_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    with pytest.raises(JanusError, match=r"pip install 'janus-cli\[train\]'"):
+        render("<svg/>")
+
+
+def test_where_the_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JANUS_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert find_data_folder() == tmp_path / "cache" / "janus"
+    write_pack(Path(".data/pack.json.xz"), four_concepts())
+    assert find_data_folder() == Path(".data"), "what an earlier version has begun goes on"
+    monkeypatch.setenv("JANUS_DATA", "~/d")
+    assert find_data_folder() == Path.home() / "d"
 
 
 def test_shrink_averages_exactly() -> None:

@@ -16,7 +16,6 @@ from janus_cli.dataset.speech import (
     Speaker,
     Utterance,
     choose_voice,
-    find_sound,
 )
 from janus_cli.errors import JanusError
 
@@ -110,16 +109,6 @@ def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     with pytest.raises(JanusError, match=r'^speech for training needs espeak-ng: .*"janus-cli\[train\]"$'):
         Speaker().say(Utterance("bear"))
-
-
-def test_silence_at_the_ends_is_found() -> None:
-    sound = np.sin(np.arange(4000, dtype=np.float32))
-    whole = np.concatenate([np.zeros(5000, np.float32), sound, np.full(7000, 0.001, np.float32)])
-    start, stop = find_sound(whole)
-    assert abs(start - (5000 - 320)) <= 2 and abs(stop - (9000 + 320)) <= 2
-    start, stop = find_sound(sound)
-    assert stop - start >= 3998  # nothing to cut
-    assert find_sound(np.zeros(10, np.float32)) == (0, 10) and find_sound(np.zeros(0, np.float32)) == (0, 0)
 
 
 def test_phones_are_told_where_they_are_said(speaker: Speaker) -> None:

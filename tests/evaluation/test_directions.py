@@ -166,6 +166,17 @@ def test_what_is_written_and_drawn_follows_its_prompts(tour: Tour) -> None:
 
 
 @pytest.mark.slow
+def test_where_nothing_is_heard_nothing_is_written_and_white_drawn(tour: Tour) -> None:
+    rng = np.random.default_rng(0)
+    loud = [rng.normal(0, 0.2, RATE // 2).astype(np.float32) for _ in range(2)]
+    sounds = tour.candidate.listen([loud[0], np.zeros(RATE // 2, np.float32), loud[1]])
+    texts, drawn = tour.write(sounds), tour.draw(sounds)
+    assert texts[1] == "" and [texts[0], texts[2]] == tour.write([sounds[0], sounds[2]])
+    assert (drawn[1] == 255).all() and drawn.shape[0] == 3
+    assert (tour.draw(sounds[1:2]) == 255).all()
+    np.testing.assert_array_equal(drawn[:1], tour.draw(sounds[:1]))
+
+
 def test_a_tour_of_all_directions(tour: Tour, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("janus_cli.pipeline.own.MAX_SECONDS", 0.4)  # 20 frames
     held, scenes = pictures(len(tour.lists.pairs)), pictures(len(tour.lists.scenes))

@@ -57,8 +57,8 @@ class Place:
         self.reports: list[tuple[str, int]] = []
 
     def train(self, only: str | None = None, resume: bool = False, warm: bool = False) -> Path:
-        """Train, and keep who reported at which step; the model's folder."""
-        options = TrainOptions(only, resume, warm, data=self.data, runs=self.runs)
+        """Train with a checkpoint at each step, and keep who reported at which; the model's folder."""
+        options = TrainOptions(only, resume, warm, data=self.data, runs=self.runs, save_every=0)
         return train(self.recipe, options, lambda name, step, *_: self.reports.append((name, step)), track)
 
     def shop(self) -> Workshop:

@@ -1,16 +1,22 @@
 """Sounds and codecs that several test files share."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from safetensors.torch import save
 
+from bench.make_checkpoint import publish
 from janus_cli.config import CodecConfig
 from janus_cli.media.sound_writer import Writer
 from janus_cli.media.sounds import Sound
 from janus_cli.nets.codec import Codec
+from janus_cli.weights import remap
+from janus_cli.zoo import encodec
 
 KINDS = {  # every way in which published codecs and ours differ, small
     "pocket": CodecConfig(dim=16, n_filter=4, codebook_size=64),
@@ -76,6 +82,30 @@ def lively(codec: Codec, seed: int = 0) -> Codec:
     return codec.eval().requires_grad_(False)
 
 
+def publish_encodec(folder: Path) -> dict[str, bytes]:
+    """The files of a small EnCodec of 32 kHz in transformers' layout; `folder` is only worked in."""
+    config = {
+        "model_type": "encodec",
+        "sampling_rate": 32000,
+        "upsampling_ratios": [8, 5, 4, 4],
+        "hidden_size": 16,
+        "num_filters": 4,
+        "codebook_size": 64,
+        "target_bandwidths": [1.2],
+        "use_causal_conv": False,
+        "use_conv_shortcut": False,
+        "chunk_length_s": None,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    net = lively(Codec(encodec.read(folder).codec))
+    (folder / "config.json").unlink()
+    state = publish(net.state_dict(), "encodec_transformers", remap.NORMS[0])
+    return {
+        "config.json": json.dumps(config).encode(),
+        "model.safetensors": save({name: tensor.contiguous().clone() for name, tensor in state.items()}),
+    }
+
+
 def file_bytes(waveform: np.ndarray, rate: int, format: str = "WAV", subtype: str | None = None) -> bytes:
     """float32 [channels, samples] as libsndfile writes it."""
     file = io.BytesIO()
@@ -90,3 +120,16 @@ def cut(waveform: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
         pieces.append(waveform[:, start : start + sizes[i % len(sizes)]])
         start, i = start + sizes[i % len(sizes)], i + 1
     return pieces
+
+
+def mpeg_frames(count: int, layer: int = 3, version: int = 3, mono: bool = True, rate: int = 0) -> bytes:
+    """Silent MPEG frames of 64 kbit/s without anything around them; version 3 is MPEG 1, 2 is MPEG 2."""
+    first = version == 3
+    kbit = {(True, 1): 2, (True, 2): 4, (True, 3): 5, (False, 1): 4, (False, 2): 8, (False, 3): 8}[
+        first, layer
+    ]
+    head = bytes([0xFF, 0xE1 | version << 3 | (4 - layer) << 1, kbit << 4 | rate << 2, 0xC0 if mono else 0])
+    hertz = (44100, 48000, 32000)[rate] // (1 if first else 2)
+    samples = {1: 384, 2: 1152, 3: 1152 if first else 576}[layer]
+    size = 12 * 64000 // hertz * 4 if layer == 1 else samples // 8 * 64000 // hertz
+    return (head + bytes(size - 4)) * count

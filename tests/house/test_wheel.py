@@ -82,7 +82,7 @@ def test_the_wheels_models_are_its_own(installed, tmp_path):
 
 def test_the_wheels_command(wheel):
     points = next(n for n in zipfile.ZipFile(wheel).namelist() if n.endswith("entry_points.txt"))
-    assert "janus = janus_cli.app:main" in zipfile.ZipFile(wheel).read(points).decode()
+    assert "janus = janus_cli.__main__:run" in zipfile.ZipFile(wheel).read(points).decode()
 
 
 def test_the_wheels_own_plugin(installed, tmp_path):

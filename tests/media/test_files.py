@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import shutil
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from janus_cli.errors import MediaError
 from janus_cli.media import files
-from janus_cli.media.files import atomic_write, free_path, read_bytes
+from janus_cli.media.files import KeptErrors, atomic_write, free_path, read_bytes
 
 
 def test_inputs_are_capped(monkeypatch):
@@ -113,3 +114,38 @@ def test_places_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(MediaError, match="a: cannot be written: Permission denied"):
         atomic_write(tmp_path / "a", b"1")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_goes_while_a_file_is_written(tmp_path):
+    place = tmp_path / "folder"
+    for force in (True, False):
+        place.mkdir()
+        with (
+            pytest.raises(MediaError, match=r"a\.png: cannot be written: No such file or directory"),
+            files.NewFile(place / "a.png", force) as new,
+        ):
+            new.file.write(b"x")
+            shutil.rmtree(place)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_a_library_writes_by_its_name(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    with pytest.raises(MediaError, match="a: cannot be written"), files.fill_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"] and path.read_bytes() == b"old"
+    with files.fill_path(path) as temporary:
+        temporary.write_bytes(b"new")
+    assert path.read_bytes() == b"new" and path.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_library_cannot_pass_on_is_raised(tmp_path):
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        kept = KeptErrors(file)
+        with pytest.raises(OSError, match="No space left"), kept.calls():
+            assert kept.write(b"x") == 0 == kept.write(b"y")
+            raise RuntimeError("the library's own, which says less")

@@ -133,7 +133,7 @@ def test_the_other_model_under_this_name_is_refused(package, tmp_path):
     _, path = package
     other = tmp_path / ("encodec_48khz.th" if "24" in path.name else "encodec_24khz.th")
     other.write_bytes(path.read_bytes())
-    with pytest.raises(ModelError, match="tensor .* (is missing|has shape)"):
+    with pytest.raises(ModelError, match="tensor .* (is missing|has shape)|the tensors of its weights count"):
         ours(other)
 
 

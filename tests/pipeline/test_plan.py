@@ -65,19 +65,29 @@ def test_a_prepared_prompt_may_be_used_again(tiny_model):
     assert first[0].made_by == second[0].made_by
 
 
-def test_an_empty_prompt_is_refused_and_a_none_takes_its_number(tiny_model):
+def test_an_empty_prompt_is_refused_and_a_none_keeps_nothing_back(tiny_model):
     pipeline = load(str(tiny_model))
     plan = pipeline.plan_picture()
     with pytest.raises(UsageError, match="record 'x': an empty prompt"):
         plan.prepare(Record((), "x"))
     prompt = plan.prepare(pipeline.tokenize("a"))
-    assert [r.step("generate")["index"] for r in plan.generate([None, prompt])] == [1]
+    asked: list[int] = []
+
+    def prompts():
+        for i in range(3):
+            asked.append(i)
+            yield None if i == 1 else prompt
+
+    made = plan.generate(prompts())
+    next(made)
+    assert asked == [0, 1], "what is there is made before more is waited for"
+    assert [r.step("generate")["index"] for r in made] == [0]
 
 
 def test_draw_passes_over_a_none_and_refuses_an_empty_text(tiny_model):
     pipeline = load(str(tiny_model))
     [record] = pipeline.draw([None, "a"])
-    assert record.step("generate")["index"] == 1 and record.id == "1"
+    assert record.step("generate")["index"] == 0 and record.id == "1"
     with pytest.raises(UsageError, match="record '0': an empty prompt"):
         list(pipeline.draw([""]))
 

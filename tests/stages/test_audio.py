@@ -10,7 +10,7 @@ from helpers.sounds import KINDS, cut, lively, tone
 from janus_cli.errors import MediaError, RecordError, UsageError
 from janus_cli.nets.codec import Codec
 from janus_cli.records import Segment, dumps, loads
-from janus_cli.stages.audio import count_books, decode_audio, encode_audio
+from janus_cli.stages.audio import count_books, decode_audio, encode_audio, find_sound, keep_heard
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_record_says_what_its_tokens_are(codecs):
         "sample_rate": 16000,
         "frame_rate": 50,
         "num_samples": 16160,
+        "heard": [0, 51],
     }
     assert record.made_by == ({"stage": "tokenize", "modality": "audio", "source": "a.wav"},)
     assert dumps(loads(dumps(record))) == dumps(record)
@@ -140,3 +141,67 @@ def test_records_that_lack_what_segments_need(codecs, info, message):
 
 def test_a_record_without_a_length_is_whole_frames(codecs):
     assert decode_audio(segment(), codecs["pocket"]).whole().shape == (1, 3200)
+
+
+# ---- where there is something to hear
+
+
+def test_silence_at_the_ends_is_found():
+    sound = np.abs(np.sin(np.arange(4000, dtype=np.float32)))
+    whole = np.concatenate([np.zeros(5000, np.float32), sound, np.full(7000, 0.001, np.float32)])
+    start, stop = find_sound(whole, 320)
+    assert abs(start - (5000 - 320)) <= 2 and abs(stop - (9000 + 320)) <= 2
+    start, stop = find_sound(sound, 320)
+    assert stop - start >= 3998  # nothing to cut
+    assert find_sound(np.zeros(10, np.float32), 1) == (0, 10) and find_sound(np.zeros(0, np.float32), 1) == (
+        0,
+        0,
+    )
+
+
+@pytest.mark.parametrize("kind", ["pocket", "24khz", "32khz"])
+def test_a_recording_keeps_its_silence_and_a_prompt_does_not_take_it(codecs, kind):
+    codec = codecs[kind]
+    hop, channels = codec.cfg.hop_length, codec.cfg.channels
+    sound = np.concatenate(
+        [
+            np.zeros((channels, 10 * hop + 5)),
+            tone(1, 16000, channels)[:, : 20 * hop],
+            np.zeros((channels, 7 * hop)),
+        ],
+        1,
+    ).astype(np.float32)
+    records = [encode_audio(pieces, codec, "a", "") for pieces in ([sound], cut(sound, (1, 997, 5000)))]
+    assert dumps(records[0]) == dumps(records[1])  # however it comes
+    (segment,) = records[0].segments
+    assert segment.info["heard"] == [9, 32]  # a frame of silence stays on either side
+    np.testing.assert_array_equal(keep_heard(segment).data, segment.data[:, 9:32])
+    assert decode_audio(segment, codec).whole().shape == sound.shape
+
+
+def test_what_begins_and_ends_at_once_is_kept_whole(codecs):
+    segment = encode(codecs["pocket"], tone(1, 16000)).segments[0]
+    assert keep_heard(segment).data.shape == segment.data.shape
+    generated = Segment("audio", segment.data, {})  # what a decoder makes has no mark, and loses nothing
+    assert keep_heard(generated) is generated
+
+
+@pytest.mark.parametrize("level", [0.0, 0.0009])
+def test_in_silence_nothing_is_heard(codecs, level):
+    segment = encode(codecs["pocket"], level * np.sign(tone(1, 16000))).segments[0]
+    assert segment.info["heard"] == [0, 0]
+    with pytest.raises(RecordError, match="^b: nothing heard: it is silent$"):
+        keep_heard(segment, "b")
+
+
+@pytest.mark.parametrize(
+    "heard", [None, 7, "all", [], [1], [0, 51], [5, 4], [-1, 3], [0.0, 3], [True, 3], [0, 10**30], {"a": 1}]
+)
+def test_a_strangers_mark_is_checked(codecs, heard):
+    segment = encode(codecs["pocket"], tone(1, 16000)).segments[0]
+    with pytest.raises(RecordError, match="audio segment: heard must be two of its 50 frames"):
+        keep_heard(Segment("audio", segment.data, {**segment.info, "heard": heard}))
+
+
+def test_a_codec_that_works_in_segments_marks_nothing(codecs):
+    assert "heard" not in encode(codecs["48khz"], tone(1, 48000, 2)).segments[0].info

@@ -52,14 +52,18 @@ def test_a_batch_of_eight_equals_eight_single_runs(cfg: DecoderConfig, to: str) 
         assert tokens(decoder, dataclasses.replace(options, batch_size=size)) == together
 
 
-def test_seed_and_index_give_the_tokens() -> None:
+def test_the_seed_gives_the_tokens_wherever_a_prompt_stands() -> None:
     decoder = random_decoder(FULL)
     once = tokens(decoder, OPTIONS)
     assert tokens(decoder, OPTIONS) == once
     assert tokens(decoder, dataclasses.replace(OPTIONS, seed=8)) != once
-    same = tokens(decoder, OPTIONS, [PROMPTS[0]] * 2)
-    assert same[0] != same[1] and same[0] == once[0]
-    assert tokens(decoder, dataclasses.replace(OPTIONS, n=2), [PROMPTS[0]]) == same
+    assert tokens(decoder, OPTIONS, PROMPTS[::-1]) == once[::-1]
+    assert tokens(decoder, OPTIONS, [PROMPTS[0]] * 2) == [once[0]] * 2
+    several = tokens(decoder, dataclasses.replace(OPTIONS, n=3), PROMPTS[:2])
+    assert len({tuple(made) for made in several}) == 6
+    for k in range(3):
+        alone = dataclasses.replace(OPTIONS, seed=OPTIONS.seed + k)
+        assert tokens(decoder, alone, PROMPTS[:2]) == [several[k], several[3 + k]]
 
 
 def slow_tokens(decoder: Decoder, record: Record, options: GenerateOptions) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from torch import Tensor
 from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
 from janus_cli.dataset.samples import Corpus, Sample, make_training_samples
 from janus_cli.dataset.vocabulary import train_tokenizer
-from janus_cli.errors import JanusError
+from janus_cli.errors import JanusError, MediaError
 from janus_cli.nets.decoder import PADDING
+from janus_cli.training import loop
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.drawing import END, DrawingObjective
 from janus_cli.training.optim import Optimizers, muon
@@ -282,3 +284,16 @@ def test_the_corpus_draws_kinds_by_their_weights() -> None:
     corpus = Corpus(samples, np.zeros((3, 2, 2), np.uint16), {"plain": 3.0, "background": 1.0, "scene": 5.0})
     drawn = np.bincount(corpus.draw(np.random.default_rng(0), 2000), minlength=3) / 2000
     np.testing.assert_allclose(drawn, [0.75, 0.25, 0], atol=0.04)
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "net.pt"
+    loop._save(path, {"step": 1, "weights": torch.zeros(1000)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(MediaError, match=r"net\.pt: cannot be written: File too large"):
+            loop._save(path, {"step": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.iterdir()] == ["net.pt"] and loop.read_step(path) == 1

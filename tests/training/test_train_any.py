@@ -1,7 +1,6 @@
 """A model that draws learns to hear, to see and to speak: recipes run end to end in seconds, then used."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,8 +16,6 @@ from janus_cli.config import read_config, write_config
 from janus_cli.dataset import utterances
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline import Sampling, load
-from janus_cli.training import jobs
-from janus_cli.training.loop import Run
 from janus_cli.training.objectives import codec as sound
 from janus_cli.training.objectives.joint import JointObjective
 
@@ -104,7 +101,6 @@ def small() -> Iterable[None]:
         patch.setattr(sound, "CROP", 0.32)
         patch.setattr(sound, "Speaker", Humming)
         patch.setattr(utterances, "Speaker", Humming)
-        patch.setattr(jobs, "Run", functools.partial(Run, save_every=0))
         yield
 
 

@@ -1,6 +1,7 @@
 """Published checkpoints: every layout gives the same tensors; every fault is a line naming the file."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from janus_cli.errors import ModelError
-from janus_cli.weights.checkpoint import Checkpoint
+from janus_cli.weights.checkpoint import Checkpoint, read_state
 
 TENSORS = {
     "a.weight": torch.arange(12.0).view(3, 4),
@@ -170,3 +171,38 @@ def test_no_weights_no_file_and_a_pointer(tmp_path):
     (tmp_path / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     with pytest.raises(ModelError, match="model.safetensors: a pointer of git-lfs"):
         Checkpoint.open(tmp_path)
+
+
+def test_tensors_of_more_than_their_file(tmp_path):
+    """Views of one number may have any shape, and a copy of one takes what it says."""
+    one = torch.ones(1).as_strided((1 << 20, 1 << 20), (0, 0))
+    for state in ({"a": one}, {"params": {"a": [one]}}):
+        torch.save(state, tmp_path / "w.bin")
+        for read in (Checkpoint.open, read_state):
+            with pytest.raises(
+                ModelError, match=r"tensors of 4,398,046,511,104 bytes in a file of [\d,]+: refused"
+            ):
+                read(tmp_path / "w.bin")
+    tied = torch.ones(100, 100)
+    torch.save({"a": tied, "b": tied}, tmp_path / "w.bin")
+    assert set(Checkpoint.open(tmp_path / "w.bin")) == {"a", "b"}
+
+
+def test_a_packed_file_is_not_unpacked(tmp_path):
+    torch.save({"a": torch.zeros(1 << 20)}, tmp_path / "w.bin")
+    with zipfile.ZipFile(tmp_path / "w.bin") as plain, zipfile.ZipFile(tmp_path / "p.bin", "w") as packed:
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name), zipfile.ZIP_DEFLATED)
+    for read in (Checkpoint.open, read_state):
+        with pytest.raises(ModelError, match="in it is compressed"):
+            read(tmp_path / "p.bin")
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x80\x02.", b"\x80\x02}q\x00u.", b"\x80\x02X\x00", b"\x80\x02ccollections\nOrderedDict\n)R."]
+)
+def test_pickles_that_are_none(tmp_path, data):
+    """What fuzzing found that torch's reader raises of them: IndexError, struct.error, AssertionError, ..."""
+    (tmp_path / "w.pth").write_bytes(data)
+    with pytest.raises(ModelError, match=r"w\.pth: "):
+        read_state(tmp_path / "w.pth")

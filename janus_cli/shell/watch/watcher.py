@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from janus_cli.media.files import atomic_write, make_folder, number_paths
 from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import EncodedOutput
-from janus_cli.shell.outputs import Outputs, slug
+from janus_cli.shell.names import Existing, slug
+from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.watch.preview import Preview
 from janus_cli.shell.watch.terminal import Protocol, detect
@@ -38,7 +39,12 @@ class Watcher:
     """Shows and writes pictures under way."""
 
     def __init__(
-        self, preview: bool, frames: str | None, animation: str | None, force: bool, failures: Failures
+        self,
+        preview: bool,
+        frames: str | None,
+        animation: str | None,
+        existing: Existing,
+        failures: Failures,
     ) -> None:
         """`preview`: paint on stderr, where that is a terminal; `frames`: a folder; `animation`: a template.
 
@@ -49,11 +55,12 @@ class Watcher:
         self._frameless: set[Key] = set()  # pictures under way of which a frame has failed
         protocol = detect(os.environ) if preview else None
         self._protocol: Protocol | None = protocol if sys.stderr is not None and sys.stderr.isatty() else None
-        self._frames = None if frames is None else Frames(frames, force)
-        self._animations = None if animation is None else Animations(animation, force)
+        self._frames = None if frames is None else Frames(frames, existing is Existing.replace)
+        self._animations = None if animation is None else Animations(animation, existing)
         self._preview: Preview | None = None
         self._canvases: dict[Key, Canvas] = {}
-        self._new: Callable[[], Canvas] | None = None
+        self._pipeline: Pipeline | None = None
+        self.plan: Plan | None = None  # of the pictures that come
         self._latest: dict[Key, np.ndarray] = {}
 
     @property
@@ -71,9 +78,9 @@ class Watcher:
         return self._frames is not None or self._animations is not None
 
     @contextlib.contextmanager
-    def begin(self, pipeline: "Pipeline", plan: "Plan", rate: Rate) -> Iterator[None]:
-        """Watch what `pipeline` draws in the block as planned, with the count of its tokens."""
-        self._new = partial(new_canvas, pipeline, plan)
+    def begin(self, pipeline: "Pipeline", rate: Rate) -> Iterator[None]:
+        """Watch what `pipeline` draws in the block, by `plan`, with the count of its tokens."""
+        self._pipeline = pipeline
         with contextlib.ExitStack() as stack:
             if self._protocol is not None:
                 self._preview = stack.enter_context(contextlib.closing(Preview(self._protocol, rate)))
@@ -83,8 +90,8 @@ class Watcher:
         """Take in a part of a picture; `Pipeline.render` calls this."""
         key = find_key(record)
         if key not in self._canvases:
-            assert self._new is not None, "begin comes first"
-            self._canvases[key] = self._new()
+            assert self._pipeline is not None and self.plan is not None, "begin comes first"
+            self._canvases[key] = new_canvas(self._pipeline, self.plan)
         canvas = self._canvases[key]
         canvas.paste(stage, record)
         if self._keeps:
@@ -92,8 +99,15 @@ class Watcher:
         if self._preview is not None:
             self._preview.update(key, canvas, record.prompt or record.id)
 
-    def finish(self, record: "Record", picture: "np.ndarray") -> list[str]:
+    def check_count(self, count: int) -> None:
+        """Raise UsageError where so many pictures would make one animation."""
+        if self._animations is not None:
+            self._animations.outputs.check_count(count)
+
+    def finish(self, record: "Record", picture: "np.ndarray", name: str = "") -> list[str]:
         """Take in the whole picture of `record`; gives lines that say what was written of it only now.
+
+        `name`: what the user calls it.
 
         What cannot be written is counted as a failure: the picture itself is written all the same.
         """
@@ -107,7 +121,7 @@ class Watcher:
             if self._preview is not None:
                 self._preview.finish(key)
             if self._animations is not None:
-                return [f"wrote {self._animations.write(record, key)}"]
+                return self._animations.write(record, key, name)
         return []
 
     def _keep(self, key: "Key", record: "Record", image: "np.ndarray") -> None:
@@ -179,24 +193,26 @@ class Frames:
 class Animations:
     """All states of a picture as one file, once it is done; named as pictures are."""
 
-    def __init__(self, template: str, force: bool) -> None:
-        """Raises UsageError for a name that says no format, or a field that does not exist."""
+    def __init__(self, template: str, existing: Existing) -> None:
+        """Raises UsageError for a name that says no format, MediaError for one that exists."""
         if template == "-":
             raise UsageError(f"--animation -: name a file in {', '.join(ANIMATIONS)}")
-        self._outputs = Outputs(template, force, ANIMATIONS)
+        self.outputs = Outputs(template, existing, ANIMATIONS)
         self._states: dict[Key, States] = {}
 
     def add(self, key: "Key", image: "np.ndarray") -> None:
         """Keep the next frame of a picture."""
         self._states.setdefault(key, States()).add(image)
 
-    def write(self, record: "Record", key: "Key") -> str:
-        """Write a picture's frames; returns the file's name. Raises MediaError."""
+    def write(self, record: "Record", key: "Key", name: str) -> list[str]:
+        """Write a picture's frames, unless they are there; gives a line that says so. Raises MediaError."""
         from janus_cli.media.pictures import animation_bytes
 
         frames = self._states.pop(key).unpack()
+        if (path := self.outputs.choose(record, ANIMATIONS[0], name)) is None:
+            return []
         writers = {suffix: partial(animation_bytes, frames, suffix[1:]) for suffix in ANIMATIONS}
-        return self._outputs.write(record, EncodedOutput("animation", writers))
+        return [f"wrote {self.outputs.write(record, EncodedOutput('animation', writers), path)}"]
 
 
 class States:

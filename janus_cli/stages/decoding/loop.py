@@ -15,6 +15,7 @@ from torch import Tensor
 from janus_cli.config import Progress
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
+from janus_cli.nets.finite import are_finite, refuse_numbers
 from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -26,10 +27,11 @@ CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a 
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """One output: the prompt that it answers, and the number of its random stream."""
+    """One output: the prompt that it answers, which of its outputs it is, and the seed of its randomness."""
 
     prompt: Prompt
     index: int
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,8 @@ class Loop:
         self.noise = None
         if options.temperature:
             classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise(options.seed, [item.index for item in items], classes, self.device)
+            self.noise = Noise([item.seed for item in items], classes, self.device)
+        self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
 
@@ -77,8 +80,20 @@ class Loop:
         for codes in self._draw_output(hidden):
             made.append(codes)
             if every and len(made) % every == 0:
-                yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
-        yield Made(asked, torch.stack(made, dim=2).cpu().numpy())
+                yield self._read_back(asked, made)
+        yield self._read_back(asked, made)
+
+    def _read_back(self, asked: np.ndarray | None, made: Sequence[Tensor]) -> Made:
+        """Take what is made to the CPU. Raises ModelError where the decoder's logits were no numbers."""
+        if not self.finite:
+            refuse_numbers(self.decoder)
+        return Made(asked, torch.stack(list(made), dim=2).cpu().numpy())
+
+    def _compute_logits(self, hidden: Tensor, modality: str) -> Tensor:
+        """Compute logits, and note whether they are numbers, without waiting for the device."""
+        logits: Tensor = self.decoder.compute_logits(hidden, modality)
+        self.finite &= are_finite(logits)
+        return logits
 
     def _prefill(self) -> Tensor:
         """Make the cache, as large as needed; read the prompts: hidden states [rows, D] after them."""
@@ -135,7 +150,7 @@ class Loop:
         for step in range(most):
             if step:
                 hidden = self._add_words(tries.last, tries.ended.flatten())[: len(own)]
-            parents = tries.choose(self.decoder.compute_logits(hidden, "text"))
+            parents = tries.choose(self._compute_logits(hidden, "text"))
             if width > 1:
                 self.cache.reorder(torch.cat([parents, aside]), start)
             self._report()
@@ -183,8 +198,9 @@ class Loop:
             if level:
                 before = [code.repeat(self.copies) for code in codes]
                 logits = self._own.compute_logits(hidden, self.options.to, before)
+                self.finite &= are_finite(logits)
             else:
-                logits = self.decoder.compute_logits(hidden, self.options.to)
+                logits = self._compute_logits(hidden, self.options.to)
             if self.copies > 1:
                 logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
             if self.cfg.ends and not level and not step:  # a sound has at least one frame

@@ -7,6 +7,7 @@ from typing import Any
 from janus_cli.errors import UsageError
 
 TARGETS = ("image", "text", "audio")
+MOST_OUTPUTS = 100_000  # of one prompt
 MOST_BEAMS = 64  # a batch has so many rows for each prompt
 
 
@@ -16,7 +17,7 @@ class GenerateOptions:
 
     to: str = "image"  # image, text or audio
     n: int = 1  # outputs per prompt
-    seed: int = 0
+    seed: int = 0  # of each prompt's first output; the next ones have the next seeds
     cfg_scale: float = 1.5  # 1 = no guidance
     temperature: float = 0.3  # 0 = greedy
     top_k: int = 0  # 0 = all
@@ -47,6 +48,11 @@ class GenerateOptions:
             raise UsageError(f"grid is {self.grid[0]}x{self.grid[1]}: give at least one row and column")
 
     @property
+    def seeds(self) -> dict[int, int]:
+        """The seed of each output of a prompt, by its number."""
+        return number_seeds(self.seed, self.n)
+
+    @property
     def length(self) -> int:
         """Most tokens of one output."""
         return math.prod(self.grid) if self.to == "image" else self.max_tokens
@@ -58,3 +64,15 @@ class GenerateOptions:
         own = {"image": ("grid",), "text": ("max_tokens", "beams"), "audio": ("max_tokens",)}[self.to]
         note = {word: getattr(self, word) for word in (*words, *own)}
         return note | {"grid": list(self.grid)} if "grid" in note else note
+
+
+def number_seeds(seed: int, n: int) -> dict[int, int]:
+    """Give each of a prompt's `n` outputs, by its number, its seed: the k-th has `seed` + k.
+
+    Raises UsageError for more than MOST_OUTPUTS.
+    """
+    if n > MOST_OUTPUTS:
+        raise UsageError(
+            f"{n} outputs of one prompt: give at most {MOST_OUTPUTS:,}, and go on with another seed"
+        )
+    return {k: seed + k for k in range(n)}

@@ -1,7 +1,8 @@
 """From logits to a token: guidance, filters and reproducible noise.
 
 A filter takes logits [B, V] and gives logits [B, V]; filters compose as a list. The draw is Gumbel-max:
-the noise of step t of item i depends on (seed, i, t) alone, not on the batch or the device.
+the noise of an output's step t depends on (its seed, t) alone, not on the batch, the prompts before or the
+device.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from torch import Tensor
 
 Filter = Callable[[Tensor], Tensor]
 
-STREAM = 0x67656E  # sets these random numbers apart from other stages' with the same seed and index
+STREAM = 0x67656E  # sets these random numbers apart from other stages' with the same seed
 BLOCK = 16  # steps of noise drawn at a time
 
 
@@ -70,12 +71,12 @@ def sample(logits: Tensor, chain: Sequence[Filter], noise: Tensor | None) -> Ten
 
 
 class Noise:
-    """Gumbel noise of a batch: one random stream per (seed, item index), drawn on the CPU."""
+    """Gumbel noise of a batch: one random stream per seed, drawn on the CPU."""
 
-    def __init__(self, seed: int, items: Sequence[int], vocab_size: int, device: torch.device | str) -> None:
-        """Make noise for the items with these indices; `draw` gives it on `device`."""
-        seeds = [np.random.SeedSequence([STREAM, seed, item]) for item in items]
-        self._streams = [np.random.Generator(np.random.PCG64(s)) for s in seeds]
+    def __init__(self, seeds: Sequence[int], vocab_size: int, device: torch.device | str) -> None:
+        """Make noise for the outputs with these seeds; `draw` gives it on `device`."""
+        keys = [np.random.SeedSequence([STREAM, seed]) for seed in seeds]
+        self._streams = [np.random.Generator(np.random.PCG64(key)) for key in keys]
         self._vocab_size, self._device = vocab_size, device
         self._block = torch.empty(0)
         self._used = BLOCK

@@ -39,7 +39,8 @@ def cut_at_end(ids: np.ndarray) -> np.ndarray:
 
 def make_segment(codes: np.ndarray, options: GenerateOptions, vocab_size: int, identity: Identity) -> Segment:
     """Make a segment of the generated codes [Q, T]; a text or a sound ends before its END."""
-    info: dict[str, Any] = {"tokenizer": identity.name, "fingerprint": identity.find_fingerprint(options.to)}
+    ours = identity.find_fingerprint(options.to)
+    info: dict[str, Any] = {"tokenizer": identity.name} | ({"fingerprint": ours} if ours else {})
     if options.to == "image":
         return Segment("image", to_ids(codes.reshape(-1, options.grid[1]), vocab_size), info)
     if options.to == "text":

@@ -5,8 +5,8 @@ byte-level merges cross the seams. Facts: github deepseek-ai/Janus at 1daa72f, j
 (template `deepseek`) and janus/models/processing_vlm.py.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -57,6 +57,7 @@ class Question:
     seen: list[bool]  # where an id only holds the place of a picture's feature
     pictures: tuple[Segment, ...] = ()  # image or pixels, in their order
     record: Record = Record(())  # that asked it
+    seeds: Mapping[int, int] = field(default_factory=dict)  # of its answers, by number
 
 
 class Templates:

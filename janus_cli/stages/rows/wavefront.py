@@ -112,12 +112,12 @@ class Denoiser:
         self._x[band] = torch.lerp(x, guess, share).split(size, 2)
 
 
-def draw_noise_rows(cols: int, size: int, seed: int, index: int) -> Iterator[np.ndarray]:
-    """Draw standard normal noise [3, size, cols * size] for each row, one stream per (seed, item index).
+def draw_noise_rows(cols: int, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw standard normal noise [3, size, cols * size] for each row, one stream per seed.
 
     Drawn patch after patch in raster order: a row's noise is known as soon as the row is due.
     """
-    rng = np.random.Generator(np.random.PCG64([seed, index]))
+    rng = np.random.Generator(np.random.PCG64([seed]))
     while True:
         noise = rng.standard_normal((cols, 3, size, size), dtype=np.float32)
         yield noise.transpose(1, 2, 0, 3).reshape(3, size, cols * size)

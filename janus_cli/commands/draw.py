@@ -58,8 +58,7 @@ def draw(
     existing = Existing.from_flags(force, skip_existing)
     order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
-    if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
-        raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
+    _check_names(animation, output)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
     sampling = Sampling(*drawn, batch_size=batch_size, literal=literal)
     maker = Maker(order)
@@ -85,6 +84,12 @@ def draw(
 
         made = maker.make(pipeline, lambda wish: plan_for(wish.size or size), render)
         maker.write(made, pipeline, rate, watcher.finish, _explain)
+
+
+def _check_names(animation: str | None, output: str) -> None:
+    """Raise UsageError where a picture and its animation have one name."""
+    if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
+        raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
 
 
 def _explain(record: "Record") -> str:

@@ -59,8 +59,7 @@ def draw(
     order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
     _check_names(animation, output)
-    drawn = number, seed, cfg_scale, temperature, top_k, top_p
-    sampling = Sampling(*drawn, batch_size=batch_size, literal=literal)
+    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, literal=literal)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
     watcher.check_count(max(len(order.texts), 1) * number)

@@ -1,11 +1,13 @@
 """How much sharper the refiner makes held-out drawings, and what it costs, beside plainer means.
 
-    python -m bench.refine [MODEL] [--data .data] [--regressor FOLDER] [--limit N] [--sheet FILE.png]
+    python -m bench.refine [MODEL] [--size 64|128] [--scale N] [--data .data] [--regressor FOLDER]
+                           [--limit N] [--sheet FILE.png]
 
-Prints Markdown. The pictures are drawings that no training saw, from their true tokens (64 px), compared
-with the drawing itself at 64, 128 and 256 px. SSIMULACRA2 (higher is better, 100 is the same) and FLIP
-(lower is better) are perceptual measures that nothing here was trained on; both look at 256 px, smaller
-pictures with their pixels repeated. The sheet shows crops at their true size.
+Prints Markdown. The pictures are drawings that no training saw, from their true tokens (of `--size` pixels),
+compared with the drawing itself at once, twice and four times that size (or `--scale` times alone).
+SSIMULACRA2 (higher is better, 100 is the same) and FLIP (lower is better) are perceptual measures that
+nothing here was trained on; both look at the largest size, smaller pictures with their pixels repeated. The
+sheet shows crops at their true size.
 """
 
 import argparse
@@ -36,7 +38,6 @@ from janus_cli.records import Record
 
 STEPS = (1, 2, 3, 4, 8)
 SCALES = (1, 2, 4)
-LARGE = 256  # pixels per side that the perceptual measures look at
 WAY = Callable[[Record], np.ndarray]  # image tokens -> uint8 [H, W, 3]
 
 
@@ -49,9 +50,9 @@ def held_out(data: Path, limit: int | None) -> tuple[Sprites, list[int]]:
     return sprites, numbers[:: max(1, len(numbers) // limit)][:limit] if limit else numbers
 
 
-def perceptual(output: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Means of SSIMULACRA2 and of FLIP over pictures uint8 [N, S, S, 3]."""
-    times = LARGE // output.shape[1]
+def perceptual(output: np.ndarray, target: np.ndarray, side: int) -> tuple[float, float]:
+    """Means of SSIMULACRA2 and of FLIP over pictures uint8 [N, S, S, 3], looked at with `side` pixels."""
+    times = side // output.shape[1]
     ssimulacra, flip = [], []
     with tempfile.TemporaryDirectory() as folder:
         names = [str(Path(folder) / name) for name in ("target.png", "output.png")]
@@ -136,7 +137,7 @@ def _steps(count: int) -> str:
 
 
 def rows(
-    ways: Ways, tokens: list[Record], target: np.ndarray, scale: int
+    ways: Ways, tokens: list[Record], target: np.ndarray, scale: int, side: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     """One line of the table and the pictures for each way; N records of tokens, target [N, S, S, 3]."""
     for name, way in ways.of(scale):
@@ -144,7 +145,7 @@ def rows(
         start = time.perf_counter()
         output = np.stack([way(record) for record in tokens])
         each = 1000 * (time.perf_counter() - start) / len(tokens)
-        ssimulacra, flip = perceptual(output, target)
+        ssimulacra, flip = perceptual(output, target, side)
         psnr, ssim = measure_psnr(output, target), measure_ssim(output, target)
         cells = f"x{scale} | {name} | {psnr:.2f} | {ssim:.4f} | "
         cells += f"{ssimulacra:.2f} | {flip:.4f} | {each / tokens[0].segments[-1].data.size:.2f} | {each:.1f}"
@@ -152,8 +153,9 @@ def rows(
 
 
 def sheet(columns: list[tuple[str, np.ndarray]], path: Path, count: int = 6) -> None:
-    """Pictures uint8 [N, 256, 256, 3] side by side, one column per way: crops of 160 px at 100 %."""
-    low, side = 48, 160
+    """Pictures uint8 [N, S, S, 3] side by side, one column per way: crops of 160 px at 100 %."""
+    side = 160
+    low = (columns[0][1].shape[1] - side) // 2
     grid = [np.hstack([p[i, low : low + side, low : low + side] for _, p in columns]) for i in range(count)]
     Image.fromarray(np.vstack(grid)).save(path)
     print("\ncolumns of the sheet:", ", ".join(name for name, _ in columns))
@@ -165,20 +167,22 @@ def main() -> None:
     parser.add_argument("model", nargs="?", default=zoo.DEFAULT)
     parser.add_argument("--data", type=Path, default=find_data_folder())
     parser.add_argument("--regressor", type=Path, help="folder that bench.regressor wrote")
+    parser.add_argument("--size", type=int, choices=(64, 128), default=128, help="pixels per side")
+    parser.add_argument("--scale", type=int, choices=SCALES, help="this enlargement alone")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     pipeline = load(options.model)
     rival = load(str(options.regressor)).refiner if options.regressor else None
     sprites, numbers = held_out(options.data, options.limit)
-    tokens = [pipeline.encode(picture) for picture in paint_drawings(numbers, sprites, 64)]
+    tokens = [pipeline.encode(picture) for picture in paint_drawings(numbers, sprites, options.size)]
     print(f"{len(numbers)} held-out drawings, {torch.get_num_threads()} threads\n")
     print("| enlarged | how | PSNR | SSIM | SSIMULACRA2 | FLIP | ms a patch | ms a picture |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for scale in SCALES:
-        target = paint_drawings(numbers, sprites, 64 * scale)
+    for scale in (options.scale,) if options.scale else SCALES:
+        target = paint_drawings(numbers, sprites, options.size * scale)
         shown = [("true", target)]
-        for line, output in rows(Ways(pipeline, rival), tokens, target, scale):
+        for line, output in rows(Ways(pipeline, rival), tokens, target, scale, SCALES[-1] * options.size):
             print(line, flush=True)
             shown.append((line.split("|")[2].strip(), output))
     if options.sheet:

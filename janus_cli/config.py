@@ -285,6 +285,7 @@ class GenerationConfig:
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     upsample: Literal[1, 2, 4] = 4  # default enlargement of `draw`
     speech_temperature: Level = 0.3
+    caption: Count = 0  # text tokens of the longest prompt that it learned; 0: any
     # a recording holds words if its codes, and the words, are at least as likely: mean log probabilities
     least_speech: Finite | None = None  # of the first code of each frame; None: anything may be speech
     least_words: Finite | None = None  # of each token of the likeliest words

@@ -36,6 +36,7 @@ def draw(
     temperature: opt.Temperature = None,
     top_k: opt.TopK = None,
     top_p: opt.TopP = None,
+    literal: opt.Literal = False,
     output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
     stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))] = False,
     batch_size: opt.BatchSize = 8,
@@ -57,9 +58,8 @@ def draw(
     existing = Existing.from_flags(force, skip_existing)
     order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
-    if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
-        raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
-    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size=batch_size)
+    _check_names(animation, output)
+    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, literal=literal)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
     watcher.check_count(max(len(order.texts), 1) * number)
@@ -82,4 +82,21 @@ def draw(
             return pipeline.render(plan, prepared, count, watcher.add_part if watcher.watches else None)
 
         made = maker.make(pipeline, lambda wish: plan_for(wish.size or size), render)
-        maker.write(made, pipeline, rate, watcher.finish)
+        maker.write(made, pipeline, rate, watcher.finish, _explain)
+
+
+def _check_names(animation: str | None, output: str) -> None:
+    """Raise UsageError where a picture and its animation have one name."""
+    if animation is not None and Path(animation) == Path(output) and Path(output).suffix:
+        raise UsageError(f"--animation and -o both name {output}: choose another name for one of them")
+
+
+def _explain(record: "Record") -> str:
+    """Say that a picture shows nothing; "" where it shows something."""
+    segment = record.find("image")
+    is_empty = segment is not None and segment.data.size > 1 and (segment.data == segment.data.flat[0]).all()
+    return (
+        "an empty page: the model made nothing of the prompt, try other words or another --seed"
+        if is_empty
+        else ""
+    )

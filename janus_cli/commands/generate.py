@@ -67,6 +67,7 @@ def generate(
     through_words: _ThroughWords = True,
     beams: opt.Beams = None,
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
+    literal: opt.Literal = False,
     batch_size: opt.BatchSize = 8,
     stream: opt.Stream = False,
     model: opt.ModelName = None,
@@ -84,7 +85,8 @@ def generate(
     _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
     check_parts(stream, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
-    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, through_words, beams)
+    drawn = number, seed, cfg_scale, temperature, top_k, top_p
+    sampling = Sampling(*drawn, batch_size, through_words, beams, literal)
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
 
     loader = Loader(model, device, talk, dtype)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from janus_cli import zoo
-from janus_cli.errors import JanusError
+from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.pipeline.inspection import describe_model, list_checks, locate_importable
 from janus_cli.shell import options as opt
-from janus_cli.shell.console import Talk, escape, put, put_json
+from janus_cli.shell.console import Talk, escape, put, put_json, shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.help import HelpfulGroup
 from janus_cli.shell.progress import byte_bar
@@ -57,11 +57,41 @@ def _put_models(found: list[dict[str, Any]]) -> None:
 
 @app.command("show")
 def show(
-    model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT, as_json: opt.Json = False
+    model: Annotated[str, typer.Argument(metavar="MODEL")] = zoo.DEFAULT,
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", show_default=False, help="With --words: those that hold it.")
+    ] = "",
+    words: Annotated[bool, typer.Option("--words", help="List what it draws, in which words.")] = False,
+    as_json: opt.Json = False,
 ) -> None:
-    """One model's components, sizes and fingerprints."""
+    """One model's components, sizes and fingerprints.
+
+    janus models show pocket apple --words
+    """
+    if words:
+        _put_words(model, pattern, as_json)
+        return
+    if pattern:
+        raise UsageError(f"{pattern}: a pattern goes with --words")
     facts = describe_model(zoo.locate(model))
     (put_json if as_json else put_table)(facts)
+
+
+def _put_words(model: str, pattern: str, as_json: bool) -> None:
+    """Write a line for each word that the model's lexicon knows: language, word, what is drawn."""
+    from janus_cli.stages.lexicon import FILE, Lexicon, make_key
+
+    found = zoo.find(model)
+    if not (found.path / FILE).is_file():
+        raise ModelError(f"model {found.name} has no {FILE}: nobody has listed its words")
+    listed = list(Lexicon.read(found.path / FILE).list_words(pattern))
+    if not listed:
+        raise ModelError(f"model {found.name} knows no word with {shorten(pattern)}")
+    for language, word, name in listed:
+        if as_json:
+            put_json({"language": language, "word": word, "name": name})
+        else:
+            put(f"{language}  {word}" + (f"  →  {name}" if make_key(name) != word else ""))
 
 
 @app.command("verify")

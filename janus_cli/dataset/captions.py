@@ -9,10 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from janus_cli.dataset.pack import LANGUAGES, Concept
-from janus_cli.dataset.samples import COLOUR_WORDS, Sample
+from janus_cli.dataset.samples import Sample
+from janus_cli.stages.lexicon import COLOURS, NUMBERS, pluralise
 
 DEFAULT_STYLE = "fluent"
-NUMBERS = {2: "two", 3: "three", 4: "four"}
 # how a language says "X on a blue background"
 ON_BACKGROUND = {
     "en": ("{x} on a {c} background", "{x} on {c}"),
@@ -29,23 +29,11 @@ BACKGROUND_WORDS = {
     "ja": dict(blue="青い", green="緑の", yellow="黄色い", pink="ピンクの", gray="灰色の", black="黒い"),
     "ko": dict(blue="파란", green="초록", yellow="노란", pink="분홍", gray="회색", black="검은"),
 }
-IRREGULAR = {"mouse": "mice"} | {noun: noun for noun in ("sheep", "fish", "shrimp", "squid", "sushi")}
 
 
 def add_article(name: str) -> str:
     """Put the article before a name: 'an apple', 'a dog'."""
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
-
-
-def pluralise(noun: str) -> str:
-    """Form the plural of a single English noun."""
-    if noun in IRREGULAR:
-        return IRREGULAR[noun]
-    if noun.endswith(("s", "x", "ch", "sh", "to")):
-        return noun + "es"
-    if noun.endswith("y") and noun[-2] not in "aeiou":
-        return noun[:-1] + "ies"
-    return noun + "s"
 
 
 def add_style(phrase: str, style: str, form: int) -> str:
@@ -62,7 +50,7 @@ def add_background(phrase: str, background: str, language: str = "en", form: int
 
 def change_colour(name: str, hue: str) -> str:
     """Replace the colour in a name: 'red apple' in blue is 'blue apple'."""
-    kept = [word for word in name.split() if word not in COLOUR_WORDS]
+    kept = [word for word in name.split() if word not in COLOURS]
     return " ".join([hue, *(kept or [name])])
 
 

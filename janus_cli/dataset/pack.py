@@ -12,11 +12,14 @@ import subprocess
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
+from janus_cli.dataset.words import WORDNET, WordNet, read_shortcodes, weigh_words
 from janus_cli.errors import JanusError
 from janus_cli.media.files import atomic_write, make_folder
+from janus_cli.stages.lexicon import fold
 
 # style word -> npm package (licences: MIT, Apache-2.0, CC-BY-4.0)
 STYLES = {
@@ -60,6 +63,7 @@ class Concept:
     tags: dict[str, list[str]]
     drawings: dict[str, str]  # style -> SVG
     looks: dict[str, str] = field(default_factory=dict)  # set -> SVG
+    words: dict[str, dict[str, float]] = field(default_factory=dict)  # language -> other words, their weights
 
 
 def find_data_folder() -> Path:
@@ -109,12 +113,21 @@ def _find_looks(sets: dict[str, dict[str, str]], names: set[str]) -> dict[str, s
     return {look: svg for look, svg in found.items() if svg is not None}
 
 
+def _name_genders(table: dict[str, Any], key: str) -> list[str]:
+    """Name the gendered variants of a person: a merperson may be a mermaid."""
+    keys = [f"{key}-200d-{sign}" for sign in GENDERED[2:]]
+    keys += [key.replace("1f9d1", person, 1) for person in ("1f468", "1f469") if key.startswith("1f9d1")]
+    return [fold(table[k]["label"]) for k in keys if k in table and k != key]
+
+
 def read_packages(modules: Path) -> list[Concept]:
     """Read the concepts that at least two sets draw, in emojibase's order, from a node_modules folder."""
     folders = {s: modules / package.rpartition("@")[0] for s, package in STYLES.items()}
     icons, names = ({s: read(folder) for s, folder in folders.items()} for read in (_read_icons, _read_names))
     looks = {look: _read_icons(modules / package.rpartition("@")[0]) for look, (package, _) in LOOKS.items()}
     tables = {}
+    shortcodes = read_shortcodes(modules / "emojibase-data" / "en" / "shortcodes")
+    wordnet = WordNet.read(modules / WORDNET.rpartition("@")[0] / "dict")
     for language in LANGUAGES:
         rows = json.loads((modules / "emojibase-data" / language / "data.json").read_text("utf-8"))
         tables[language] = {_normalise_code(row["hexcode"]): row for row in rows}
@@ -130,7 +143,9 @@ def read_packages(modules: Path) -> list[Concept]:
         labels = {language: r["label"] for language, r in rows.items()}
         tags = {language: r.get("tags", []) for language, r in rows.items()}
         seen = _find_looks(looks, set(named.values()))
-        concepts.append(Concept(row["label"], row["group"], labels, tags, drawings, seen))
+        others = [*shortcodes.get(row["hexcode"], []), *_name_genders(tables["en"], key)]
+        words = {language: weigh_words(language, r, others, wordnet) for language, r in rows.items()}
+        concepts.append(Concept(row["label"], row["group"], labels, tags, drawings, seen, words))
     return concepts
 
 
@@ -139,7 +154,7 @@ def fetch_packages(into: Path) -> Path:
     npm = shutil.which("npm")
     if npm is None:
         raise JanusError("the pictures come from npm packages: install Node.js, or pass a ready pack.json.xz")
-    packages = [*STYLES.values(), *(package for package, _ in LOOKS.values()), NAMES]
+    packages = [*STYLES.values(), *(package for package, _ in LOOKS.values()), NAMES, WORDNET]
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(into), *packages]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -93,7 +93,7 @@ class Renderings:
     _BYTES, _SUM = SIZE * SIZE * 4, 4
 
     def __init__(self, svgs: Sequence[str], folder: Path) -> None:
-        self._svgs = svgs
+        self.svgs = svgs
         content = hashlib.sha256("\0".join(svgs).encode()).hexdigest()[:12]
         self.path = folder / f"sprites-{content}.bin"
         make_folder(folder)
@@ -102,7 +102,7 @@ class Renderings:
             self._file = self.path.open("r+b", buffering=0)
 
     def __len__(self) -> int:
-        return len(self._svgs)
+        return len(self.svgs)
 
     def __getitem__(self, drawing: int) -> np.ndarray:
         found = self._read(drawing)
@@ -114,7 +114,7 @@ class Renderings:
 
     def keep(self, drawing: int) -> np.ndarray:
         """Render a drawing and keep it. Raises MediaError where the disk is full."""
-        pixels = render(self._svgs[drawing])
+        pixels = render(self.svgs[drawing])
         data = pixels.tobytes()
         with write_errors(self.path):
             self._write(data, self._place(drawing))
@@ -161,16 +161,20 @@ def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
 class Sprites:
     """Drawings by number and size, averaged from the full-size ones when first asked for."""
 
-    def __init__(self, full: "np.ndarray | Renderings"):
+    def __init__(self, full: "np.ndarray | Renderings", svgs: Sequence[str] = ()):
+        """`full`: drawings [N, SIZE, SIZE, 4]; `svgs`: what an array of them was rendered from."""
         self.full = full
+        self.svgs = full.svgs if isinstance(full, Renderings) else svgs
         self.cache: dict[tuple[int, int], np.ndarray] = {}
 
     def __len__(self) -> int:
         return len(self.full)
 
     def get(self, drawing: int, side: int) -> np.ndarray:
-        """Get a drawing as premultiplied RGBA [side, side, 4]; any side up to SIZE."""
-        if side >= SIZE:
+        """Get a drawing as premultiplied RGBA [side, side, 4]; one larger than SIZE is rendered each time."""
+        if side > SIZE:
+            return render(self.svgs[drawing], side)
+        if side == SIZE:
             return self.full[drawing]
         key = drawing, side
         if key not in self.cache:

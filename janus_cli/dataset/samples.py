@@ -15,9 +15,8 @@ from janus_cli.dataset import heldout
 from janus_cli.dataset.pack import BLACK, STYLES, Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, list_drawings, list_looks
 from janus_cli.errors import JanusError
+from janus_cli.stages.lexicon import COLOURS
 
-_COLOURS = "red orange yellow green blue purple pink black white brown gray"
-COLOUR_WORDS = set(_COLOURS.split())
 SIDES = {"left", "right", "leftwards", "rightwards"}
 SCENE_GROUPS = (3, 4)  # animals and plants, food: the nouns of scenes
 LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-unit drawing
@@ -86,7 +85,7 @@ def find_other_looks(concepts: Sequence[Concept]) -> dict[int, list[int]]:
     looks: dict[int, list[int]] = {}
     for number, (concept, look) in enumerate(list_looks(concepts), first):
         its = concepts[concept]
-        colourless = look in BLACK and COLOUR_WORDS & split_name(its)
+        colourless = look in BLACK and COLOURS & split_name(its)
         unlike = drawings[look, its.looks[look]] == 1
         if look in heldout.list_allowed_looks(its, held) and unlike and not colourless:
             looks.setdefault(concept, []).append(number)
@@ -188,4 +187,4 @@ class Corpus:
 
 def allows_changes(sample: Sample, concepts: Sequence[Concept]) -> bool:
     """Whether the sample's caption stays true when its picture is dyed and mirrored."""
-    return sample.kind == "plain" and not split_name(concepts[sample.concepts[0]]) & (COLOUR_WORDS | SIDES)
+    return sample.kind == "plain" and not split_name(concepts[sample.concepts[0]]) & (COLOURS | SIDES)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from janus_cli.dataset.captions import DEFAULT_STYLE, NUMBERS, add_style
+from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
 from janus_cli.dataset.samples import LAYOUTS
 from janus_cli.dataset.speech import RATE, Speaker, Utterance, choose_voice
 from janus_cli.evaluation.candidate import MIXED_BATCH, Candidate, Tell
@@ -22,6 +22,7 @@ from janus_cli.evaluation.listener import Listener, keep_sayable
 from janus_cli.evaluation.lists import Lists, SceneEntry
 from janus_cli.evaluation.measures import compute_share, measure_word_accuracy, split_words
 from janus_cli.records import Record
+from janus_cli.stages.lexicon import NUMBERS
 
 # how captions say number and place
 PLACES = tuple(NUMBERS[int(layout)] if layout.isdigit() else layout for layout in LAYOUTS)

@@ -11,7 +11,7 @@ from janus_cli.evaluation.measures import measure_psnr, measure_ssim, measure_us
 from janus_cli.nets.pixels import to_float, to_uint8
 
 SIZES = (64, 128)  # pixels per side
-ENLARGED = 4  # the refiner's measured enlargement, of 64 px pictures
+ENLARGED = 4  # the refiner's measured enlargement
 
 
 def paint_drawings(drawings: Sequence[int], sprites: Sprites, size: int) -> np.ndarray:
@@ -57,12 +57,21 @@ def report_tokenizer(
 
 def report_refiner(
     candidate: Candidate, sprites: Sprites, held: Sequence[int], tell: Tell
-) -> dict[str, float]:
-    """PSNR in dB on held-out drawings of 64 px, from their true tokens: as decoded, denoised, and x4.
+) -> dict[str, object]:
+    """PSNR in dB and SSIM on held-out drawings of each size, from their true tokens.
 
-    The x4 picture is compared with the drawing at 256 px; so is bicubic enlargement of what was decoded.
+    As decoded, denoised, and x4: compared with the drawing at four times the size, as is bicubic enlargement
+    of what was decoded.
     """
-    small, large = (paint_drawings(held, sprites, 64 * scale) for scale in (1, ENLARGED))
+    sizes = {str(size): _measure_refiner(candidate, sprites, held, size, tell) for size in SIZES}
+    return {"n": len(held), **sizes}
+
+
+def _measure_refiner(
+    candidate: Candidate, sprites: Sprites, held: Sequence[int], size: int, tell: Tell
+) -> dict[str, float]:
+    """Measure the refiner on drawings of `size` pixels a side."""
+    small, large = (paint_drawings(held, sprites, size * scale) for scale in (1, ENLARGED))
     tokens, denoised, enlarged = candidate.encode(small), [], []
     for record in tokens:
         denoised.append(candidate.denoise(record))
@@ -71,7 +80,6 @@ def report_refiner(
     decoded, sharp, x4 = map(candidate.decode, (tokens, denoised, enlarged))
     bicubic = to_uint8(F.interpolate(to_float(decoded), scale_factor=ENLARGED, mode="bicubic"))
     return {
-        "n": len(held),
         "psnr_decoded": measure_psnr(decoded, small),
         "psnr_denoised": measure_psnr(sharp, small),
         "psnr_bicubic": measure_psnr(bicubic, large),

@@ -104,14 +104,16 @@ def tabulate_tokenizer(report: dict[str, Any]) -> str:
 
 def tabulate_refiner(report: dict[str, Any]) -> str:
     """Format how true the refiner is."""
-    part = report["refiner"]
-    rows = [
-        ["64 px, as the tokenizer decodes it", f"{part['psnr_decoded']:.2f} dB", ""],
-        ["64 px, denoised", f"{part['psnr_denoised']:.2f} dB", ""],
-        ["256 px, decoded and enlarged bicubically", f"{part['psnr_bicubic']:.2f} dB", part["ssim_bicubic"]],
-        ["256 px, denoised and upsampled", f"{part['psnr_x4']:.2f} dB", part["ssim_x4"]],
-    ]
-    head = [f"refiner, {part['n']} held-out drawings from their true tokens", "PSNR", "SSIM"]
+    refiner, rows = report["refiner"], []
+    for small in ("64", "128"):
+        part, large = refiner[small], 4 * int(small)
+        rows += [
+            [f"{small} px, as the tokenizer decodes it", f"{part['psnr_decoded']:.2f} dB", ""],
+            [f"{small} px, denoised", f"{part['psnr_denoised']:.2f} dB", ""],
+            [f"{large} px, enlarged bicubically", f"{part['psnr_bicubic']:.2f} dB", part["ssim_bicubic"]],
+            [f"{large} px, denoised and upsampled", f"{part['psnr_x4']:.2f} dB", part["ssim_x4"]],
+        ]
+    head = [f"refiner, {refiner['n']} held-out drawings from their true tokens", "PSNR", "SSIM"]
     return format_table(head, rows)
 
 

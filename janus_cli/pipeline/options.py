@@ -37,6 +37,7 @@ class Sampling:
     batch_size: int = 8  # outputs generated together; changes none of them
     through_words: bool = True  # a prompt without words is put into words before it is drawn or spoken
     beams: int | None = None  # tries at the likeliest words
+    literal: bool = False  # a picture's prompt is taken word by word, whatever the model's lexicon says
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ docs/python.md goes through all of it. Opens a model's own files; no other file,
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Union, cast
+from typing import TYPE_CHECKING, Any, Union, cast
 
 from janus_cli import zoo
 from janus_cli.config import Progress, PublishedConfig
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from janus_cli.media.sounds import Sound
     from janus_cli.records import Record
+    from janus_cli.stages.lexicon import Lexicon
     from janus_cli.stages.page import Page
     from janus_cli.stages.text import TextTokenizer
 
@@ -132,6 +133,34 @@ class Pipeline:
             self.pictures.check(segment)
         return record
 
+    @cached_property
+    def lexicon(self) -> "Lexicon | None":
+        """What everyday words mean to the model; None where it does not say. Raises ModelError."""
+        from janus_cli.stages.lexicon import FILE, Lexicon
+
+        file = self.model.path / FILE
+        return Lexicon.read(file) if file.is_file() else None
+
+    def interpret(self, record: "Record") -> "Record":
+        """Give the words of a prompt for a picture the names that the model learned, by its lexicon.
+
+        A step "interpret" says what was read otherwise, or that nothing is known, or what is too long; where
+        there is none of these, and for prompts of anything but one text, the record stays as it is.
+        """
+        if len(record.segments) != 1 or record.segments[0].modality != "text" or self.lexicon is None:
+            return record
+        reading = self.lexicon.interpret(self.text.decode(record.segments[0]))
+        segment = self.text.encode(reading.text).segments[0]
+        facts: dict[str, Any] = {}
+        if reading.changes:
+            facts |= {"text": reading.text, "changes": [list(change) for change in reading.changes]}
+        if not reading.known:
+            facts |= {"known": False, "near": list(reading.near)}
+        learned = self.model.config.generation.caption
+        if learned and len(segment.data) > learned:
+            facts["beyond"] = self.text.spell(segment.data[learned:].tolist())
+        return record.with_step("interpret", [segment], model=self.model.name, **facts) if facts else record
+
     # ---- plans: what is asked for, completed once
 
     def plan_picture(
@@ -146,7 +175,9 @@ class Pipeline:
         options = complete("image", sampling, self.nets.count_beams(sampling), **ours)
         limits = "" if page is None else self._tell_limits(page)
         lay_out = partial(self.refining.lay_out, page=page)
-        return Plan(options, lambda: self.nets.open_stage(options), picture, page, limits, lay_out)
+        open_stage = partial(self.nets.open_stage, options)
+        interpret = (lambda record: record) if sampling.literal else self.interpret
+        return Plan(options, open_stage, picture, page, limits, lay_out, interpret)
 
     def plan_text(self, sampling: Sampling = Sampling(), max_tokens: int | None = None) -> Plan:
         """Plan words. Raises UsageError for a model that writes none, or not as many."""

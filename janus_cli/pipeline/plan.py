@@ -28,6 +28,7 @@ class Plan:
     page: "Page | None" = None  # where the model does not draw pictures of that size by itself
     limits: str = ""  # what such a page cannot be, for the user
     lay_out: "Callable[[Iterable[Record]], Iterator[Record]]" = iter
+    interpret: "Callable[[Record], Record]" = lambda record: record  # how its words are to be understood
 
     @cached_property
     def _stage(self) -> "GeneratingStage":
@@ -47,7 +48,7 @@ class Plan:
         if not any(segment.data.size for segment in record.segments):
             who = f"record {record.id!r}: " if record.id else ""
             raise UsageError(f"{who}an empty prompt: it holds no words, no picture and no sound")
-        return self._stage.prepare(record, seeds)
+        return self._stage.prepare(self.interpret(record), seeds)
 
     def draw_tokens(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False

@@ -16,7 +16,7 @@ from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_outp
 from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
-from janus_cli.shell.prompts import Wish, read_wishes
+from janus_cli.shell.prompts import Wish, explain_reading, read_wishes
 from janus_cli.stages.decoding.options import number_seeds
 from janus_cli.stages.wording import clean_prompt
 
@@ -116,7 +116,10 @@ class Maker:
                 continue
             plan.open()  # where the model cannot do it, no prompt helps
             with self.failures.item(wish.where or shorten(wish.text)):
-                yield plan, plan.prepare(pipeline.tokenize(wish.text, id), seeds)
+                prompt = plan.prepare(pipeline.tokenize(wish.text, id), seeds)
+                for line in explain_reading(prompt.record):
+                    self.failures.note(line)
+                yield plan, prompt
 
     def _choose_places(self, id: str, wish: Wish) -> dict[int, int]:
         """Choose the files of a wish's results; give the seeds of those that are to be made, by number."""

@@ -73,6 +73,9 @@ STDIN_HELP = (
     "Read more {} from standard input, one a line: as it is, name<TAB>text, or JSON with prompt, name, seed, "
     "n (and size). Empty lines and # lines are passed over."
 )
+Literal = Annotated[
+    bool, typer.Option("--literal", help="Take the words as they are: use no lexicon of the model's.")
+]
 Seed = Annotated[
     int,
     typer.Option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
 from janus_cli.pipeline import Size
+from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_lines
 from janus_cli.shell.options import parse_size
@@ -103,6 +104,23 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def explain_reading(record: "Record") -> Iterator[str]:
+    """Say how a prompt was understood, where that is not what it says."""
+    step, prompt = record.step("interpret"), shorten(record.prompt)
+    model = step.get("model", "")
+    if changes := step.get("changes"):
+        yield ", ".join(f"{word!r} → {name!r}" for word, name in changes)
+    if not step.get("known", True):
+        near = ", ".join(step.get("near", ()))
+        hint = f"the nearest: {near}; " if near else ""
+        yield (
+            f"nothing in {prompt} is known to {model}, so anything may come out: {hint}"
+            f"janus models show {model} --words lists what is"
+        )
+    if beyond := step.get("beyond"):
+        yield f"{model} learned shorter prompts than {prompt}: it hardly knows what {beyond.strip()!r} is for"
+
+
 def prepare_all(
     records: Iterable["Record | None"],
     plan: "Plan",
@@ -120,6 +138,8 @@ def prepare_all(
             continue
         with failures.item(record.id if named else ""):
             prompt = plan.prepare(record)
+            for line in explain_reading(prompt.record):
+                failures.note(line)
             if target is not None:
                 seeds = {k: seed for k, seed in prompt.seeds.items() if target.claim(record.id)}
                 prompt = replace(prompt, seeds=seeds)

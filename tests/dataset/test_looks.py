@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.materials import DECODER, VISION, corpus, materials, tokenizer
-from helpers.packs import concept, four_concepts, svg, write_pack
+from helpers.packs import concept, four_concepts, svg, write_pack, write_word_sources
 
 from janus_cli.config import DVAEConfig
 from janus_cli.dataset import heldout
@@ -99,6 +99,7 @@ def test_looks_are_found_by_any_name_that_a_style_gives(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         row = {"hexcode": "23F0", "label": "alarm clock", "group": 5}
         (folder / "data.json").write_text(json.dumps([row]))
+    write_word_sources(tmp_path)
     (clock,) = read_packages(tmp_path)
     found = {name: drawing.split("<g>")[1].split("<")[0].split()[1] for name, drawing in clock.looks.items()}
     assert found == {

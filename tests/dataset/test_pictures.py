@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.packs import concept, four_concepts, svg, write_pack
+from helpers.packs import concept, four_concepts, svg, write_pack, write_word_sources
 
 from janus_cli.dataset import pack, pictures
 from janus_cli.dataset.pack import (
@@ -80,6 +80,7 @@ def modules(tmp_path: Path) -> Path:
         table[1].pop("tags")
         known = table[1:] if language == "ja" else table
         write_json(folder / "emojibase-data" / language / "data.json", known)
+    write_word_sources(folder, {"1F34E": ["red_apple", "apple"]})
     return folder
 
 

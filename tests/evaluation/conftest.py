@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from helpers.packs import three_concepts
 
-from janus_cli.dataset.pictures import Sprites, list_drawings, render
+from janus_cli.dataset.pictures import Sprites, list_drawings, list_svgs, render
 
 
 @pytest.fixture(scope="session")
 def sprites() -> Sprites:
     """What `three_concepts` draws."""
     pack = three_concepts()
-    return Sprites(np.stack([render(pack[c].drawings[style]) for c, style in list_drawings(pack)]))
+    drawn = [render(pack[c].drawings[style]) for c, style in list_drawings(pack)]
+    return Sprites(np.stack(drawn), list_svgs(pack))

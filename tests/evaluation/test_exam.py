@@ -268,7 +268,7 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
     assert report["generator"]["plain"]["top5"] == 1, "of three concepts"
     assert 0 <= report["generator"]["match"]["tokens"] <= 1
     assert report["scenes"]["real"]["placed"] == 1
-    assert report["refiner"]["psnr_x4"] > 0
+    assert report["refiner"]["64"]["psnr_x4"] > 0 and report["refiner"]["128"]["ssim_x4"] > 0
     assert Image.open(tmp_path / "gallery.png").width == 10 + COLUMNS * 138
     table = render_table(report)
     assert "| held-out pairs | 1 |" in table

@@ -7,6 +7,7 @@ from json import dumps
 from pathlib import Path
 
 from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
+from janus_cli.dataset.words import SHORTCODES, WORDNET
 
 NAMES = ("apple", "bear", "cherry", "red kite")  # held out: a bear in twemoji, a cherry in noto
 COLOURS = ("#e33", "#840", "#b05", "#c22")
@@ -73,3 +74,30 @@ def write_pack(path: Path, concepts: Sequence[Concept]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lzma.compress(dumps([asdict(c) for c in concepts]).encode(), preset=0))
     return path
+
+
+NOUNS = """  1 the licence stands here
+00000001 13 n 02 apple 0 orchard_apple 0 000 | fruit with red or green skin and sweet flesh
+00000002 05 n 02 automobile 0 motorcar 0 000 | a wheeled vehicle
+00000003 18 n 02 cook 0 chef 0 000 | someone who cooks food
+00000004 06 n 01 bunny 0 000 | a waitress
+"""
+INDEX = """  1 the licence stands here
+apple n 1 1 @ 1 1 00000001
+orchard_apple n 1 1 @ 1 0 00000001
+motorcar n 1 1 @ 1 0 00000002
+chef n 1 1 @ 1 0 00000003
+cook n 1 1 @ 1 0 00000003
+"""
+
+
+def write_word_sources(modules: Path, shortcodes: dict[str, str | list[str]] | None = None) -> None:
+    """Write emojibase's shortcodes and a WordNet of four nouns into a node_modules folder."""
+    folder = modules / "emojibase-data" / "en" / "shortcodes"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SHORTCODES:
+        (folder / f"{name}.json").write_text(dumps(shortcodes or {}), "utf-8")
+    nouns = modules / WORDNET.rpartition("@")[0] / "dict"
+    nouns.mkdir(parents=True)
+    (nouns / "data.noun").write_text(NOUNS, "utf-8")
+    (nouns / "index.noun").write_text(INDEX, "utf-8")

@@ -19,6 +19,7 @@ from janus_cli.training.losses import psnr, reconstruction_loss
 POOL = 14_000  # pictures whose distinct patches the codebook is fitted to
 FIT_STEPS = 14
 MAX_PATCHES = 600_000
+FINE = 0.1  # share of quarters of 128 px pictures among those that the codebook is fitted to
 
 
 class ImageTokenizerObjective(nn.Module):
@@ -31,21 +32,21 @@ class ImageTokenizerObjective(nn.Module):
         nn.init.zeros_(self.dvae.context[-2].weight)  # type: ignore[arg-type]
         self.sprites, self.drawings, self.batch_size = sprites, drawings, batch_size
 
-    def _make_picture(self, rng: np.random.Generator) -> np.ndarray:
-        """Compose a picture of 64 px; a tenth are quarters of 128 px pictures, for finer patches."""
+    def _make_picture(self, rng: np.random.Generator, fine: float = FINE) -> np.ndarray:
+        """Compose a picture of 64 px; a share `fine` are quarters of 128 px pictures, for finer patches."""
         scene = draw_scene(rng, self.drawings)
-        if rng.random() >= 0.1:
+        if rng.random() >= fine:
             return compose(scene, self.sprites, 64)
         top, left = 8 * rng.integers(0, 9, 2)
         return compose(scene, self.sprites, 128)[top : top + 64, left : left + 64]
 
-    def _make_moved(self, rng: np.random.Generator) -> np.ndarray:
-        picture = self._make_picture(rng)
-        return shift_and_mirror(picture, rng) if rng.random() < 2 / 3 else picture
+    def _make_moved(self, rng: np.random.Generator, fine: float = FINE, moved: float = 2 / 3) -> np.ndarray:
+        picture = self._make_picture(rng, fine)
+        return shift_and_mirror(picture, rng) if rng.random() < moved else picture
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Make pixels [B, 3, 64, 64], half of the pictures mirrored."""
-        pictures = [self._make_picture(rng)[:, :: rng.choice((-1, 1))] for _ in range(self.batch_size)]
+        """Make pixels [B, 3, 64, 64]: half are quarters of 128 px pictures, half of all are moved."""
+        pictures = [self._make_moved(rng, fine=0.5, moved=0.5) for _ in range(self.batch_size)]
         return {"pixels": to_float(np.stack(pictures))}
 
     @torch.no_grad()

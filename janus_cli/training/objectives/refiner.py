@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from janus_cli.config import RefinerConfig
+from janus_cli.dataset.augment import shift_and_mirror
 from janus_cli.dataset.pictures import Sprites, compose, draw_scene
 from janus_cli.nets.dvae import DVAE
 from janus_cli.nets.pixels import to_float
@@ -29,6 +30,7 @@ WAVEFRONT, RANDOM = 0.5, 0.25  # shares of the noise maps; the rest has one leve
 START = 0.3  # share of the pictures in which every patch is at time 0, as at the first step
 NOISY = 0.25  # share of the pictures that start with noise
 STRUCTURE = 0.4  # weight of SSIM
+SIDES = (256, 512)  # pixels of the large pictures: four times what models of 64 and of 256 tokens draw
 
 
 @dataclass(frozen=True)
@@ -224,19 +226,22 @@ class RefinerObjective(nn.Module):
         drawings: np.ndarray,
         batch_size: int,
         crop: int = 6,
-        side: int = 256,
+        sides: tuple[int, ...] = SIDES,
     ):
         super().__init__()
         self.dvae = dvae.eval().requires_grad_(False)
         self.refiner = Refiner(cfg)
         self.refiner.init_codes(dvae.quantize.codebook)
         self.sprites, self.drawings = sprites, drawings
-        self.batch_size, self.crop, self.side = batch_size, crop, side
+        self.batch_size, self.crop, self.sides = batch_size, crop, sides
 
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """Make pictures [B, 3, side, side]."""
+        """Make pictures [B, 3, side, side], half of them moved; steps with each of the sides take turns."""
+        side = self.sides[step % len(self.sides)]
         scenes = [draw_scene(rng, self.drawings) for _ in range(self.batch_size)]
-        pictures = [compose(scene, self.sprites, self.side) for scene in scenes]
+        pictures = [compose(scene, self.sprites, side) for scene in scenes]
+        half_patch = 4 * self.refiner.cfg.patch // 2
+        pictures = [p if rng.random() < 0.5 else shift_and_mirror(p, rng, half_patch) for p in pictures]
         return {"pixels": to_float(np.stack(pictures))}
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:

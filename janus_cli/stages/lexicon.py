@@ -1,0 +1,341 @@
+"""What a prompt's words mean to a model: everyday words become the names that it learned best.
+
+Knows lexicon.json of a model folder and words, in six languages. Loads no net: a prompt is read as text.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from janus_cli.errors import ModelError
+
+FILE = "lexicon.json"
+_COLOURS = "red orange yellow green blue purple pink black white brown gray"
+COLOURS = frozenset(_COLOURS.split())
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+IRREGULAR = {"mouse": "mice"} | {noun: noun for noun in ("sheep", "fish", "shrimp", "squid", "sushi")}
+# Words that say how, where and in which style: they are no things, whatever else they may mean.
+_STYLING = "style fluent noto twemoji emoji"
+_GRAMMAR = {
+    "en": f"{_COLOURS} grey colored coloured a an the of in on at to with and or next left right above below "
+    "under over top bottom small big little large center centre middle corner background photo picture image "
+    "drawing illustration icon sticker draw paint show me my your please two three four",
+    "de": "ein eine einen einem einer der die das auf mit und neben über unter im in bild foto von zwei drei "
+    "vier hintergrund blauem grünem gelbem rosa grauem schwarzem blau rot grün gelb schwarz weiß grau lila "
+    "blauer roter grüner gelber schwarzer weißer blaue rote grüne gelbe schwarze weiße",
+    "es": "un una unos unas el la los las de del sobre con y en foto imagen fondo dos tres cuatro azul verde "
+    "amarillo amarilla rosa gris negro negra rojo roja blanco blanca morado naranja",
+    "fr": "un une des le la les de du sur avec et dans photo image fond deux trois quatre bleu bleue vert "
+    "verte jaune rose gris grise noir noire rouge blanc blanche violet",
+    "ja": "の と が は 背景 背景の 青い 緑の 黄色い ピンクの 灰色の 黒い 赤い 白い 写真",
+    "ko": "의 와 과 배경 배경의 파란 초록 노란 분홍 회색 검은 빨간 하얀 사진",
+}
+GRAMMAR = {language: frozenset(f"{words} {_STYLING}".split()) for language, words in _GRAMMAR.items()}
+NEAREST = 3  # names that a prompt without known words is answered with
+WHOLE = 2  # words of a run that one concept must own to stand for all of them
+# Chinese characters, kana and Hangul: words are found without spaces between them.
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_AFTER_ONE = frozenset(
+    "のとがはをにもや은는이가을를와과의에도로"
+)  # particles: what may follow a noun of one letter
+
+
+def fold(text: str) -> str:
+    """Make `text` comparable: composed (NFC), without case, without space around it."""
+    return unicodedata.normalize("NFC", text).casefold().strip()
+
+
+def split_words(text: str) -> list[str]:
+    """Split `text` into words; what is no letter and no digit stands between them."""
+    return re.findall(r"\w+", text)
+
+
+def pluralise(noun: str) -> str:
+    """Form the plural of a single English noun."""
+    if noun in IRREGULAR:
+        return IRREGULAR[noun]
+    if noun.endswith(("s", "x", "ch", "sh", "to")):
+        return noun + "es"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return noun[:-1] + "ies"
+    return noun + "s"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt as the model had better read it."""
+
+    text: str
+    changes: tuple[tuple[str, str], ...] = ()  # words of the prompt, and the name in their place
+    known: bool = True  # whether any of its words is a thing that the model learned
+    near: tuple[str, ...] = ()  # names that are spelled alike, where none is known
+
+
+@dataclass(frozen=True)
+class _Word:
+    start: int
+    end: int
+    key: str
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Words first … last - 1 of a text that mean a concept; by its name, or by another word for it."""
+
+    first: int
+    last: int
+    concept: int
+    is_name: bool
+
+
+class Tongue:
+    """The names and words of one language."""
+
+    def __init__(
+        self, names: Sequence[str], words: Mapping[str, Mapping[str, float]], grammar: frozenset[str]
+    ) -> None:
+        """`names`: a concept's name by its number; `words`: what each may mean, the likeliest first."""
+        self.names, self.words, self.grammar = names, words, grammar
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """A concept's number by its name; of equal names the first counts."""
+        named = [(make_key(name), number) for number, name in enumerate(self.names) if name]
+        return dict(reversed(named))
+
+    @cached_property
+    def _longest(self) -> int:
+        return max((key.count(" ") + 1 for key in self.numbers), default=1)
+
+    def find(self, key: str) -> tuple[int, bool] | None:
+        """Find the concept of a phrase or its singular, and whether that is its name; None where unknown."""
+        forms = _list_singulars(key)
+        for form in forms:
+            if form in self.numbers:
+                return self.numbers[form], True
+        if key.split(" ", 1)[0] in self.grammar:  # "blue car": the colour is not the thing's
+            return None
+        owners = [next(iter(self.words[form].items())) for form in forms if form in self.words]
+        return (int(max(owners, key=lambda owner: owner[1])[0]), False) if owners else None
+
+    def match(self, words: Sequence[_Word]) -> list[_Match]:
+        """Match phrases of `words` from the left, the longest first."""
+        found, at = [], 0
+        while at < len(words):
+            for last in range(min(len(words), at + self._longest), at, -1):
+                hit = self.find(" ".join(word.key for word in words[at:last]))
+                if hit:
+                    found.append(_Match(at, last, *hit))
+                    at = last
+                    break
+            else:
+                at += 1
+        return found
+
+    def combine(self, words: Sequence[str]) -> tuple[int, int] | None:
+        """Choose the concept that most of several words speak for, and how many do; None below two."""
+        total: dict[str, float] = defaultdict(float)
+        owned: dict[str, int] = defaultdict(int)
+        for word in words:
+            key = next((form for form in _list_singulars(word) if form in self.words), "")
+            for number, weight in self.words.get(key, {}).items():
+                total[number] += weight
+                owned[number] += 1
+        best = max(total, key=lambda n: (owned[n], total[n]), default="")
+        return (int(best), owned[best]) if best and owned[best] >= WHOLE else None
+
+
+class _Language(msgspec.Struct, forbid_unknown_fields=True):
+    """One language in lexicon.json."""
+
+    names: list[str]
+    words: dict[str, dict[str, float]]
+
+
+class Lexicon:
+    """What the words of all languages mean."""
+
+    def __init__(self, tongues: Mapping[str, Tongue]) -> None:
+        self.tongues = tongues
+
+    @classmethod
+    def read(cls, path: Path) -> "Lexicon":
+        """Read lexicon.json. Raises ModelError for a file that is none."""
+        try:
+            content = msgspec.json.decode(path.read_bytes(), type=dict[str, _Language])
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}") from None
+        except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+            raise ModelError(f"{path}: not a lexicon ({error})") from None
+        for language, part in content.items():
+            if not all(
+                who and all(n.isdigit() and int(n) < len(part.names) for n in who)
+                for who in part.words.values()
+            ):
+                raise ModelError(
+                    f"{path}: not a lexicon (a word of {language} means a concept without a name)"
+                )
+        none: frozenset[str] = frozenset()
+        return cls({k: Tongue(part.names, part.words, GRAMMAR.get(k, none)) for k, part in content.items()})
+
+    def interpret(self, text: str) -> Reading:
+        """Read a prompt: words that stand for a concept are replaced by its name in their language.
+
+        The language is the one that knows most letters of the prompt. Of several words side by side that no
+        name covers ("pine tree"), a concept that owns two stands for all; else only the last, the noun.
+        """
+        best, most = None, -1
+        for language, tongue in self.tongues.items():
+            sentence = _Sentence(tongue, text, language)
+            known, letters = sentence.count_letters()
+            if known > most:
+                best, most = sentence, known
+            if known == letters:
+                break
+        if best is None or not best.list_things() or best.matches:
+            return best.rewrite() if best else Reading(text)
+        return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
+
+    def find_near(self, key: str) -> tuple[str, ...]:
+        """Find English names that are spelled like `key`."""
+        if not (english := self.tongues.get("en")):
+            return ()
+        near = difflib.get_close_matches(key, [*english.numbers, *english.words], n=NEAREST, cutoff=0.7)
+        hits = [hit for word in near if (hit := english.find(word))]
+        return tuple(dict.fromkeys(english.names[number] for number, _ in hits))
+
+    def list_words(self, pattern: str = "") -> Iterator[tuple[str, str, str]]:
+        """List what is known and holds `pattern`: (language, word, the name that it is drawn as)."""
+        wanted = fold(pattern)
+        for language, tongue in self.tongues.items():
+            for key in sorted({*tongue.numbers, *tongue.words}):
+                if wanted in key and (hit := tongue.find(key)):
+                    yield language, key, tongue.names[hit[0]]
+
+
+class _Sentence:
+    """A prompt in one language."""
+
+    def __init__(self, tongue: Tongue, text: str, language: str) -> None:
+        self.tongue, self.text, self.language = tongue, text, language
+        self.words = _find_unspaced(tongue, text) if _UNSPACED.search(text) else _find_words(text)
+        self.matches = tongue.match(self.words)
+
+    def list_things(self) -> list[str]:
+        """List the words that are not of the grammar."""
+        return [word.key for word in self.words if word.key not in self.tongue.grammar]
+
+    def count_letters(self) -> tuple[int, int]:
+        """Count the letters of words that this language knows, for things or between them, and of all."""
+        matched = {i for match in self.matches for i in range(match.first, match.last)}
+        known = [w for i, w in enumerate(self.words) if i in matched or w.key in self.tongue.grammar]
+        return sum(w.end - w.start for w in known), sum(w.end - w.start for w in self.words)
+
+    def rewrite(self) -> Reading:
+        """Replace what the model knows under another name."""
+        said, parts, at = [], [], 0
+        for first, last, name in self._choose_changes():
+            start, end = self.words[first].start, self.words[last - 1].end
+            before = self.words[first - 1].key if first else ""
+            head = self.text[at:start]
+            if self.language == "en":
+                if before in NUMBERS.values() or (before.isdigit() and int(before) > 1):
+                    name = pluralise(name)
+                article = "an" if name[:1].lower() in "aeiou" else "a"
+                head = re.sub(r"\b(an?)(\W+)$", rf"{article}\2", head, flags=re.IGNORECASE)
+            said.append((self.text[start:end], name))
+            parts += [head, name]
+            at = end
+        return Reading("".join([*parts, self.text[at:]]), tuple(said))
+
+    def _choose_changes(self) -> Iterator[tuple[int, int, str]]:
+        """Choose which words get another name: (first, last, name)."""
+        for run in _find_runs(self.words, self.text, self.tongue.grammar):
+            inside = [m for m in self.matches if run[0] <= m.first and m.last <= run[1]]
+            if (hit := self._change_run(run, inside)) is not None:
+                yield (*hit[0], self.tongue.names[hit[1]])
+
+    def _change_run(
+        self, run: tuple[int, int], matches: Sequence[_Match]
+    ) -> tuple[tuple[int, int], int] | None:
+        """Choose what is replaced in words side by side: which, and the concept; None where nothing is."""
+        last = matches[-1] if matches else None
+        is_whole = last is not None and (last.first, last.last) == run
+        covers_noun = last is not None and last.last == run[1]
+        if run[1] - run[0] > 1 and not is_whole:
+            whole = self.tongue.combine([word.key for word in self.words[run[0] : run[1]]])
+            is_named = covers_noun and last is not None and last.is_name
+            if whole and (whole[1] == run[1] - run[0] or not is_named):
+                return run, whole[0]
+        if last is None or last.is_name:
+            return None
+        return (last.first, last.last), last.concept
+
+
+def _find_runs(words: Sequence[_Word], text: str, grammar: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Find words side by side, first … last - 1: no comma and no word of the grammar is between them."""
+    start = None
+    for i, word in enumerate(words):
+        parted = i > 0 and re.search(r"[,;.!?、。]", text[words[i - 1].end : word.start])
+        if start is not None and (parted or word.key in grammar):
+            yield start, i
+            start = None
+        if start is None and word.key not in grammar:
+            start = i
+    if start is not None:
+        yield start, len(words)
+
+
+def _find_words(text: str) -> list[_Word]:
+    return [_Word(m.start(), m.end(), fold(m[0])) for m in re.finditer(r"\w+", text)]
+
+
+def _find_unspaced(tongue: Tongue, text: str) -> list[_Word]:
+    """Find words in a text without spaces: the longest known one at each place, and what is between."""
+    words: list[_Word] = []
+    for run in re.finditer(r"\w+", text):
+        unknown = at = run.start()
+        while at < run.end():
+            end = _find_end(tongue, text, at, run.end())
+            if end is None:
+                at += 1
+                continue
+            words += [_Word(unknown, at, "")] if unknown < at else []
+            words.append(_Word(at, end, fold(text[at:end])))
+            unknown = at = end
+        words += [_Word(unknown, at, "")] if unknown < at else []
+    return words
+
+
+def _find_end(tongue: Tongue, text: str, at: int, limit: int) -> int | None:
+    """Find where the known word that begins at `at` ends; one letter is a word only where one can be."""
+    for end in range(limit, at, -1):
+        key = fold(text[at:end])
+        is_thing = key in tongue.numbers or key in tongue.words
+        if key in tongue.grammar or (is_thing and (end - at > 1 or end == limit or text[end] in _AFTER_ONE)):
+            return end
+    return None
+
+
+def make_key(phrase: str) -> str:
+    """Make a phrase comparable, however it is hyphenated and spaced."""
+    return " ".join(split_words(fold(phrase)))
+
+
+def _list_singulars(key: str) -> tuple[str, ...]:
+    """List a phrase and what may be its singular."""
+    forms = [key]
+    if key.endswith("ies"):
+        forms.append(key[:-3] + "y")
+    if key.endswith("es"):
+        forms.append(key[:-2])
+    if key.endswith("s") and not key.endswith("ss"):
+        forms.append(key[:-1])
+    return tuple(forms)

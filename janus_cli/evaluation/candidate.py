@@ -97,18 +97,23 @@ class Candidate:
         made = self._run(self._plan_picture(greedy, batch_size), prompts)
         return (record for record in made if record is not None)
 
-    def _plan_picture(self, greedy: bool, batch_size: int) -> Plan:
-        chosen = Sampling(seed=self.seed, temperature=0 if greedy else None, batch_size=batch_size)
+    def _plan_picture(self, greedy: bool, batch_size: int, literal: bool = False) -> Plan:
+        temperature = 0 if greedy else None
+        chosen = Sampling(seed=self.seed, temperature=temperature, batch_size=batch_size, literal=literal)
         return self.pipeline.plan_picture(chosen)
 
     def draw(
-        self, prompts: Sequence[Record], tell: Tell = _stay_silent, batch_size: int = BATCH
+        self,
+        prompts: Sequence[Record],
+        tell: Tell = _stay_silent,
+        batch_size: int = BATCH,
+        literal: bool = False,
     ) -> np.ndarray:
         """Draw each prompt: final pictures uint8 [N, S, S, 3], refined and enlarged if the model can.
 
-        A recording in which nothing is heard gives a white one.
+        A recording in which nothing is heard gives a white one. `literal`: the lexicon is not asked.
         """
-        records = list(self._run(self._plan_picture(False, batch_size), prompts))
+        records = list(self._run(self._plan_picture(False, batch_size, literal), prompts))
         pictures = []
         for picture in self._finish(record for record in records if record is not None):
             pictures.append(picture)

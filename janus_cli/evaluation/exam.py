@@ -25,7 +25,7 @@ from janus_cli.evaluation.candidate import Candidate, Tell, stack_codes
 from janus_cli.evaluation.codec import report_codec
 from janus_cli.evaluation.directions import Tour, examine_directions
 from janus_cli.evaluation.judge import Examiner
-from janus_cli.evaluation.lists import FILE, Lists, make_lists, read_lists
+from janus_cli.evaluation.lists import EVERYDAY, FILE, Lists, make_lists, read_everyday, read_lists
 from janus_cli.evaluation.measures import compute_share, resize
 from janus_cli.evaluation.scenes import paint_scenes, score_scenes
 from janus_cli.evaluation.sheets import write_album, write_gallery
@@ -54,9 +54,9 @@ class Exam:
         """Give what shows how far one part is."""
         return partial(self.progress, label)
 
-    def draw(self, prompts: Sequence[str], label: str) -> np.ndarray:
+    def draw(self, prompts: Sequence[str], label: str, literal: bool = False) -> np.ndarray:
         """Let the model draw all prompts: final pictures [N, S, S, 3]."""
-        return self.candidate.draw(self.candidate.read(prompts), self.tell(label))
+        return self.candidate.draw(self.candidate.read(prompts), self.tell(label), literal=literal)
 
     def find_drawings(self, pairs: Sequence[Pair]) -> list[int]:
         """Find the numbers of the drawings of (concept name, style) pairs."""
@@ -104,6 +104,20 @@ def _examine_generator(exam: Exam) -> dict[str, Any]:
     for language in LANGUAGES[1:]:
         prompts = [by_name[name].labels[language] for name in exam.lists.languages]
         report["languages"][language] = exam.judge.score(exam.draw(prompts, language), right)
+    return report
+
+
+def _examine_everyday(exam: Exam, path: Path) -> dict[str, Any] | None:
+    """Score what the model draws for everyday words, word by word and by its lexicon; None without a list."""
+    if not path.is_file():
+        return None
+    report: dict[str, Any] = {}
+    for language, entries in read_everyday(path, exam.limit).items():
+        prompts, meant = [prompt for prompt, _ in entries], [names for _, names in entries]
+        report[language] = {
+            way: exam.judge.count_found(exam.draw(prompts, f"everyday {language}", way == "literal"), meant)
+            for way in ("literal", "lexicon")
+        }
     return report
 
 
@@ -218,6 +232,7 @@ def evaluate(
         "judge": _examine_judge(exam),
         "generator": {**_examine_generator(exam), "match": _match_tokens(exam)},
         "scenes": _examine_scenes(exam),
+        "everyday": _examine_everyday(exam, found.path / EVERYDAY),
         "refiner": None,
         "codec": None,
         "directions": None,

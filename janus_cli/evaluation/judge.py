@@ -53,6 +53,14 @@ class Examiner:
         right = np.array([number[name] for name in names], np.int64)
         return (logits > np.take_along_axis(logits, right[:, None], 1)).sum(1)
 
+    def count_found(self, pictures: np.ndarray, meant: Sequence[Sequence[str]]) -> dict[str, float]:
+        """Shares of pictures in which one of the concepts meant is guessed first, and among five."""
+        concept, _ = self.classify(pictures)
+        longest = max(map(len, meant))
+        padded = [[*names] + [names[0]] * (longest - len(names)) for names in meant]
+        ranks = np.min([self.rank(concept, names) for names in zip(*padded, strict=True)], axis=0)
+        return {"n": len(meant), "top1": compute_share(ranks < 1), "top5": compute_share(ranks < 5)}
+
     def score(self, pictures: np.ndarray, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
         """Shares of pictures of `pairs` with the concept guessed first, among five, and with the style right.
 

@@ -21,6 +21,7 @@ from janus_cli.errors import JanusError
 from janus_cli.media.files import atomic_write
 
 FILE = "heldout.json"
+EVERYDAY = "everyday.json"
 SCENES = 120
 NAMES = 120  # plain names
 FOREIGN = 60  # concepts whose names in the other languages are asked for
@@ -122,3 +123,19 @@ def read_lists(path: Path) -> Lists:
         return Lists(pairs, trained, plain, languages, tuple(scenes))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise JanusError(f"{path}: no readable evaluation lists ({error!r})") from None
+
+
+def read_everyday(path: Path, limit: int | None) -> dict[str, list[tuple[str, list[str]]]]:
+    """Read the everyday words in `path`: by language prompts, each with the concepts that may be meant.
+
+    Raises JanusError when it holds none.
+    """
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        lists = {"en": data["words"], **data["languages"]}
+        return {
+            key: [(str(p), [str(n) for n in names]) for p, names in rows[:limit]]
+            for key, rows in lists.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JanusError(f"{path}: no readable everyday words ({error!r})") from None

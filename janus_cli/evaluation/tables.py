@@ -83,6 +83,17 @@ def tabulate_scenes(report: dict[str, Any]) -> str:
     return tabulate_scores(head, scores, ("concepts", "placed", "background", "all"))
 
 
+def tabulate_everyday(part: dict[str, Any]) -> str:
+    """Format what the judge saw of everyday words."""
+    rows = [
+        [LANGUAGE_NAMES.get(language, "English"), ways["lexicon"]["n"]]
+        + [format_percent(ways[way][key]) for way in ("literal", "lexicon") for key in ("top1", "top5")]
+        for language, ways in part.items()
+    ]
+    head = ["everyday words", "pictures", "as they are, top-1", "top-5", "by the lexicon, top-1", "top-5"]
+    return format_table(head, rows)
+
+
 def tabulate_tokenizer(report: dict[str, Any]) -> str:
     """Format how true the image tokenizer is, and its codes."""
     part = report["tokenizer"]
@@ -165,6 +176,7 @@ def tabulate_directions(part: dict[str, Any]) -> str:
 def render_table(report: dict[str, Any]) -> str:
     """Format the report of `evaluate` as Markdown tables."""
     parts = [tabulate_generator(report), tabulate_scenes(report), tabulate_tokenizer(report)]
+    parts += [tabulate_everyday(report["everyday"])] if report["everyday"] else []
     parts += [tabulate_refiner(report)] if report["refiner"] else []
     parts += [tabulate_codec(report["codec"])] if report["codec"] else []
     parts += [tabulate_directions(report["directions"])] if report["directions"] else []

@@ -11,7 +11,7 @@ from helpers.packs import three_concepts, write_pack
 from helpers.runs import ROOT
 from PIL import Image
 
-from janus_cli import weights
+from janus_cli import weights, zoo
 from janus_cli.config import (
     DecoderConfig,
     DVAEConfig,
@@ -29,7 +29,7 @@ from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.evaluation.exam import evaluate, render_table
 from janus_cli.evaluation.judge import Examiner
-from janus_cli.evaluation.lists import SceneEntry, make_lists, read_lists, write_lists
+from janus_cli.evaluation.lists import SceneEntry, make_lists, read_everyday, read_lists, write_lists
 from janus_cli.evaluation.measures import measure_psnr, measure_ssim, measure_usage, resize
 from janus_cli.evaluation.scenes import (
     crop_cells,
@@ -279,8 +279,40 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
 def test_a_model_without_a_refiner_is_judged_on_what_it_decodes(zoo_of_two: Path, tmp_path: Path) -> None:
     model = _copy(zoo_of_two, tmp_path, refiner=None)
     report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
-    assert report["refiner"] is None
+    assert report["refiner"] is None and report["everyday"] is None
     assert "refiner" not in render_table(report)
+
+
+def test_everyday_words_are_drawn_as_they_are_and_by_the_lexicon(zoo_of_two: Path, tmp_path: Path) -> None:
+    model = _copy(zoo_of_two, tmp_path, refiner=None)
+    asked = {
+        "words": [["a grizzly", ["bear", "duck"]], ["a duck", ["duck"]]],
+        "languages": {"de": [["Bär", ["bear"]]]},
+    }
+    (model / "everyday.json").write_text(json.dumps(asked), "utf-8")
+    words = {"names": ["apple", "bear", "duck"], "words": {"grizzly": {"1": 1.0}}}
+    (model / "lexicon.json").write_text(json.dumps({"en": words}), "utf-8")
+    report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
+    assert [(key, part["lexicon"]["n"]) for key, part in report["everyday"].items()] == [("en", 1), ("de", 1)]
+    assert report["everyday"]["en"]["literal"]["top5"] == 1, "of three concepts"
+    assert "| English | 1 |" in render_table(report) and "| German | 1 |" in render_table(report)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"words": []}', '{"words": [["a"]], "languages": {}}'])
+def test_everyday_words_that_are_none_are_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "everyday.json").write_text(text)
+    with pytest.raises(JanusError, match="no readable everyday words"):
+        read_everyday(tmp_path / "everyday.json", None)
+
+
+def test_any_of_the_concepts_meant_counts(zoo_of_two: Path, sprites: Sprites) -> None:
+    judge = Examiner.load(zoo.find(str(zoo_of_two / "pocket")), "cpu")
+    pictures = np.full((2, 64, 64, 3), 255, np.uint8)
+    concept, _ = judge.classify(pictures)
+    first = judge.labels.concepts[int(concept[0].argmax())]
+    others = [name for name in judge.labels.concepts if name != first]
+    found = judge.count_found(pictures, [[others[0], first], [others[0]]])
+    assert found == {"n": 2, "top1": 0.5, "top5": 1.0}
 
 
 @pytest.mark.slow

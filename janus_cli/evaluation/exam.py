@@ -187,6 +187,17 @@ def _choose_lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
     return lists
 
 
+def _check_wishes(limit: int | None, write_card: bool, sheets: Sequence[Path]) -> None:
+    """Raise UsageError for what cannot be examined, or has no place to go."""
+    if write_card and limit is not None:
+        raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit {limit}: give at least 1")
+    for file in sheets:
+        if not file.parent.is_dir():
+            raise UsageError(f"{file}: there is no folder {file.parent}")
+
+
 def evaluate(
     model: str = zoo.DEFAULT,
     *,
@@ -209,13 +220,7 @@ def evaluate(
     `album` (of everything) are where contact sheets (PNG) go. `write_card` puts the table into the model's
     README.md. Raises ModelError for a missing component or judge, UsageError for a limited card.
     """
-    if write_card and limit is not None:
-        raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit {limit}: give at least 1")
-    for file in (gallery, album):
-        if file is not None and not file.parent.is_dir():
-            raise UsageError(f"{file}: there is no folder {file.parent}")
+    _check_wishes(limit, write_card, [file for file in (gallery, album) if file is not None])
     start, found = time.monotonic(), zoo.find(model)
     tell: Reporter = progress or (lambda label, done, total: None)
     candidate, judge = Candidate.load(found, device, seed), Examiner.load(found, device)

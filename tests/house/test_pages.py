@@ -39,7 +39,7 @@ NO_COMMANDS = {
     "docs/token-format.md": "what errors look like",
 }
 # Lines that work on the shipped models, which are quick at that; all others on tiny ones of the same layout.
-SHIPPED = re.compile(r"pocket-any|janus (describe|speak|transcribe) (?!.*janus-pro)")
+SHIPPED = re.compile(r"pocket-any|--words|janus (describe|speak|transcribe) (?!.*janus-pro)")
 NOBODY = "http://127.0.0.1:9"  # no hub: `pull` alone uses the network
 FILE = re.compile(r"(?<![\w.{])[\w/-][\w/.-]*\.(?:png|webp|safetensors|wav|flac)\b")
 

@@ -374,6 +374,7 @@ def _read_prompts(data: bytes) -> None:
 
     def encode(text: str) -> None:
         slug(text)
+        _pocket_lexicon().interpret(text)
         _pocket_text().encode(text).prompt.encode("utf-8")
 
     with contextlib.redirect_stderr(io.StringIO()):
@@ -384,6 +385,13 @@ def _read_prompts(data: bytes) -> None:
                     encode(clean_prompt(wish.text))
         sys.stdin = io.TextIOWrapper(io.BytesIO(data), "utf-8")
         encode(read_text())
+
+
+@cache
+def _pocket_lexicon() -> Any:
+    from janus_cli.stages.lexicon import FILE, Lexicon
+
+    return Lexicon.read(_ROOT / "models" / "pocket" / FILE)
 
 
 @cache

@@ -109,8 +109,8 @@ class Renderings:
         return self.keep(drawing) if found is None else found
 
     def has(self, drawing: int) -> bool:
-        """Tell whether a drawing has been rendered."""
-        return self._read(drawing) is not None
+        """Tell whether a drawing has been rendered; whether wholly, `__getitem__` sees."""
+        return any(os.pread(self._file.fileno(), self._SUM, drawing * self._SUM))
 
     def keep(self, drawing: int) -> np.ndarray:
         """Render a drawing and keep it. Raises MediaError where the disk is full."""

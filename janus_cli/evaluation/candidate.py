@@ -4,6 +4,7 @@ The only module of the exam that calls `janus_cli.pipeline`. What is asked, and 
 elsewhere.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -80,9 +81,20 @@ class Candidate:
 
         None stands for a recording in which nothing is heard.
         """
-        heard = [self._hear(plan, prompt, self.seed + i) for i, prompt in enumerate(prompts)]
-        made = plan.generate(prompt for prompt in heard if prompt is not None)
-        return (None if prompt is None else next(made) for prompt in heard)
+        heard: deque[bool] = deque()
+
+        def prepare() -> Iterator[object]:
+            for i, record in enumerate(prompts):
+                prompt = self._hear(plan, record, self.seed + i)
+                heard.append(prompt is not None)
+                if prompt is not None:
+                    yield prompt
+
+        for made in plan.generate(prepare()):
+            while not heard.popleft():
+                yield None
+            yield made
+        yield from (None for _ in heard)
 
     def _hear(self, plan: Plan, prompt: Record, seed: int) -> object | None:
         try:

@@ -13,7 +13,7 @@ docs/python.md goes through all of it. Opens a model's own files; no other file,
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Union, cast
+from typing import TYPE_CHECKING, Union, cast
 
 from janus_cli import zoo
 from janus_cli.config import Progress, PublishedConfig
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from janus_cli.media.sounds import Sound
     from janus_cli.records import Record
-    from janus_cli.stages.lexicon import Lexicon
+    from janus_cli.stages.lexicon import Lexicon, Reading
     from janus_cli.stages.page import Page
     from janus_cli.stages.text import TextTokenizer
 
@@ -141,25 +141,24 @@ class Pipeline:
         file = self.model.path / FILE
         return Lexicon.read(file) if file.is_file() else None
 
-    def interpret(self, record: "Record") -> "Record":
-        """Give the words of a prompt for a picture the names that the model learned, by its lexicon.
+    def interpret(self, record: "Record") -> "tuple[Record, Reading | None]":
+        """Read a prompt for a picture by the model's lexicon: the record to draw, and how it was read.
 
-        A step "interpret" says what was read otherwise, or that nothing is known, or what is too long; where
-        there is none of these, and for prompts of anything but one text, the record stays as it is.
+        Words get the names that the model learned, and a step "interpret" says which. None where there is
+        nothing to say, and for prompts of anything but one text.
         """
         if len(record.segments) != 1 or record.segments[0].modality != "text" or self.lexicon is None:
-            return record
+            return record, None
         reading = self.lexicon.interpret(self.text.decode(record.segments[0]))
         segment = self.text.encode(reading.text).segments[0]
-        facts: dict[str, Any] = {}
-        if reading.changes:
-            facts |= {"text": reading.text, "changes": [list(change) for change in reading.changes]}
-        if not reading.known:
-            facts |= {"known": False, "near": list(reading.near)}
         learned = self.model.config.generation.caption
-        if learned and len(segment.data) > learned:
-            facts["beyond"] = self.text.spell(segment.data[learned:].tolist())
-        return record.with_step("interpret", [segment], model=self.model.name, **facts) if facts else record
+        beyond = self.text.spell(segment.data[learned:].tolist()) if 0 < learned < len(segment.data) else ""
+        if reading.changes:
+            changes = [list(change) for change in reading.changes]
+            record = record.with_step("interpret", [segment], text=reading.text, changes=changes)
+        if not reading.changes and reading.known and not beyond:
+            return record, None
+        return record, replace(reading, beyond=beyond, by=self.model.name)
 
     # ---- plans: what is asked for, completed once
 
@@ -176,8 +175,8 @@ class Pipeline:
         limits = "" if page is None else self._tell_limits(page)
         lay_out = partial(self.refining.lay_out, page=page)
         open_stage = partial(self.nets.open_stage, options)
-        interpret = (lambda record: record) if sampling.literal else self.interpret
-        return Plan(options, open_stage, picture, page, limits, lay_out, interpret)
+        plan = Plan(options, open_stage, picture, page, limits, lay_out)
+        return plan if sampling.literal else replace(plan, interpret=self.interpret)
 
     def plan_text(self, sampling: Sampling = Sampling(), max_tokens: int | None = None) -> Plan:
         """Plan words. Raises UsageError for a model that writes none, or not as many."""

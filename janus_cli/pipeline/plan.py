@@ -1,7 +1,7 @@
 """What is to be generated, completed once: a plan prepares prompts and makes records of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from janus_cli.pipeline.nets import GeneratingStage
     from janus_cli.records import Record
     from janus_cli.stages.decoding.options import GenerateOptions
+    from janus_cli.stages.lexicon import Reading
     from janus_cli.stages.page import Page
 
 Prompt = Any  # what a plan's stage makes of a record that it can take, frozen: nobody else's business
@@ -28,7 +29,7 @@ class Plan:
     page: "Page | None" = None  # where the model does not draw pictures of that size by itself
     limits: str = ""  # what such a page cannot be, for the user
     lay_out: "Callable[[Iterable[Record]], Iterator[Record]]" = iter
-    interpret: "Callable[[Record], Record]" = lambda record: record  # how its words are to be understood
+    interpret: "Callable[[Record], tuple[Record, Reading | None]]" = lambda record: (record, None)
 
     @cached_property
     def _stage(self) -> "GeneratingStage":
@@ -48,7 +49,9 @@ class Plan:
         if not any(segment.data.size for segment in record.segments):
             who = f"record {record.id!r}: " if record.id else ""
             raise UsageError(f"{who}an empty prompt: it holds no words, no picture and no sound")
-        return self._stage.prepare(self.interpret(record), seeds)
+        read, reading = self.interpret(record)
+        prompt: Prompt = self._stage.prepare(read, seeds)
+        return prompt if reading is None else replace(prompt, reading=reading)
 
     def draw_tokens(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False

@@ -117,7 +117,7 @@ class Maker:
             plan.open()  # where the model cannot do it, no prompt helps
             with self.failures.item(wish.where or shorten(wish.text)):
                 prompt = plan.prepare(pipeline.tokenize(wish.text, id), seeds)
-                for line in explain_reading(prompt.record):
+                for line in explain_reading(prompt):
                     self.failures.note(line)
                 yield plan, prompt
 

@@ -104,21 +104,22 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def explain_reading(record: "Record") -> Iterator[str]:
+def explain_reading(prompt: "Prompt") -> Iterator[str]:
     """Say how a prompt was understood, where that is not what it says."""
-    step, prompt = record.step("interpret"), shorten(record.prompt)
-    model = step.get("model", "")
-    if changes := step.get("changes"):
-        yield ", ".join(f"{word!r} → {name!r}" for word, name in changes)
-    if not step.get("known", True):
-        near = ", ".join(step.get("near", ()))
-        hint = f"the nearest: {near}; " if near else ""
+    reading, text = prompt.reading, shorten(prompt.record.prompt)
+    if reading is None:
+        return
+    if reading.changes:
+        yield ", ".join(f"{word!r} → {name!r}" for word, name in reading.changes)
+    if not reading.known:
+        near = f"the nearest: {', '.join(reading.near)}; " if reading.near else ""
         yield (
-            f"nothing in {prompt} is known to {model}, so anything may come out: {hint}"
-            f"janus models show {model} --words lists what is"
+            f"nothing in {text} is known to {reading.by}, so anything may come out: {near}"
+            f"janus models show {reading.by} --words lists what is"
         )
-    if beyond := step.get("beyond"):
-        yield f"{model} learned shorter prompts than {prompt}: it hardly knows what {beyond.strip()!r} is for"
+    if reading.beyond:
+        beyond = shorten(reading.beyond.strip())
+        yield f"{reading.by} learned shorter prompts than {text}: it hardly knows what {beyond} is for"
 
 
 def prepare_all(
@@ -138,7 +139,7 @@ def prepare_all(
             continue
         with failures.item(record.id if named else ""):
             prompt = plan.prepare(record)
-            for line in explain_reading(prompt.record):
+            for line in explain_reading(prompt):
                 failures.note(line)
             if target is not None:
                 seeds = {k: seed for k, seed in prompt.seeds.items() if target.claim(record.id)}

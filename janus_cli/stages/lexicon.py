@@ -6,7 +6,7 @@ Knows lexicon.json of a model folder and words, in six languages. Loads no net: 
 import difflib
 import re
 import unicodedata
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +38,9 @@ _GRAMMAR = {
     "ko": "의 와 과 배경 배경의 파란 초록 노란 분홍 회색 검은 빨간 하얀 사진",
 }
 GRAMMAR = {language: frozenset(f"{words} {_STYLING}".split()) for language, words in _GRAMMAR.items()}
+LONGEST = 2000  # characters of a prompt that is read; what is longer is no wish for a picture
 NEAREST = 3  # names that a prompt without known words is answered with
+_NO_NUMBER = 1 << 32
 WHOLE = 2  # words of a run that one concept must own to stand for all of them
 # Chinese characters, kana and Hangul: words are found without spaces between them.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
@@ -76,6 +78,8 @@ class Reading:
     changes: tuple[tuple[str, str], ...] = ()  # words of the prompt, and the name in their place
     known: bool = True  # whether any of its words is a thing that the model learned
     near: tuple[str, ...] = ()  # names that are spelled alike, where none is known
+    beyond: str = ""  # its end, where it is longer than what the model learned
+    by: str = ""  # the model that reads it
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,11 @@ class Tongue:
             return None
         owners = [next(iter(self.words[form].items())) for form in forms if form in self.words]
         return (int(max(owners, key=lambda owner: owner[1])[0]), False) if owners else None
+
+    @cached_property
+    def longest_key(self) -> int:
+        """Letters of the longest name or word."""
+        return max(map(len, (*self.numbers, *self.words)), default=0)
 
     def match(self, words: Sequence[_Word]) -> list[_Match]:
         """Match phrases of `words` from the left, the longest first."""
@@ -176,8 +185,7 @@ class Lexicon:
             raise ModelError(f"{path}: not a lexicon ({error})") from None
         for language, part in content.items():
             if not all(
-                who and all(n.isdigit() and int(n) < len(part.names) for n in who)
-                for who in part.words.values()
+                who and all(_read_number(n) < len(part.names) for n in who) for who in part.words.values()
             ):
                 raise ModelError(
                     f"{path}: not a lexicon (a word of {language} means a concept without a name)"
@@ -191,6 +199,8 @@ class Lexicon:
         The language is the one that knows most letters of the prompt. Of several words side by side that no
         name covers ("pine tree"), a concept that owns two stands for all; else only the last, the noun.
         """
+        if len(text) > LONGEST:
+            return Reading(text)
         best, most = None, -1
         for language, tongue in self.tongues.items():
             sentence = _Sentence(tongue, text, language)
@@ -246,7 +256,7 @@ class _Sentence:
             before = self.words[first - 1].key if first else ""
             head = self.text[at:start]
             if self.language == "en":
-                if before in NUMBERS.values() or (before.isdigit() and int(before) > 1):
+                if before in NUMBERS.values() or 1 < _read_number(before) < _NO_NUMBER:
                     name = pluralise(name)
                 article = "an" if name[:1].lower() in "aeiou" else "a"
                 head = re.sub(r"\b(an?)(\W+)$", rf"{article}\2", head, flags=re.IGNORECASE)
@@ -257,8 +267,12 @@ class _Sentence:
 
     def _choose_changes(self) -> Iterator[tuple[int, int, str]]:
         """Choose which words get another name: (first, last, name)."""
+        matches = deque(self.matches)
         for run in _find_runs(self.words, self.text, self.tongue.grammar):
-            inside = [m for m in self.matches if run[0] <= m.first and m.last <= run[1]]
+            inside = []
+            while matches and matches[0].first < run[1]:
+                match = matches.popleft()
+                inside += [match] if run[0] <= match.first and match.last <= run[1] else []
             if (hit := self._change_run(run, inside)) is not None:
                 yield (*hit[0], self.tongue.names[hit[1]])
 
@@ -316,12 +330,17 @@ def _find_unspaced(tongue: Tongue, text: str) -> list[_Word]:
 
 def _find_end(tongue: Tongue, text: str, at: int, limit: int) -> int | None:
     """Find where the known word that begins at `at` ends; one letter is a word only where one can be."""
-    for end in range(limit, at, -1):
+    for end in range(min(limit, at + tongue.longest_key), at, -1):
         key = fold(text[at:end])
         is_thing = key in tongue.numbers or key in tongue.words
         if key in tongue.grammar or (is_thing and (end - at > 1 or end == limit or text[end] in _AFTER_ONE)):
             return end
     return None
+
+
+def _read_number(text: str) -> int:
+    """Read a small whole number; what is none counts as _NO_NUMBER."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else _NO_NUMBER
 
 
 def make_key(phrase: str) -> str:

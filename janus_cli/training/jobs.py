@@ -16,6 +16,7 @@ from torch import nn
 from janus_cli import weights
 from janus_cli.config import COMPONENTS, read_config, write_config
 from janus_cli.dataset.labels import make_judge_config, write_labels
+from janus_cli.dataset.lexicon import write_lexicon
 from janus_cli.dataset.pack import find_data_folder
 from janus_cli.dataset.pictures import Track
 from janus_cli.errors import UsageError
@@ -172,6 +173,8 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     if component == "judge":
         write_labels(path.parent, shop.concepts)
         return
+    if component == "decoder" and any(concept.words for concept in shop.concepts):
+        write_lexicon(shop.model, shop.concepts)
     config = shop.model / "config.json"
     before = read_config(config) if config.exists() else shop.recipe.model
     new = {component, "vision"} if isinstance(objective, JointObjective) else {component}

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.runs import records
 
+from janus_cli.records import dumps
+
 LEXICON = {
     "en": {"names": ["automobile", "dog"], "words": {"car": {"0": 4.0}, "puppy": {"1": 2.0}}},
     "de": {"names": ["Auto", "Hund"], "words": {"wagen": {"0": 1.0}}},
@@ -104,3 +106,14 @@ def test_a_model_without_a_lexicon_and_one_that_is_damaged(janus, worded):
     (worded / "lexicon.json").unlink()
     assert janus("draw", "a car", "-m", str(worded)).code == 0
     assert "has no lexicon.json" in janus("models", "show", str(worded), "--words").err
+
+
+def test_what_is_said_is_of_this_reading_alone(janus, worded):
+    tokens = janus("tokenize", "text", "a car", "-m", str(worded)).out
+    made = janus("generate", "-m", str(worded), stdin=tokens).out
+    assert "→" not in janus("generate", "-m", str(worded), stdin=made).err
+    [record] = records(tokens)
+    for odd in ({"changes": 5}, {"near": 5}, {"beyond": 5}, {"changes": [[1]]}):
+        strange = dumps(record.with_step("interpret", **odd))
+        done = janus("generate", "--literal", "-m", str(worded), stdin=strange)
+        assert done.code == 0 and "→" not in done.err

@@ -1,12 +1,13 @@
 """What a prompt's words mean."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from janus_cli.errors import ModelError
-from janus_cli.stages.lexicon import GRAMMAR, Lexicon, Tongue, pluralise
+from janus_cli.stages.lexicon import GRAMMAR, LONGEST, Lexicon, Reading, Tongue, pluralise
 
 ENGLISH = Tongue(
     ["automobile", "dog", "evergreen tree", "palm tree", "umbrella", "T-Rex", "glass of milk", "poultry leg"],
@@ -71,6 +72,20 @@ def test_names_stay_as_they_are(prompt: str) -> None:
     assert reading.text == prompt and reading.changes == () and reading.known
 
 
+@pytest.mark.parametrize("prompt", ["② puppy", "² puppy", "7" * 5000 + " puppies"])
+def test_a_digit_that_is_no_number_is_a_word(prompt: str) -> None:
+    assert LEXICON.interpret(prompt).text == prompt.replace("puppy", "dog") or len(prompt) > LONGEST
+
+
+def test_a_long_text_is_no_wish_and_takes_no_time() -> None:
+    long = "강" * (LONGEST + 1)
+    assert LEXICON.interpret(long) == Reading(long)
+    start = time.process_time()
+    LEXICON.interpret(long[:LONGEST])
+    LEXICON.interpret("a puppy of " * (LONGEST // 11))
+    assert time.process_time() - start < 2
+
+
 def test_changes_say_which_words_and_which_name() -> None:
     assert LEXICON.interpret("a puppy and a car").changes == (("puppy", "dog"), ("car", "automobile"))
 
@@ -99,6 +114,7 @@ def test_the_words_are_listed_by_pattern() -> None:
         '{"en": 3}',
         '{"en": {"names": ["a"], "words": {"b": {"1": 1.0}}}}',
         '{"en": {"names": ["a"], "words": {"b": {"-1": 1.0}}}}',
+        '{"en": {"names": ["a"], "words": {"b": {"²": 1.0}}}}',
         '{"en": {"names": ["a"], "words": {"b": {}}}}',
         "[" * 100_000,
     ],

@@ -19,6 +19,7 @@ from janus_cli.stages.decoding.hearing import Ears
 from janus_cli.stages.decoding.layout import SIGHT, Eyes, Placed, arrange, lay_out, needs_words
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.segments import Identity
+from janus_cli.stages.lexicon import Reading
 
 Template = Callable[[Record, bool], np.ndarray]  # a record, whether without its text -> decoder input [4, T]
 
@@ -33,6 +34,7 @@ class Prompt:
     features: Features = field(default_factory=dict)  # what the ids of both point at
     words_first: bool = False  # `tokens` end with the text's delimiter: words come before the output
     seeds: Mapping[int, int] = field(default_factory=dict)  # of its outputs, by number
+    reading: Reading | None = None  # how its words were understood, where that is worth a word
 
 
 @dataclass(frozen=True)

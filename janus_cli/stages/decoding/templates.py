@@ -58,6 +58,7 @@ class Question:
     pictures: tuple[Segment, ...] = ()  # image or pixels, in their order
     record: Record = Record(())  # that asked it
     seeds: Mapping[int, int] = field(default_factory=dict)  # of its answers, by number
+    reading: None = None  # a question is taken word by word
 
 
 class Templates:

@@ -6,10 +6,11 @@ Knows lexicon.json of a model folder and words, in six languages. Loads no net: 
 import difflib
 import re
 import unicodedata
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,9 @@ _STYLING = "style fluent noto twemoji emoji"
 _GRAMMAR = {
     "en": f"{_COLOURS} grey colored coloured a an the of in on at to with and or next left right above below "
     "under over top bottom small big little large center centre middle corner background photo picture image "
-    "drawing illustration icon sticker draw paint show me my your please two three four",
+    "drawing illustration icon sticker draw paint show me my your please two three four old new young tiny "
+    "huge giant dark light bright pale nice cute cool pretty beautiful lovely funny simple single some one "
+    "no not",
     "de": "ein eine einen einem einer der die das auf mit und neben über unter im in bild foto von zwei drei "
     "vier hintergrund blauem grünem gelbem rosa grauem schwarzem blau rot grün gelb schwarz weiß grau lila "
     "blauer roter grüner gelber schwarzer weißer blaue rote grüne gelbe schwarze weiße",
@@ -34,14 +37,29 @@ _GRAMMAR = {
     "amarillo amarilla rosa gris negro negra rojo roja blanco blanca morado naranja",
     "fr": "un une des le la les de du sur avec et dans photo image fond deux trois quatre bleu bleue vert "
     "verte jaune rose gris grise noir noire rouge blanc blanche violet",
-    "ja": "の と が は 背景 背景の 青い 緑の 黄色い ピンクの 灰色の 黒い 赤い 白い 写真",
-    "ko": "의 와 과 배경 배경의 파란 초록 노란 분홍 회색 검은 빨간 하얀 사진",
+    "ja": "の と が は を に も で 背景 背景の 青い 緑の 黄色い ピンクの 灰色の 黒い 赤い 白い 写真",
+    "ko": "의 와 과 은 는 이 가 을 를 에 배경 배경의 파란 초록 노란 분홍 회색 검은 빨간 하얀 사진",
 }
+# What may stand between two things of a prompt, as it does in the captions that were learned.
+LINKS = frozenset(
+    ["and", "next to", "left of", "right of", "above", "below", "und", "neben", "y", "et", "と", "와", "과"]
+)
+_ELSEWHERE = "in on at of with over under to auf mit über unter von im"  # what else says where a thing is
+_PLACES = frozenset(f"{' '.join(LINKS)} {_ELSEWHERE}".split())
 GRAMMAR = {language: frozenset(f"{words} {_STYLING}".split()) for language, words in _GRAMMAR.items()}
 LONGEST = 2000  # characters of a prompt that is read; what is longer is no wish for a picture
+LEAST = 1.95  # weight of a word that is replaced; less only helps among others, and says that it is known
 NEAREST = 3  # names that a prompt without known words is answered with
+_ENGLISH = frozenset(["a", "an", "the", "of", "with", "and"])  # words that say that a prompt is English
+SURE = float("inf")  # a name
 _NO_NUMBER = 1 << 32
-WHOLE = 2  # words of a run that one concept must own to stand for all of them
+# endings of plurals, and what the singular has in their place
+_ENDINGS = {
+    "en": (("ies", "y"), ("ves", "f"), ("ves", "fe"), ("es", ""), ("s", "")),
+    "de": (("en", ""), ("n", ""), ("er", ""), ("e", ""), ("s", "")),
+    "es": (("es", ""), ("s", "")),
+    "fr": (("x", ""), ("s", "")),
+}
 # Chinese characters, kana and Hangul: words are found without spaces between them.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _AFTER_ONE = frozenset(
@@ -91,22 +109,20 @@ class _Word:
 
 @dataclass(frozen=True)
 class _Match:
-    """Words first … last - 1 of a text that mean a concept; by its name, or by another word for it."""
+    """Words first … last - 1 of a text that are known; `concept`: what another word for it is drawn as."""
 
     first: int
     last: int
-    concept: int
-    is_name: bool
+    concept: int | None  # None for a name, and for a word that may mean too much
 
 
 class Tongue:
     """The names and words of one language."""
 
-    def __init__(
-        self, names: Sequence[str], words: Mapping[str, Mapping[str, float]], grammar: frozenset[str]
-    ) -> None:
+    def __init__(self, names: Sequence[str], words: Mapping[str, Mapping[str, float]], language: str) -> None:
         """`names`: a concept's name by its number; `words`: what each may mean, the likeliest first."""
-        self.names, self.words, self.grammar = names, words, grammar
+        self.names, self.words, self.language = names, words, language
+        self.grammar: frozenset[str] = GRAMMAR.get(language, frozenset())
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -118,16 +134,19 @@ class Tongue:
     def _longest(self) -> int:
         return max((key.count(" ") + 1 for key in self.numbers), default=1)
 
-    def find(self, key: str) -> tuple[int, bool] | None:
-        """Find the concept of a phrase or its singular, and whether that is its name; None where unknown."""
-        forms = _list_singulars(key)
+    def find(self, key: str) -> tuple[int, float] | None:
+        """Find the concept of a phrase or its singular, and how surely it is meant; None where unknown."""
+        forms = self.list_singulars(key)
         for form in forms:
             if form in self.numbers:
-                return self.numbers[form], True
+                return self.numbers[form], SURE
         if key.split(" ", 1)[0] in self.grammar:  # "blue car": the colour is not the thing's
             return None
         owners = [next(iter(self.words[form].items())) for form in forms if form in self.words]
-        return (int(max(owners, key=lambda owner: owner[1])[0]), False) if owners else None
+        if not owners:
+            return None
+        number, weight = max(owners, key=lambda owner: owner[1])
+        return int(number), weight
 
     @cached_property
     def longest_key(self) -> int:
@@ -141,24 +160,32 @@ class Tongue:
             for last in range(min(len(words), at + self._longest), at, -1):
                 hit = self.find(" ".join(word.key for word in words[at:last]))
                 if hit:
-                    found.append(_Match(at, last, *hit))
+                    found.append(_Match(at, last, hit[0] if LEAST <= hit[1] < SURE else None))
                     at = last
                     break
             else:
                 at += 1
         return found
 
-    def combine(self, words: Sequence[str]) -> tuple[int, int] | None:
-        """Choose the concept that most of several words speak for, and how many do; None below two."""
+    def combine(self, words: Sequence[str]) -> int | None:
+        """Choose the concept that all of several words speak for, the most; None where there is none."""
         total: dict[str, float] = defaultdict(float)
         owned: dict[str, int] = defaultdict(int)
         for word in words:
-            key = next((form for form in _list_singulars(word) if form in self.words), "")
+            key = next((form for form in self.list_singulars(word) if form in self.words), "")
             for number, weight in self.words.get(key, {}).items():
                 total[number] += weight
                 owned[number] += 1
-        best = max(total, key=lambda n: (owned[n], total[n]), default="")
-        return (int(best), owned[best]) if best and owned[best] >= WHOLE else None
+        whole = [number for number, count in owned.items() if count == len(words)]
+        return int(max(whole, key=total.__getitem__)) if whole else None
+
+    def list_singulars(self, key: str) -> list[str]:
+        """List a phrase and what may be its singular."""
+        endings = _ENDINGS.get(self.language, ())
+        return [
+            key,
+            *(key.removesuffix(end) + new for end, new in endings if key.endswith(end) and len(key) > 3),
+        ]
 
 
 class _Language(msgspec.Struct, forbid_unknown_fields=True):
@@ -190,20 +217,19 @@ class Lexicon:
                 raise ModelError(
                     f"{path}: not a lexicon (a word of {language} means a concept without a name)"
                 )
-        none: frozenset[str] = frozenset()
-        return cls({k: Tongue(part.names, part.words, GRAMMAR.get(k, none)) for k, part in content.items()})
+        return cls({k: Tongue(part.names, part.words, k) for k, part in content.items()})
 
     def interpret(self, text: str) -> Reading:
         """Read a prompt: words that stand for a concept are replaced by its name in their language.
 
-        The language is the one that knows most letters of the prompt. Of several words side by side that no
-        name covers ("pine tree"), a concept that owns two stands for all; else only the last, the noun.
+        The language is the one that knows most letters of the prompt. Words side by side stand for a concept
+        that owns all of them ("pine tree"); where one of them is something else, all stay as they are.
         """
         if len(text) > LONGEST:
             return Reading(text)
         best, most = None, -1
-        for language, tongue in self.tongues.items():
-            sentence = _Sentence(tongue, text, language)
+        for tongue in self.tongues.values():
+            sentence = _Sentence(tongue, text)
             known, letters = sentence.count_letters()
             if known > most:
                 best, most = sentence, known
@@ -233,8 +259,8 @@ class Lexicon:
 class _Sentence:
     """A prompt in one language."""
 
-    def __init__(self, tongue: Tongue, text: str, language: str) -> None:
-        self.tongue, self.text, self.language = tongue, text, language
+    def __init__(self, tongue: Tongue, text: str) -> None:
+        self.tongue, self.text = tongue, text
         self.words = _find_unspaced(tongue, text) if _UNSPACED.search(text) else _find_words(text)
         self.matches = tongue.match(self.words)
 
@@ -246,6 +272,8 @@ class _Sentence:
         """Count the letters of words that this language knows, for things or between them, and of all."""
         matched = {i for match in self.matches for i in range(match.first, match.last)}
         known = [w for i, w in enumerate(self.words) if i in matched or w.key in self.tongue.grammar]
+        if self.tongue.language != "en" and any(w.key in _ENGLISH for w in self.words):
+            return 0, sum(w.end - w.start for w in self.words)
         return sum(w.end - w.start for w in known), sum(w.end - w.start for w in self.words)
 
     def rewrite(self) -> Reading:
@@ -255,7 +283,7 @@ class _Sentence:
             start, end = self.words[first].start, self.words[last - 1].end
             before = self.words[first - 1].key if first else ""
             head = self.text[at:start]
-            if self.language == "en":
+            if self.tongue.language == "en":
                 if before in NUMBERS.values() or 1 < _read_number(before) < _NO_NUMBER:
                     name = pluralise(name)
                 article = "an" if name[:1].lower() in "aeiou" else "a"
@@ -266,31 +294,35 @@ class _Sentence:
         return Reading("".join([*parts, self.text[at:]]), tuple(said))
 
     def _choose_changes(self) -> Iterator[tuple[int, int, str]]:
-        """Choose which words get another name: (first, last, name)."""
-        matches = deque(self.matches)
-        for run in _find_runs(self.words, self.text, self.tongue.grammar):
-            inside = []
-            while matches and matches[0].first < run[1]:
-                match = matches.popleft()
-                inside += [match] if run[0] <= match.first and match.last <= run[1] else []
-            if (hit := self._change_run(run, inside)) is not None:
-                yield (*hit[0], self.tongue.names[hit[1]])
+        """Choose which words get another name: (first, last, name). None do where the prompt says more than
+        things side by side, as the captions had them: what becomes of the rest nobody knows.
+        """
+        runs = list(_find_runs(self.words, self.text, self.tongue.grammar))
+        if not all(self._is_linked(before[1], after[0]) for before, after in pairwise(runs)):
+            return
+        whole = {(match.first, match.last): match for match in self.matches}
+        for run in runs:
+            match = whole.get(run)
+            concept = match.concept if match else None
+            if match is None and run[1] - run[0] > 1:
+                concept = self.tongue.combine([word.key for word in self.words[run[0] : run[1]]])
+            if concept is not None and self._may_be_called(run, self.tongue.names[concept]):
+                yield (*run, self.tongue.names[concept])
 
-    def _change_run(
-        self, run: tuple[int, int], matches: Sequence[_Match]
-    ) -> tuple[tuple[int, int], int] | None:
-        """Choose what is replaced in words side by side: which, and the concept; None where nothing is."""
-        last = matches[-1] if matches else None
-        is_whole = last is not None and (last.first, last.last) == run
-        covers_noun = last is not None and last.last == run[1]
-        if run[1] - run[0] > 1 and not is_whole:
-            whole = self.tongue.combine([word.key for word in self.words[run[0] : run[1]]])
-            is_named = covers_noun and last is not None and last.is_name
-            if whole and (whole[1] == run[1] - run[0] or not is_named):
-                return run, whole[0]
-        if last is None or last.is_name:
-            return None
-        return (last.first, last.last), last.concept
+    def _is_linked(self, end: int, start: int) -> bool:
+        """Tell whether what is between two runs of words only says that both are there, and where."""
+        if end == start:
+            return bool(re.search(r"[,;、]", self.text[self.words[end - 1].end : self.words[start].start]))
+        between = [word.key for word in self.words[end:start]]
+        places = " ".join(word for word in between if word in _PLACES)
+        if not places:
+            return bool(re.search(r"[,;、]", self.text[self.words[end - 1].end : self.words[end].start]))
+        return places in LINKS
+
+    def _may_be_called(self, run: tuple[int, int], name: str) -> bool:
+        """Tell whether a name fits: not where it has a colour, and the prompt another."""
+        asked = {word.key for word in self.words[: run[0]]} & COLOURS
+        return not (asked and COLOURS & set(split_words(fold(name))))
 
 
 def _find_runs(words: Sequence[_Word], text: str, grammar: frozenset[str]) -> Iterator[tuple[int, int]]:
@@ -298,13 +330,17 @@ def _find_runs(words: Sequence[_Word], text: str, grammar: frozenset[str]) -> It
     start = None
     for i, word in enumerate(words):
         parted = i > 0 and re.search(r"[,;.!?、。]", text[words[i - 1].end : word.start])
-        if start is not None and (parted or word.key in grammar):
+        if start is not None and (parted or _is_between(word, grammar)):
             yield start, i
             start = None
-        if start is None and word.key not in grammar:
+        if start is None and not _is_between(word, grammar):
             start = i
     if start is not None:
         yield start, len(words)
+
+
+def _is_between(word: _Word, grammar: frozenset[str]) -> bool:
+    return word.key in grammar or _read_number(word.key) < _NO_NUMBER
 
 
 def _find_words(text: str) -> list[_Word]:
@@ -346,15 +382,3 @@ def _read_number(text: str) -> int:
 def make_key(phrase: str) -> str:
     """Make a phrase comparable, however it is hyphenated and spaced."""
     return " ".join(split_words(fold(phrase)))
-
-
-def _list_singulars(key: str) -> tuple[str, ...]:
-    """List a phrase and what may be its singular."""
-    forms = [key]
-    if key.endswith("ies"):
-        forms.append(key[:-3] + "y")
-    if key.endswith("es"):
-        forms.append(key[:-2])
-    if key.endswith("s") and not key.endswith("ss"):
-        forms.append(key[:-1])
-    return tuple(forms)

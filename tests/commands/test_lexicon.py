@@ -10,7 +10,7 @@ from janus_cli.records import dumps
 
 LEXICON = {
     "en": {"names": ["automobile", "dog"], "words": {"car": {"0": 4.0}, "puppy": {"1": 2.0}}},
-    "de": {"names": ["Auto", "Hund"], "words": {"wagen": {"0": 1.0}}},
+    "de": {"names": ["Auto", "Hund"], "words": {"wagen": {"0": 2.0}}},
 }
 
 

@@ -193,10 +193,7 @@ class Pipeline:
         rows, cols = self.model.config.generation.grid
         side, limits = min(page.width, page.height), []
         if min(page.grid) > rows or not page.is_whole:
-            limits.append(
-                f"{self.model.name} draws {rows} x {cols} tokens and they are enlarged: sharper edges, "
-                "no more detail"
-            )
+            limits.append(f"{self.model.name} draws {rows} x {cols} tokens: a larger page has no more detail")
         if page.width != page.height:
             limits.append(f"the drawing has the middle {side} x {side} pixels, the rest is background")
         return "; ".join(limits)

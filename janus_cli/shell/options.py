@@ -213,8 +213,8 @@ Size = Annotated[
         show_default=False,
         parser=parse_size,
         help="Pixels of the final picture, square or width x height, multiples of 8 up to 1024. What is "
-        "drawn stays the model's own grid of tokens: a larger page has sharper edges and no more detail, a "
-        "longer one more background.",
+        "drawn stays the model's own grid of tokens: a larger page has no sharper edges and no more "
+        "detail, a longer one more background.",
     ),
 ]
 

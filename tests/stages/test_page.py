@@ -156,7 +156,7 @@ def test_other_sizes_are_refused_with_what_is_near(size, says):
 def test_what_a_page_cannot_be_is_said(janus):
     wide, large = (janus("draw", "a", "--size", size, "--steps", "0") for size in ("160x128", "136"))
     assert "--size 160x128: the drawing has the middle 128 x 128 pixels, the rest is background" in wide.err
-    assert "--size 136: pocket draws 4 x 4 tokens and they are enlarged" in large.err
+    assert "--size 136: pocket draws 4 x 4 tokens: a larger page" in large.err
     assert "--size" not in janus("draw", "a", "--size", "128").err
     assert "--size" not in janus("draw", "a", "--size", "160x128", "--quiet").err
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from janus_cli.errors import MediaError
 from janus_cli.media.c_messages import keep_messages
+from janus_cli.media.files import KeptErrors
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
 from janus_cli.media.sound_formats import WIDTHS, advise, check_format
 from janus_cli.media.sound_parts import Part, find_parts
@@ -130,12 +131,16 @@ def _check_alike(parts: Sequence[Part], shapes: Sequence[tuple[int, int, int]], 
 
 @contextlib.contextmanager
 def _open(file: BinaryIO, part: Part, name: str) -> Iterator[Any]:
-    """Open the sound in `part` of `file` as a soundfile.SoundFile. Raises MediaError."""
+    """Open the sound in `part` of `file` as a soundfile.SoundFile, named by its KeptErrors.
+
+    Raises MediaError.
+    """
     import soundfile
 
     try:
-        with keep_messages():
-            opened = soundfile.SoundFile(_Window(file, part))
+        kept = KeptErrors(_Window(file, part))
+        with kept.calls(), keep_messages():
+            opened = soundfile.SoundFile(kept)
     except (RuntimeError, TypeError, ValueError) as error:
         raise _explain_fault(file, name, str(error), part.start) from None
     with opened:
@@ -242,7 +247,7 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
     count = 0
     while True:
         try:
-            with keep_messages() as said:
+            with opened.name.calls(), keep_messages() as said:
                 piece = opened.read(PIECE, dtype="float32", always_2d=True)
         except RuntimeError as error:
             raise MediaError(f"{name}: damaged after {count:,} samples ({plain(str(error))})") from None

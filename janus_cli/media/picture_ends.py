@@ -61,7 +61,7 @@ def _end_png(data: bytes) -> int:
 
 # ---- JPEG
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # but no stuffed byte and no restart
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # but no stuffed byte and no restart
 
 
 def walk_jpeg(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
@@ -199,7 +199,10 @@ _DATA = (
 )  # offsets and lengths: strips, tiles, JPEG, free
 _POINTERS = {*_FOLDERS, *(tag for pair in _DATA for tag in pair)}
 _MAX_DIRECTORIES = 10_000
-_MAX_VALUES = 4_000_000  # offsets and lengths that are read in all; a stranger's entries may share one table
+# offsets and lengths that are read in all, an entry counted as _ENTRY of them; a stranger's directories may
+# overlap, and their entries share one table
+_MAX_VALUES = 4_000_000
+_ENTRY = 8
 
 
 class _Tiff:
@@ -227,6 +230,9 @@ class _Tiff:
         count = self.get("Q" if self.big else "H", at)[0]
         first, size = (at + 8, 20) if self.big else (at + 2, 12)
         self.claim(first + count * size + (8 if self.big else 4))
+        self.left -= count * _ENTRY
+        if self.left < 0:
+            raise ValueError(f"more than {_MAX_VALUES // _ENTRY:,} entries in its directories")
         entries: dict[int, list[int]] = {}
         for i in range(count):
             tag, values = self.read_entry(first + i * size)

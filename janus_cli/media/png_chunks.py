@@ -20,6 +20,7 @@ from janus_cli.media.picture_ends import CutOffError, walk_png
 
 MAX_TEXT = 1 << 20  # bytes of one text, unpacked
 _MAX_TEXTS = 1 << 24  # of all
+_PACKED = 1 << 16  # bytes that are unpacked together
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
@@ -118,12 +119,21 @@ def check_pixels(data: bytes) -> None:
     for x, y, across, down in passes if interlaced else ((0, 0, 1, 1),):
         columns, rows = max(-(-(width - x) // across), 0), max(-(-(height - y) // down), 0)
         left += rows * (1 + (columns * depth + 7) // 8) if columns else 0
-    worker, packed = zlib.decompressobj(), chunks[b"IDAT"]
-    while left > 0 and not worker.eof and packed:
-        left -= len(worker.decompress(packed, 1 << 20))
-        packed = worker.unconsumed_tail
-    if left > 0:
+    if _count_unpacked(chunks[b"IDAT"], left) < left:
         raise CutOffError
+
+
+def _count_unpacked(packed: bytes, most: int) -> int:
+    """Count the bytes that zlib data unpacks to, up to `most`; little of it is held at a time."""
+    worker, view, count = zlib.decompressobj(), memoryview(packed), 0
+    for start in range(0, len(view), _PACKED):  # a piece each: what zlib leaves of it is copied every time
+        piece: bytes | memoryview = view[start : start + _PACKED]
+        while piece and count < most and not worker.eof:
+            count += len(worker.decompress(piece, 1 << 20))
+            piece = worker.unconsumed_tail
+        if count >= most or worker.eof:
+            break
+    return count
 
 
 def _write(head: bytes, shared: list[tuple[bytes, bytes]], box: tuple[int, ...], pixels: bytes) -> bytes:

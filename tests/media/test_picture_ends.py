@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -13,8 +14,8 @@ from helpers import picture_files as make
 from PIL import Image
 
 from janus_cli.errors import MediaError
-from janus_cli.media import pictures
-from janus_cli.media.picture_ends import find_end
+from janus_cli.media import pictures, png_chunks
+from janus_cli.media.picture_ends import CutOffError, find_end
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (24, 40, 3), np.uint8)
@@ -227,6 +228,37 @@ def test_a_hostile_directory_costs_no_time():
     with pytest.raises(MediaError):
         read(data, "tif")
     assert time.monotonic() - start < 5
+
+
+def test_directories_that_overlap_cost_no_time():
+    """One entry that names 300 directories, of 65,535 entries each, two bytes apart."""
+    table, rest = 8 + 2 + 12 + 4, b"\xff" * 1200 + bytes(65_536 * 12)
+    places = struct.pack("<300I", *range(table + 1200, table + 1800, 2))
+    entry = struct.pack("<HHII", 0x014A, 4, 300, table)
+    data = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + places + rest
+    start = time.process_time()
+    with pytest.raises(ValueError, match="more than 500,000 entries"):
+        find_end(data, "TIFF")
+    assert time.process_time() - start < 8  # of some 15
+
+
+def test_a_run_of_ff_costs_no_time():
+    start = time.process_time()
+    with pytest.raises(CutOffError):
+        find_end(b"\xff\xd8\xff\xda\0\2" + b"\xff" * 100_000, "JPEG")
+    assert time.process_time() - start < 5  # of some 90
+
+
+@pytest.mark.parametrize("level", [0, 9])
+def test_pixels_are_counted_in_little_memory(level):
+    """What zlib leaves of its input is copied: a megabyte at a time, all the rest would be, each time."""
+    packed = zlib.compress(bytes(1 << 24), level)
+    half = packed[: len(packed) // 2]
+    tracemalloc.start()
+    assert png_chunks._count_unpacked(packed, 1 << 30) == 1 << 24 > png_chunks._count_unpacked(half, 1 << 24)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    assert (1 << 20) <= png_chunks._count_unpacked(packed, 1 << 20) < (3 << 20)
 
 
 @pytest.mark.parametrize(

@@ -439,6 +439,8 @@ def _picture_errors(name: str) -> Iterator[None]:
         raise MediaError(
             f"{name}: damaged, or a kind of picture that is not read; convert it to RGB of 8 bits, as PNG"
         ) from None
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # on damaged files Pillow's decoders raise nearly every built-in exception
         raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
 

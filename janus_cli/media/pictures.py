@@ -7,7 +7,6 @@ Pictures are uint8 [H, W, 3].
 import contextlib
 import io
 import json
-import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from janus_cli.errors import MediaError, RecordError
+from janus_cli.media.c_messages import keep_messages
 from janus_cli.media.colours import (
     ADOBE_GAMMA,
     ADOBE_RGB,
@@ -387,17 +387,8 @@ def _open_image(data: bytes, format: str, load: bool = True) -> Iterator["Image.
 
 def _load(image: "Image.Image") -> None:
     """Decode a picture. libtiff writes of damage to stderr by itself; what is wrong is said by us."""
-    if image.format != "TIFF":
+    with keep_messages() if image.format == "TIFF" else contextlib.nullcontext():
         image.load()
-        return
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 (no path of ours)
-            os.dup2(nothing.fileno(), 2)
-        image.load()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _add_tiff() -> None:

@@ -3,14 +3,12 @@
 import io
 import random
 import struct
-import threading
 
 import numpy as np
 import pytest
 from helpers.sounds import file_bytes, mpeg_frames, tone
 
 from janus_cli.errors import MediaError
-from janus_cli.media.c_messages import keep_messages
 from janus_cli.media.sound_parts import find_parts
 from janus_cli.media.sounds import open_sound
 
@@ -247,32 +245,6 @@ def test_a_frame_that_the_decoder_calls_damaged_is_an_error():
         data[frame + 4 : frame + 13] = b"\xff" * 9  # the side information
     with pytest.raises(MediaError, match=r"^x: damaged"):
         read(bytes(data))
-
-
-def test_messages_of_c_code_are_kept_and_those_of_threads_are_not():
-    import ctypes
-    import platform
-    import sys
-
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("only glibc's stderr can be set")
-    libc = ctypes.CDLL(None)
-    said = []
-
-    def talk():
-        print("from a thread", file=sys.stderr)
-        said.append(True)
-
-    with keep_messages() as lines:
-        variable = ctypes.c_void_p.in_dll(libc, "stderr")
-        libc.fputs(b"one\ntwo\n", variable)
-        thread = threading.Thread(target=talk)
-        thread.start()
-        thread.join()
-    assert lines == ["one", "two"] and said
-    with keep_messages() as lines:
-        pass
-    assert lines == []
 
 
 # ---- hostile

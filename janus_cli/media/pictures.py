@@ -179,13 +179,14 @@ class _Reader:
         rest = self.data[end:] if end is not None else b""
         if end is None and self.format == "GIF":
             self.note("its end mark is missing: it may be cut off")
-        if not rest:
+        if not rest.strip(b"\0\r\n"):  # nothing, or what writers and mail put behind a file
             return
         found = [sniff(start[:HEAD]) for start in (rest, rest[:4096].lstrip(b"\0\r\n"))]
         if kind := next((kind for kind in found if kind is not None and kind.media == "picture"), None):
             where = len(self.data) - len(rest)
             raise MediaError(f"{kind.name} follows the picture's end at byte {where:,}: make files of them")
-        self.note(f"{len(rest):,} bytes behind the picture's end are no part of it, and are passed over")
+        what, are = ("1 byte", "is") if len(rest) == 1 else (f"{len(rest):,} bytes", "are")
+        self.note(f"{what} behind the picture's end {are} no part of it, and {are} passed over")
 
     def read_pages(self) -> "Iterator[tuple[Image.Image, int]]":
         """Read a picture, and further pages or frames where there are such; Pillow decodes each whole."""

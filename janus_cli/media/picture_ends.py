@@ -408,12 +408,22 @@ def _end_netpbm(data: bytes) -> int | None:
         return at + 1 + (width + 7) // 8 * height
     if kind > 4:
         return at + 1 + samples * depth
-    numbers = re.compile(rb"[01]" if kind == 1 else rb"\d+").finditer(data, at)
-    for _ in range(samples):
-        if (number := next(numbers, None)) is None:
-            raise CutOffError
-        at = number.end()
+    at = _skip_numbers(data, at, samples, rb"01" if kind == 1 else rb"\d")
     return at + len(re.compile(rb"\s*").match(data, at)[0])  # type: ignore[index]
+
+
+def _skip_numbers(data: bytes, at: int, count: int, digits: bytes) -> int:
+    """Find the end of `count` numbers from `at` on, whatever lies between them. Raises CutOffError."""
+    number = rb"[01]" if digits == b"01" else rb"\d++"  # those of packed bits may touch
+    for many in (10_000, 1):  # a run of them is one match
+        run = re.compile(rb"(?:(?:[^%b#]++|#[^\r\n]*+)*+%b){%d}" % (digits, number, many))
+        while count >= many:
+            if (found := run.match(data, at)) is None:
+                break
+            at, count = found.end(), count - many
+    if count:
+        raise CutOffError
+    return at
 
 
 def _end_tga(data: bytes) -> int:

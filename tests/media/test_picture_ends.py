@@ -73,8 +73,16 @@ def test_a_whole_file_says_nothing(name):
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_behind_the_end_are_said(name):
     said = "bytes behind the picture's end are no part of it, and are passed over"
-    for rest in (b"\1", b"behind it", b"\0" * 5000, b"PK\3\4" + bytes(100)):
+    for rest in (b"behind it", b"\0" * 5000 + b"x", b"PK\3\4" + bytes(100)):
         assert read(FILES[name] + rest, name) == [f"{len(rest):,} {said}"]
+    one = "1 byte behind the picture's end is no part of it, and is passed over"
+    assert read(FILES[name] + b"\1", name) == [one]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_padding_behind_the_end_says_nothing(name):
+    for rest in (b"\n", b"\r\n", b"\0", b"\0" * 5000, b"\0\n\0"):
+        assert read(FILES[name] + rest, name) == []
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -228,6 +236,23 @@ def test_a_hostile_directory_costs_no_time():
     with pytest.raises(MediaError):
         read(data, "tif")
     assert time.monotonic() - start < 5
+
+
+def test_plain_numbers_end_where_they_do():
+    """Netpbm's: in runs that are matched together and one by one, bits that touch, comments between."""
+    grey = b"P2 150 200 255\n" + b"7 12\n255 " * 10_000
+    bits = b"P1 150 200\n" + b"# 2 to 9\n" + b"01 " * 15_000
+    for data in (grey, bits, grey.replace(b"255 ", b"255 # in 1999\n", 3)):
+        assert find_end(data, "PPM") == find_end(data + b"x", "PPM") == len(data)
+        with pytest.raises(CutOffError):
+            find_end(data[: -len(b"255 ") if data[1:2] == b"2" else -2], "PPM")
+
+
+def test_a_large_plain_netpbm_costs_little_time():
+    data = b"P3 1000 1000 255\n" + b"0 10 255 " * 1_000_000
+    start = time.process_time()
+    assert find_end(data, "PPM") == len(data)
+    assert time.process_time() - start < 1.3  # of some 2
 
 
 def test_directories_that_overlap_cost_no_time():

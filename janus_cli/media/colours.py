@@ -5,15 +5,13 @@ Knows profiles and Pillow's pictures; knows no file format's blocks. Pillow's co
 
 import io
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from janus_cli.errors import MediaError
+from janus_cli.media.notes import Note
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Note = Callable[[str], None]  # takes a sentence about a picture, for stderr
 
 MAX_PROFILE = 1 << 24  # bytes
 # white, red, green, blue as CIE x, y

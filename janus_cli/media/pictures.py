@@ -21,7 +21,6 @@ from janus_cli.media.c_messages import keep_messages
 from janus_cli.media.colours import (
     ADOBE_GAMMA,
     ADOBE_RGB,
-    Note,
     find_coded_profile,
     make_profile,
     to_srgb,
@@ -36,6 +35,7 @@ from janus_cli.media.layouts import (
     find_png_layout,
     split_alpha,
 )
+from janus_cli.media.notes import Note, warn
 from janus_cli.media.picture_ends import CutOffError, cut_gif, find_end, walk_gif
 from janus_cli.media.picture_formats import FORMATS, Layout
 from janus_cli.media.png_chunks import check_pixels, read_png, read_profile, read_texts
@@ -71,13 +71,6 @@ class Frame:
     number: int  # from 1
     count: int  # of pictures in the file
     what: str  # what its format calls them: frames, pages, sizes, pictures
-
-
-def warn(text: str) -> None:
-    """Say a sentence about a picture as a Python warning; commands give a `note` that writes to stderr."""
-    import warnings
-
-    warnings.warn(text, stacklevel=3)
 
 
 def read_image(source: Path | BinaryIO, name: str, note: Note = warn) -> np.ndarray:

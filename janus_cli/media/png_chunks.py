@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from janus_cli.media.colours import (
     MAX_PROFILE,
     SRGB,
-    Note,
     find_coded_profile,
     make_profile,
 )
+from janus_cli.media.notes import Note
 from janus_cli.media.picture_ends import CutOffError, walk_png
 
 MAX_TEXT = 1 << 20  # bytes of one text, unpacked

@@ -28,7 +28,6 @@ from janus_cli.media.colours import (
 from janus_cli.media.files import read_bytes
 from janus_cli.media.layouts import (
     check_layout,
-    find_bmp_profile,
     find_heif_properties,
     find_jp2_profile,
     find_layout,
@@ -36,7 +35,7 @@ from janus_cli.media.layouts import (
     split_alpha,
 )
 from janus_cli.media.notes import Note, warn
-from janus_cli.media.picture_ends import CutOffError, cut_gif, find_end, walk_gif
+from janus_cli.media.picture_ends import CutOffError, cut_gif, find_bmp_profile, find_end, walk_gif
 from janus_cli.media.picture_formats import FORMATS, Layout
 from janus_cli.media.png_chunks import check_pixels, read_png, read_profile, read_texts
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
@@ -210,7 +209,7 @@ class _Reader:
         if image.format == "JPEG2000":
             return find_jp2_profile(self.data)
         if image.format == "BMP":
-            return find_bmp_profile(self.data)
+            return self.data[slice(*find_bmp_profile(self.data))] or None
         if image.format in ("JPEG", "MPO"):
             with contextlib.suppress(Exception):  # of a stranger's EXIF
                 if str(image.getexif().get_ifd(_INTEROPERABILITY)[1]).startswith("R03"):

@@ -4,6 +4,7 @@ The format is W3C's PNG, third edition. Pillow gets a PNG without texts and prof
 a damaged one, costs no picture; texts over MAX_TEXT are passed over, packed or not.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -17,11 +18,11 @@ from janus_cli.media.colours import (
 )
 from janus_cli.media.notes import Note
 from janus_cli.media.picture_ends import CutOffError, walk_png
+from janus_cli.media.png import PNG_MARK, put_chunk
 
 MAX_TEXT = 1 << 20  # bytes of one text, unpacked
 _MAX_TEXTS = 1 << 24  # of all
 _PACKED = 1 << 16  # bytes that are unpacked together
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
 _SRGB_GAMMA = range(45_400, 45_510)  # what writers of sRGB note as its gamma, times 100,000
@@ -138,11 +139,11 @@ def _count_unpacked(packed: bytes, most: int) -> int:
 
 def _write(head: bytes, shared: list[tuple[bytes, bytes]], box: tuple[int, ...], pixels: bytes) -> bytes:
     head = struct.pack(">II", box[2], box[3]) + head[8:]
-    chunks = [(b"IHDR", head), *shared, (b"IDAT", pixels), (b"IEND", b"")]
-    return _SIGNATURE + b"".join(
-        struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
+    file = io.BytesIO()
+    file.write(PNG_MARK)
+    for kind, body in ((b"IHDR", head), *shared, (b"IDAT", pixels), (b"IEND", b"")):
+        put_chunk(file, kind, body)
+    return file.getvalue()
 
 
 def read_profile(data: bytes, note: Note) -> bytes | None:

@@ -41,7 +41,7 @@ class _Bytes:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, SEEK_END)
-        self.size = find_tags_start(self, 0, self.size)
+        self.size = _find_tags_start(self, 0, self.size)
 
     def at(self, offset: int, count: int) -> bytes:
         """Read at most `count` bytes at `offset`."""
@@ -111,7 +111,7 @@ def _read_syncsafe(four: bytes) -> int:
     return sum((byte & 127) << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=True))
 
 
-def find_tags_start(data: _Bytes, start: int, end: int) -> int:
+def _find_tags_start(data: _Bytes, start: int, end: int) -> int:
     """Find where the tags that end at `end` begin: ID3v1, Lyrics3, APE, ID3v2 with a footer."""
     while True:
         tail = data.at(max(start, end - 227), min(227, end - start))
@@ -299,7 +299,7 @@ def _walk_flac(data: _Bytes, start: int) -> list[Part]:
             raise MediaError("a damaged or unknown sound: it ends before its samples")
         place, last = place + 4 + int.from_bytes(head[1:], "big"), head[0] >= 128
     end = next(data.find(_HEADS, place), data.size)
-    end = find_tags_start(data, place, _find_id3_before(data, place, end))
+    end = _find_tags_start(data, place, _find_id3_before(data, place, end))
     if end > place and not _ends_in_frame(data, max(place, end - _FLAC_FRAME), end):
         raise MediaError("damaged after its last whole frame: truncated, or followed by what is no FLAC")
     return [Part(start, end)]

@@ -120,6 +120,13 @@ def test_rows_that_are_missing_in_a_whole_png():
             read(data, "png")
 
 
+def test_a_png_without_pixels_is_cut_off():
+    head = make.chunk(b"IHDR", struct.pack(">IIBBBBB", 10, 10, 8, 2, 0, 0, 0))
+    data = FILES["png"][:8] + head + make.chunk(b"IDAT", b"") + make.chunk(b"IEND", b"")
+    with pytest.raises(MediaError, match="^x.png: cut off"):
+        read(data, "png")
+
+
 def test_an_interlaced_png_is_read():
     """Adam7 by hand: 3 x 2 pixels in the passes that they fall into (PNG, 8.1)."""
     head = struct.pack(">IIBBBBB", 3, 2, 8, 0, 0, 0, 1)

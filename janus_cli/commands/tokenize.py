@@ -228,7 +228,7 @@ def _tokenize_sounds(
             continue
         with (
             failures.item(item.label),
-            open_sound(item.open(_NO_SOUND), item.label) as sound,
+            open_sound(item.open(_NO_SOUND), item.label, failures.note) as sound,
             sound_bar(Path(item.label).name, sound.seconds, codec.sample_rate, quiet) as progress,
         ):
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces

@@ -63,7 +63,10 @@ def _tokenize(
 
     codec = pipeline.sounds.codec.cfg
     for item in inputs:
-        with failures.item(item.label), open_sound(item.open(_NO_SOUND), item.label) as sound:
+        with (
+            failures.item(item.label),
+            open_sound(item.open(_NO_SOUND), item.label, failures.note) as sound,
+        ):
             pipeline.nets.check_sound(sound.seconds, plan.options)
             pieces = fit(sound, codec.sample_rate, codec.channels).pieces
             yield pipeline.sounds.encode(pieces, id=item.label)

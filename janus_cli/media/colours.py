@@ -5,15 +5,13 @@ Knows profiles and Pillow's pictures; knows no file format's blocks. Pillow's co
 
 import io
 import struct
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from janus_cli.errors import MediaError
+from janus_cli.media.notes import Note
 
 if TYPE_CHECKING:
     from PIL import Image
-
-Note = Callable[[str], None]  # takes a sentence about a picture, for stderr
 
 MAX_PROFILE = 1 << 24  # bytes
 # white, red, green, blue as CIE x, y
@@ -33,6 +31,8 @@ _PRIMARIES = {
 # table 3: transfer characteristics, as an exponent, or None for sRGB's own curve. Pictures that say BT.709 or
 # BT.601 (1, 6, 14, 15) or nothing (2) are shown with sRGB's curve by every browser.
 _TRANSFERS = {1: None, 2: None, 6: None, 13: None, 14: None, 15: None, 4: 2.2, 5: 2.8, 8: 1.0}
+# classes of profiles that say nothing of a picture's numbers (ICC.1:2022, 7.2.5)
+_NO_COLOURS = {"link": "a link between two devices", "nmcl": "a list of named colours", "abst": "an effect"}
 _FITS = {"RGB": ("RGB", "L"), "GRAY": ("L",), "CMYK": ("CMYK",), "Lab": ("LAB",)}
 
 
@@ -127,7 +127,10 @@ def _convert_by(image: "Image.Image", profile: bytes, note: Note) -> "Image.Imag
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space.strip()
-        if source.profile.device_class in ("link", "nmcl", "abst") or image.mode not in _FITS.get(space, ()):
+        if (kind := source.profile.device_class.strip()) in _NO_COLOURS:
+            note(f"its colour profile is {_NO_COLOURS[kind]}, of no picture: its colours are taken for sRGB")
+            return None
+        if image.mode not in _FITS.get(space, ()):
             of = {"L": "grey", "LAB": "Lab"}.get(image.mode, image.mode)
             note(f"its colour profile is for {space} and it is {of}: its colours are taken for sRGB")
             return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from janus_cli.errors import MediaError
 from janus_cli.media import interrupts
@@ -166,13 +166,17 @@ def _replace(temporary: Path, target: Path) -> None:
 class KeptErrors:
     """A file for a library in C: what using it raises is kept, for C cannot pass it on."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Any) -> None:  # binary; buffered or not
         self._file = file
         self._error: OSError | None = None
 
     def write(self, data: bytes) -> int:
         """Write `data` and return how many bytes were written, none after an error."""
         return self._try(lambda: self._file.write(data), 0)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` and return how many bytes were read, none after an error."""
+        return self._try(lambda: self._file.readinto(buffer), 0)
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Move as a file does; a file may write what it has buffered first."""

@@ -167,14 +167,6 @@ def find_jp2_profile(data: bytes) -> bytes | None:
     return None
 
 
-def find_bmp_profile(data: bytes) -> bytes | None:
-    """Find the ICC profile in a bitmap of version 5."""
-    if struct.unpack_from("<I", data, 14)[0] < 124 or data[70:74] != b"DEBM":  # "MBED", little-endian
-        return None
-    place, length = struct.unpack_from("<II", data, 14 + 112)
-    return data[14 + place : 14 + place + length]
-
-
 def find_heif_properties(data: bytes) -> dict[bytes, list[bytes]]:
     """List the properties of an AVIF's or HEIF's items, by kind: colr, av1C, pixi ... (ISO 23008-12, 9.3)."""
     found: dict[bytes, list[bytes]] = {}

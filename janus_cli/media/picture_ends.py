@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from janus_cli.media.png import PNG_MARK
+
 MAX_BLOCKS = 1_000_000  # of one file: chunks, boxes, segments; a stranger's may be empty ones without end
 MAX_FRAMES = 100_000
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class CutOffError(Exception):
@@ -41,7 +42,7 @@ def find_end(data: bytes, format: str) -> int | None:
 
 def walk_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Give each chunk's kind and where its data starts and ends. Raises CutOffError."""
-    at = len(_PNG)
+    at = len(PNG_MARK)
     for _ in range(MAX_BLOCKS):
         if at + 12 > len(data):
             raise CutOffError
@@ -61,7 +62,7 @@ def _end_png(data: bytes) -> int:
 
 # ---- JPEG
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # but no stuffed byte and no restart
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # but no stuffed byte and no restart
 
 
 def walk_jpeg(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
@@ -171,24 +172,8 @@ def _end_gif(data: bytes) -> int | None:
 
 # ---- TIFF
 
-_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+# bytes of a value of each type
+_SIZES = dict(zip((*range(1, 14), 16, 17, 18), map(int, "1124811248484888"), strict=True))
 _WHOLE = {3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # types that lengths and offsets come in
 _FOLDERS = (0x014A, 0x8769, 0x8825, 0xA005)  # tags that point to further directories
 _DATA = (
@@ -199,7 +184,10 @@ _DATA = (
 )  # offsets and lengths: strips, tiles, JPEG, free
 _POINTERS = {*_FOLDERS, *(tag for pair in _DATA for tag in pair)}
 _MAX_DIRECTORIES = 10_000
-_MAX_VALUES = 4_000_000  # offsets and lengths that are read in all; a stranger's entries may share one table
+# offsets and lengths that are read in all, an entry counted as _ENTRY of them; a stranger's directories may
+# overlap, and their entries share one table
+_MAX_VALUES = 4_000_000
+_ENTRY = 8
 
 
 class _Tiff:
@@ -227,6 +215,9 @@ class _Tiff:
         count = self.get("Q" if self.big else "H", at)[0]
         first, size = (at + 8, 20) if self.big else (at + 2, 12)
         self.claim(first + count * size + (8 if self.big else 4))
+        self.left -= count * _ENTRY
+        if self.left < 0:
+            raise ValueError(f"more than {_MAX_VALUES // _ENTRY:,} entries in its directories")
         entries: dict[int, list[int]] = {}
         for i in range(count):
             tag, values = self.read_entry(first + i * size)
@@ -342,6 +333,7 @@ def _end_codestream(data: bytes) -> int | None:
 
 
 def _end_webp(data: bytes) -> int:
+    """Find a WebP's end by its size, padded to an even number; some writers leave the padding away."""
     (length,) = struct.unpack_from("<I", data, 4)
     return 8 + length + length % 2 if 8 + length < len(data) else 8 + length
 
@@ -358,10 +350,15 @@ def _end_bmp(data: bytes) -> int | None:
     if packed not in (0, 3, 6):
         return start + length if length else None
     end = start + (width * bits + 31) // 32 * 4 * abs(height)
-    if head >= 124 and data[70:74] == b"DEBM":  # a profile of its own, counted from the header
-        place, length = struct.unpack_from("<II", data, 14 + 112)
-        end = max(end, 14 + place + length)
-    return end
+    return max(end, find_bmp_profile(data)[1])
+
+
+def find_bmp_profile(data: bytes) -> tuple[int, int]:
+    """Find where the ICC profile in a bitmap of version 5 starts and ends; 0, 0 where there is none."""
+    if struct.unpack_from("<I", data, 14)[0] < 124 or data[70:74] != b"DEBM":  # "MBED", little-endian
+        return 0, 0
+    place, length = struct.unpack_from("<II", data, 14 + 112)  # counted from the header
+    return 14 + place, 14 + place + length
 
 
 def _end_ico(data: bytes) -> int:
@@ -402,12 +399,22 @@ def _end_netpbm(data: bytes) -> int | None:
         return at + 1 + (width + 7) // 8 * height
     if kind > 4:
         return at + 1 + samples * depth
-    numbers = re.compile(rb"[01]" if kind == 1 else rb"\d+").finditer(data, at)
-    for _ in range(samples):
-        if (number := next(numbers, None)) is None:
-            raise CutOffError
-        at = number.end()
+    at = _skip_numbers(data, at, samples, rb"01" if kind == 1 else rb"\d")
     return at + len(re.compile(rb"\s*").match(data, at)[0])  # type: ignore[index]
+
+
+def _skip_numbers(data: bytes, at: int, count: int, digits: bytes) -> int:
+    """Find the end of `count` numbers from `at` on, whatever lies between them. Raises CutOffError."""
+    number = rb"[01]" if digits == b"01" else rb"\d++"  # those of packed bits may touch
+    for many in (10_000, 1):  # a run of them is one match
+        run = re.compile(rb"(?:(?:[^%b#]++|#[^\r\n]*+)*+%b){%d}" % (digits, number, many))
+        while count >= many:
+            if (found := run.match(data, at)) is None:
+                break
+            at, count = found.end(), count - many
+    if count:
+        raise CutOffError
+    return at
 
 
 def _end_tga(data: bytes) -> int:

@@ -7,7 +7,6 @@ Pictures are uint8 [H, W, 3].
 import contextlib
 import io
 import json
-import os
 import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from janus_cli.errors import MediaError, RecordError
+from janus_cli.media.c_messages import keep_messages
 from janus_cli.media.colours import (
     ADOBE_GAMMA,
     ADOBE_RGB,
-    Note,
     find_coded_profile,
     make_profile,
     to_srgb,
@@ -29,14 +28,14 @@ from janus_cli.media.colours import (
 from janus_cli.media.files import read_bytes
 from janus_cli.media.layouts import (
     check_layout,
-    find_bmp_profile,
     find_heif_properties,
     find_jp2_profile,
     find_layout,
     find_png_layout,
     split_alpha,
 )
-from janus_cli.media.picture_ends import CutOffError, cut_gif, find_end, walk_gif
+from janus_cli.media.notes import Note, warn
+from janus_cli.media.picture_ends import CutOffError, cut_gif, find_bmp_profile, find_end, walk_gif
 from janus_cli.media.picture_formats import FORMATS, Layout
 from janus_cli.media.png_chunks import check_pixels, read_png, read_profile, read_texts
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
@@ -71,13 +70,6 @@ class Frame:
     number: int  # from 1
     count: int  # of pictures in the file
     what: str  # what its format calls them: frames, pages, sizes, pictures
-
-
-def warn(text: str) -> None:
-    """Say a sentence about a picture as a Python warning; commands give a `note` that writes to stderr."""
-    import warnings
-
-    warnings.warn(text, stacklevel=3)
 
 
 def read_image(source: Path | BinaryIO, name: str, note: Note = warn) -> np.ndarray:
@@ -179,13 +171,14 @@ class _Reader:
         rest = self.data[end:] if end is not None else b""
         if end is None and self.format == "GIF":
             self.note("its end mark is missing: it may be cut off")
-        if not rest:
+        if not rest.strip(b"\0\r\n"):  # nothing, or what writers and mail put behind a file
             return
         found = [sniff(start[:HEAD]) for start in (rest, rest[:4096].lstrip(b"\0\r\n"))]
         if kind := next((kind for kind in found if kind is not None and kind.media == "picture"), None):
             where = len(self.data) - len(rest)
             raise MediaError(f"{kind.name} follows the picture's end at byte {where:,}: make files of them")
-        self.note(f"{len(rest):,} bytes behind the picture's end are no part of it, and are passed over")
+        what, are = ("1 byte", "is") if len(rest) == 1 else (f"{len(rest):,} bytes", "are")
+        self.note(f"{what} behind the picture's end {are} no part of it, and {are} passed over")
 
     def read_pages(self) -> "Iterator[tuple[Image.Image, int]]":
         """Read a picture, and further pages or frames where there are such; Pillow decodes each whole."""
@@ -216,7 +209,7 @@ class _Reader:
         if image.format == "JPEG2000":
             return find_jp2_profile(self.data)
         if image.format == "BMP":
-            return find_bmp_profile(self.data)
+            return self.data[slice(*find_bmp_profile(self.data))] or None
         if image.format in ("JPEG", "MPO"):
             with contextlib.suppress(Exception):  # of a stranger's EXIF
                 if str(image.getexif().get_ifd(_INTEROPERABILITY)[1]).startswith("R03"):
@@ -387,17 +380,8 @@ def _open_image(data: bytes, format: str, load: bool = True) -> Iterator["Image.
 
 def _load(image: "Image.Image") -> None:
     """Decode a picture. libtiff writes of damage to stderr by itself; what is wrong is said by us."""
-    if image.format != "TIFF":
+    with keep_messages() if image.format == "TIFF" else contextlib.nullcontext():
         image.load()
-        return
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 (no path of ours)
-            os.dup2(nothing.fileno(), 2)
-        image.load()
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 def _add_tiff() -> None:
@@ -439,6 +423,8 @@ def _picture_errors(name: str) -> Iterator[None]:
         raise MediaError(
             f"{name}: damaged, or a kind of picture that is not read; convert it to RGB of 8 bits, as PNG"
         ) from None
+    except MemoryError:  # says nothing of the file
+        raise
     except Exception as error:  # on damaged files Pillow's decoders raise nearly every built-in exception
         raise MediaError(f"{name}: a damaged picture ({' '.join(str(error).split())[:200]})") from None
 

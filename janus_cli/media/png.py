@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+PNG_MARK = b"\x89PNG\r\n\x1a\n"  # how a PNG begins
 _AT_ONCE = 64  # rows that are filtered together
 _LEVEL = 6  # zlib's, as media has it
 
@@ -36,26 +37,27 @@ class Rows:
 
 def write_png(file: BinaryIO, rows: Rows, metadata: Mapping[str, str] | None = None) -> None:
     """Write `rows` into an open file or pipe as PNG, with text chunks. The same rows give the same bytes."""
-    file.write(b"\x89PNG\r\n\x1a\n")
-    _put(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, 8, 2, 0, 0, 0))  # 8 bits, RGB
+    file.write(PNG_MARK)
+    put_chunk(file, b"IHDR", struct.pack(">IIBBBBB", rows.width, rows.height, 8, 2, 0, 0, 0))  # 8 bits, RGB
     for key, text in (metadata or {}).items():
         name = key.encode("latin-1") + b"\0"
         if text.isascii():
-            _put(file, b"tEXt", name + text.encode("ascii"))
+            put_chunk(file, b"tEXt", name + text.encode("ascii"))
         else:
-            _put(file, b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8"))
+            put_chunk(file, b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8"))
     packer = zlib.compressobj(_LEVEL)
     for lines in _filter_rows(rows):
-        _put(file, b"IDAT", packer.compress(lines))
-    _put(file, b"IDAT", packer.flush())
-    _put(file, b"IEND", b"")
+        if packed := packer.compress(lines):
+            put_chunk(file, b"IDAT", packed)
+    put_chunk(file, b"IDAT", packer.flush())
+    put_chunk(file, b"IEND", b"")
 
 
-def _put(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    if data or kind != b"IDAT":
-        file.write(struct.pack(">I", len(data)) + kind)
-        file.write(data)
-        file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
+def put_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+    """Write one chunk: its length, kind, data and checksum."""
+    file.write(struct.pack(">I", len(data)) + kind)
+    file.write(data)
+    file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
 
 
 def _filter_rows(rows: Rows) -> Iterator[bytes]:

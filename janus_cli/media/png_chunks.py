@@ -4,6 +4,7 @@ The format is W3C's PNG, third edition. Pillow gets a PNG without texts and prof
 a damaged one, costs no picture; texts over MAX_TEXT are passed over, packed or not.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -12,15 +13,16 @@ from dataclasses import dataclass
 from janus_cli.media.colours import (
     MAX_PROFILE,
     SRGB,
-    Note,
     find_coded_profile,
     make_profile,
 )
+from janus_cli.media.notes import Note
 from janus_cli.media.picture_ends import CutOffError, walk_png
+from janus_cli.media.png import PNG_MARK, put_chunk
 
 MAX_TEXT = 1 << 20  # bytes of one text, unpacked
 _MAX_TEXTS = 1 << 24  # of all
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PACKED = 1 << 16  # bytes that are unpacked together
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf")
 _SRGB_GAMMA = range(45_400, 45_510)  # what writers of sRGB note as its gamma, times 100,000
@@ -118,21 +120,30 @@ def check_pixels(data: bytes) -> None:
     for x, y, across, down in passes if interlaced else ((0, 0, 1, 1),):
         columns, rows = max(-(-(width - x) // across), 0), max(-(-(height - y) // down), 0)
         left += rows * (1 + (columns * depth + 7) // 8) if columns else 0
-    worker, packed = zlib.decompressobj(), chunks[b"IDAT"]
-    while left > 0 and not worker.eof and packed:
-        left -= len(worker.decompress(packed, 1 << 20))
-        packed = worker.unconsumed_tail
-    if left > 0:
+    if _count_unpacked(chunks[b"IDAT"], left) < left:
         raise CutOffError
+
+
+def _count_unpacked(packed: bytes, most: int) -> int:
+    """Count the bytes that zlib data unpacks to, up to `most`; little of it is held at a time."""
+    worker, view, count = zlib.decompressobj(), memoryview(packed), 0
+    for start in range(0, len(view), _PACKED):  # a piece each: what zlib leaves of it is copied every time
+        piece: bytes | memoryview = view[start : start + _PACKED]
+        while piece and count < most and not worker.eof:
+            count += len(worker.decompress(piece, 1 << 20))
+            piece = worker.unconsumed_tail
+        if count >= most or worker.eof:
+            break
+    return count
 
 
 def _write(head: bytes, shared: list[tuple[bytes, bytes]], box: tuple[int, ...], pixels: bytes) -> bytes:
     head = struct.pack(">II", box[2], box[3]) + head[8:]
-    chunks = [(b"IHDR", head), *shared, (b"IDAT", pixels), (b"IEND", b"")]
-    return _SIGNATURE + b"".join(
-        struct.pack(">I4s", len(body), kind) + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
+    file = io.BytesIO()
+    file.write(PNG_MARK)
+    for kind, body in ((b"IHDR", head), *shared, (b"IDAT", pixels), (b"IEND", b"")):
+        put_chunk(file, kind, body)
+    return file.getvalue()
 
 
 def read_profile(data: bytes, note: Note) -> bytes | None:

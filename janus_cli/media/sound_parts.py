@@ -32,6 +32,7 @@ class Part:
     payload: int | None = None  # bytes of its samples, where the container counts them
     samples: int = 0  # per channel, with what an encoder put before and behind; 0 where that is not known
     is_counted: bool = True  # whether a decoder can know from it how many samples it will make
+    is_ended: bool = True  # whether the mark stands at its end that its format puts there
 
 
 class _Bytes:
@@ -40,7 +41,7 @@ class _Bytes:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.size = file.seek(0, SEEK_END)
-        self.size = find_tags_start(self, 0, self.size)
+        self.size = _find_tags_start(self, 0, self.size)
 
     def at(self, offset: int, count: int) -> bytes:
         """Read at most `count` bytes at `offset`."""
@@ -110,7 +111,7 @@ def _read_syncsafe(four: bytes) -> int:
     return sum((byte & 127) << shift for byte, shift in zip(four, (21, 14, 7, 0), strict=True))
 
 
-def find_tags_start(data: _Bytes, start: int, end: int) -> int:
+def _find_tags_start(data: _Bytes, start: int, end: int) -> int:
     """Find where the tags that end at `end` begin: ID3v1, Lyrics3, APE, ID3v2 with a footer."""
     while True:
         tail = data.at(max(start, end - 227), min(227, end - start))
@@ -298,7 +299,7 @@ def _walk_flac(data: _Bytes, start: int) -> list[Part]:
             raise MediaError("a damaged or unknown sound: it ends before its samples")
         place, last = place + 4 + int.from_bytes(head[1:], "big"), head[0] >= 128
     end = next(data.find(_HEADS, place), data.size)
-    end = find_tags_start(data, place, _find_id3_before(data, place, end))
+    end = _find_tags_start(data, place, _find_id3_before(data, place, end))
     if end > place and not _ends_in_frame(data, max(place, end - _FLAC_FRAME), end):
         raise MediaError("damaged after its last whole frame: truncated, or followed by what is no FLAC")
     return [Part(start, end)]
@@ -348,6 +349,7 @@ class _Link:
     open: set[int]  # serial numbers of streams that have not ended
     pages: dict[int, int]  # serial number -> number of the page that comes next
     has_data: bool = False
+    last: bytes = b""  # its last page
 
 
 def _walk_ogg(data: _Bytes, start: int) -> list[Part]:
@@ -373,6 +375,7 @@ def _walk_ogg(data: _Bytes, start: int) -> list[Part]:
             raise MediaError(f"damaged: pages are missing before byte {place:,}")
         link.pages[serial] = (number + 1) & _NO_SIZE
         link.has_data |= not flags & 2
+        link.last = page
         if flags & 4:
             link.open.discard(serial)
         place += len(page)
@@ -386,12 +389,16 @@ def _read_page(data: _Bytes, place: int) -> bytes:
     page = data.at(place, size)
     if len(page) < size:
         raise MediaError("truncated: its last page is missing")
-    # the checksum is zlib's with the bits the other way round, and begins with nothing
-    plain = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED)
-    crc = zlib.crc32(plain, _NO_SIZE) ^ _NO_SIZE
-    if crc.to_bytes(4, "big").translate(_REVERSED) != page[22:26]:
+    if _sum_page(page) != page[22:26]:
         raise MediaError(f"damaged: the page at byte {place:,} does not fit its checksum")
     return page
+
+
+def _sum_page(page: bytes) -> bytes:
+    """Make a page's checksum: zlib's with the bits the other way round, and begun with nothing."""
+    plain = (page[:22] + bytes(4) + page[26:]).translate(_REVERSED)
+    crc = zlib.crc32(plain, _NO_SIZE) ^ _NO_SIZE
+    return crc.to_bytes(4, "big").translate(_REVERSED)
 
 
 def _close_link(link: _Link, end: int) -> Part:
@@ -402,9 +409,21 @@ def _close_link(link: _Link, end: int) -> Part:
             f"Ogg of {' and '.join(kinds) or 'nothing'} is not read, only of one stream of "
             f"{' or '.join(_OGG_READ)}: convert it first: ffmpeg -i FILE out.wav"
         )
-    if link.open:
+    return _end_link(link, end) if link.open else Part(link.start, end)
+
+
+def _end_link(link: _Link, end: int) -> Part:
+    """Make the part of a link on whose last page the flag is missing that says so, and set it there.
+
+    Some writers never set it: nobody can tell whether there was more. Raises MediaError where the page ends
+    no sample, or within a packet.
+    """
+    page, place = link.last, end - len(link.last)
+    if int.from_bytes(page[6:14], "little", signed=True) <= 0 or page[26 + page[26]] == 255:
         raise MediaError("truncated: its last page is missing")
-    return Part(link.start, end)
+    ended = page[:5] + bytes([page[5] | 4]) + page[6:]
+    patches = ((place + 5, ended[5:6]), (place + 22, _sum_page(ended)))
+    return Part(link.start, end, patches, is_ended=False)
 
 
 # ---- MPEG audio

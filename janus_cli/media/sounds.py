@@ -17,6 +17,8 @@ import numpy as np
 
 from janus_cli.errors import MediaError
 from janus_cli.media.c_messages import keep_messages
+from janus_cli.media.files import KeptErrors
+from janus_cli.media.notes import Note, warn
 from janus_cli.media.sniff import HEAD, is_safetensors, sniff
 from janus_cli.media.sound_formats import WIDTHS, advise, check_format
 from janus_cli.media.sound_parts import Part, find_parts
@@ -70,19 +72,22 @@ def make_sound(waveform: np.ndarray, sample_rate: int) -> Sound:
 
 
 @contextlib.contextmanager
-def open_sound(source: Path | BinaryIO, name: str) -> Iterator[Sound]:
+def open_sound(source: Path | BinaryIO, name: str, note: Note = warn) -> Iterator[Sound]:
     """Open the sound in a file, or in an open one; a pipe is copied to a temporary file first.
 
     What was put together of several sounds, one behind another, is one sound. Its length is what the file
-    says, else what there is: one that says nothing, as a streamed FLAC, is read twice. Raises MediaError, on
-    opening or while pieces are taken: missing, empty, no sound, truncated, damaged, followed by something
-    else, of a kind that is not read, samples that are no numbers.
+    says, else what there is: one that says nothing, as a streamed FLAC, is read twice. `note` is told of an
+    end mark that is missing. Raises MediaError, on opening or while pieces are taken: missing, empty, no
+    sound, truncated, damaged, followed by something else, of a kind that is not read, samples that are no
+    numbers.
     """
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(_seekable(source, name))
         parts = find_parts(file, name)
         if not parts:
             raise _explain_fault(file, name, "no header that is known")
+        if not all(part.is_ended for part in parts):
+            note(f"{name}: its end mark is missing: it may be cut off")
         shapes = [_measure(file, part, name) for part in parts]
         _check_alike(parts, shapes, name)
         pieces = (piece for part in parts for piece in _read_part(file, part, name))
@@ -130,12 +135,16 @@ def _check_alike(parts: Sequence[Part], shapes: Sequence[tuple[int, int, int]], 
 
 @contextlib.contextmanager
 def _open(file: BinaryIO, part: Part, name: str) -> Iterator[Any]:
-    """Open the sound in `part` of `file` as a soundfile.SoundFile. Raises MediaError."""
+    """Open the sound in `part` of `file` as a soundfile.SoundFile, named by its KeptErrors.
+
+    Raises MediaError.
+    """
     import soundfile
 
     try:
-        with keep_messages():
-            opened = soundfile.SoundFile(_Window(file, part))
+        kept = KeptErrors(_Window(file, part))
+        with kept.calls(), keep_messages():
+            opened = soundfile.SoundFile(kept)
     except (RuntimeError, TypeError, ValueError) as error:
         raise _explain_fault(file, name, str(error), part.start) from None
     with opened:
@@ -242,7 +251,7 @@ def _read(opened: Any, name: str) -> Iterator[np.ndarray]:
     count = 0
     while True:
         try:
-            with keep_messages() as said:
+            with opened.name.calls(), keep_messages() as said:
                 piece = opened.read(PIECE, dtype="float32", always_2d=True)
         except RuntimeError as error:
             raise MediaError(f"{name}: damaged after {count:,} samples ({plain(str(error))})") from None
@@ -294,12 +303,12 @@ def _resample(pieces: Iterable[np.ndarray], before: int, after: int, channels: i
     yield np.ascontiguousarray(stream.resample_chunk(np.zeros((0, channels), np.float32), last=True).T)
 
 
-def read_comment(path: Path, name: str) -> tuple[Sound, str, dict[str, str]]:
+def read_comment(path: Path, name: str, note: Note = warn) -> tuple[Sound, str, dict[str, str]]:
     """Read what a sound file says of itself: a Sound without pieces, its format, the texts of its Writer.
 
     Raises MediaError for what is no sound.
     """
-    with open_sound(path, name) as sound:
+    with open_sound(path, name, note) as sound:
         pass
     with path.open("rb") as file, _open(file, find_parts(file, name)[0], name) as opened:
         kind, comment = f"{opened.format} {opened.subtype}", opened.comment

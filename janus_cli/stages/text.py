@@ -5,13 +5,13 @@ Knows the `tokenizers` library. No torch on this path, and no files besides the 
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
 from janus_cli.errors import MediaError, ModelError, RecordError
+from janus_cli.media.c_messages import keep_messages
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
 MAX_FILE = 1 << 24  # bytes of a tokenizer.json; the largest that published checkpoints bring have about 10 MB
@@ -19,30 +19,15 @@ MAX_NOTE = 4000  # characters; a longer text is not repeated in made_by, where p
 
 
 @contextlib.contextmanager
-def _mute() -> Iterator[None]:
-    """Keep the trace of a panic, which is written past Python to the process's stderr, from being seen."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # it is closed
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-@contextlib.contextmanager
 def _explain_faults(what: str) -> Iterator[None]:
     """Turn whatever the library raises of a bad file into a ModelError that begins with `what`.
 
-    That is a bare Exception, a ValueError, or its language's panic, which is no Exception.
+    That is a bare Exception, a ValueError, or its language's panic, which is no Exception, and whose trace is
+    written past Python to the process's stderr.
     """
     try:
-        yield
+        with keep_messages(descriptor=True):
+            yield
     except (KeyboardInterrupt, SystemExit, MemoryError, ModelError):
         raise
     except BaseException as error:
@@ -65,7 +50,7 @@ class TextTokenizer:
             raise ModelError(f"{file}: {error.strerror}") from None
         if len(data) > MAX_FILE:
             raise ModelError(f"{file}: not a tokenizer.json (more than {MAX_FILE:,} bytes)")
-        with _explain_faults(f"{file}: not a tokenizer.json"), _mute():
+        with _explain_faults(f"{file}: not a tokenizer.json"):
             self._tokenizer = Tokenizer.from_buffer(data)
         self.fingerprint = hashlib.sha256(data).hexdigest()
         self.vocab_size: int = 1 + max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=0)

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 from helpers.runs import no_traceback
-from helpers.sounds import file_bytes, tone
+from helpers.sounds import file_bytes, leave_open, tone
 
 from janus_cli.records import Record, Segment, dumps, loads, read_stream, wire
 
@@ -310,3 +310,14 @@ def test_memory_does_not_grow_with_the_sound(shell, environment):
     for command in ("tokenize", "decode"):
         assert peaks[20, command] < peaks[1, command] + 30, peaks  # MB
         assert peaks[20, command] < 500, peaks
+
+
+def test_an_ogg_without_its_end_mark_is_tokenized_with_a_word(janus, environment):
+    data = file_bytes(tone(0.5, 16000), 16000, "OGG")
+    (environment / "a.ogg").write_bytes(leave_open(data))
+    done = janus("tokenize", "audio", "a.ogg")
+    assert "a.ogg: its end mark is missing: it may be cut off" in done.err
+    assert (
+        record_of(done).segments[0].data.tolist()
+        == record_of(janus("tokenize", "audio", stdin=data)).segments[0].data.tolist()
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.runs import TIMEOUT
+from helpers.sounds import file_bytes, tone
 
 from bench.kills import run_kills
 from janus_cli.app import Stop
@@ -147,6 +148,30 @@ def test_a_signal_within_a_library_is_not_lost(format):
         writer.write(np.zeros((1, 240_000), np.float32))
         writer.close()
     assert stop.signal == signal.SIGTERM
+
+
+READING = """
+import signal, sys
+from janus_cli import app
+from janus_cli.media import sounds
+
+def readinto(self, buffer, real=sounds._Window.readinto, calls=[]):
+    calls.append(self)
+    if len(calls) == int(sys.argv[1]):
+        signal.raise_signal(signal.SIGINT)
+    return real(self, buffer)
+
+sounds._Window.readinto = readinto
+sys.exit(app.main(["info", "a.flac", "b.flac"]))
+"""
+
+
+@pytest.mark.parametrize("call", ["1", "3"])
+def test_a_signal_while_a_library_reads_is_not_lost(environment, call):
+    for name in ("a.flac", "b.flac"):
+        (environment / name).write_bytes(file_bytes(tone(1, 44100), 44100, "FLAC"))
+    done = subprocess.run([sys.executable, "-c", READING, call], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
 
 
 def test_what_is_unfinished_is_swept_up(tmp_path):

@@ -133,3 +133,20 @@ def mpeg_frames(count: int, layer: int = 3, version: int = 3, mono: bool = True,
     samples = {1: 384, 2: 1152, 3: 1152 if first else 576}[layer]
     size = 12 * 64000 // hertz * 4 if layer == 1 else samples // 8 * 64000 // hertz
     return (head + bytes(size - 4)) * count
+
+
+def close_page(page: bytes) -> bytes:
+    """Put the checksum into an Ogg page: CRC-32 by the polynomial 04C11DB7, from the highest bit on."""
+    crc = 0
+    for byte in page[:22] + bytes(4) + page[26:]:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x104C11DB7 if crc & 1 << 31 else 0)) & 0xFFFFFFFF
+    return page[:22] + crc.to_bytes(4, "little") + page[26:]
+
+
+def leave_open(data: bytes) -> bytes:
+    """Take the flag of the last page from an Ogg file."""
+    place = data.rfind(b"OggS")
+    page = data[place:]
+    return data[:place] + close_page(page[:5] + bytes([page[5] & ~4]) + page[6:])

@@ -242,3 +242,17 @@ def test_adobe_rgb_by_the_camera_s_word():
     exif.get_ifd(0x8769)[0xA005] = {1: "R98"}
     data = flat(tuple(COLOUR), "RGB", "JPEG", quality=100, subsampling=0, exif=exif)
     assert near(read(data), COLOUR, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        (b"link", "a link between two devices"),
+        (b"nmcl", "a list of named colours"),
+        (b"abst", "an effect"),
+    ],
+)
+def test_a_profile_of_no_picture_is_said(kind, what):
+    profile = P3[:12] + kind + P3[16:]
+    said = f"its colour profile is {what}, of no picture: its colours are taken for sRGB"
+    assert read(flat(tuple(COLOUR), "RGB", "PNG", icc_profile=profile), said) == COLOUR

@@ -5,6 +5,7 @@ import os
 import random
 import struct
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -13,8 +14,8 @@ from helpers import picture_files as make
 from PIL import Image
 
 from janus_cli.errors import MediaError
-from janus_cli.media import pictures
-from janus_cli.media.picture_ends import find_end
+from janus_cli.media import pictures, png_chunks
+from janus_cli.media.picture_ends import CutOffError, find_end
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (24, 40, 3), np.uint8)
@@ -72,8 +73,16 @@ def test_a_whole_file_says_nothing(name):
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_behind_the_end_are_said(name):
     said = "bytes behind the picture's end are no part of it, and are passed over"
-    for rest in (b"\1", b"behind it", b"\0" * 5000, b"PK\3\4" + bytes(100)):
+    for rest in (b"behind it", b"\0" * 5000 + b"x", b"PK\3\4" + bytes(100)):
         assert read(FILES[name] + rest, name) == [f"{len(rest):,} {said}"]
+    one = "1 byte behind the picture's end is no part of it, and is passed over"
+    assert read(FILES[name] + b"\1", name) == [one]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_padding_behind_the_end_says_nothing(name):
+    for rest in (b"\n", b"\r\n", b"\0", b"\0" * 5000, b"\0\n\0"):
+        assert read(FILES[name] + rest, name) == []
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -109,6 +118,13 @@ def test_rows_that_are_missing_in_a_whole_png():
         data = b"\x89PNG\r\n\x1a\n" + make.chunk(b"IHDR", head) + body + make.chunk(b"IEND", b"")
         with pytest.raises(MediaError, match="x.png: cut off"):
             read(data, "png")
+
+
+def test_a_png_without_pixels_is_cut_off():
+    head = make.chunk(b"IHDR", struct.pack(">IIBBBBB", 10, 10, 8, 2, 0, 0, 0))
+    data = FILES["png"][:8] + head + make.chunk(b"IDAT", b"") + make.chunk(b"IEND", b"")
+    with pytest.raises(MediaError, match="^x.png: cut off"):
+        read(data, "png")
 
 
 def test_an_interlaced_png_is_read():
@@ -227,6 +243,54 @@ def test_a_hostile_directory_costs_no_time():
     with pytest.raises(MediaError):
         read(data, "tif")
     assert time.monotonic() - start < 5
+
+
+def test_plain_numbers_end_where_they_do():
+    """Netpbm's: in runs that are matched together and one by one, bits that touch, comments between."""
+    grey = b"P2 150 200 255\n" + b"7 12\n255 " * 10_000
+    bits = b"P1 150 200\n" + b"# 2 to 9\n" + b"01 " * 15_000
+    for data in (grey, bits, grey.replace(b"255 ", b"255 # in 1999\n", 3)):
+        assert find_end(data, "PPM") == find_end(data + b"x", "PPM") == len(data)
+        with pytest.raises(CutOffError):
+            find_end(data[: -len(b"255 ") if data[1:2] == b"2" else -2], "PPM")
+
+
+def test_a_large_plain_netpbm_costs_little_time():
+    data = b"P3 1000 1000 255\n" + b"0 10 255 " * 1_000_000
+    start = time.process_time()
+    assert find_end(data, "PPM") == len(data)
+    assert time.process_time() - start < 1.3  # of some 2
+
+
+def test_directories_that_overlap_cost_no_time():
+    """One entry that names 300 directories, of 65,535 entries each, two bytes apart."""
+    table, rest = 8 + 2 + 12 + 4, b"\xff" * 1200 + bytes(65_536 * 12)
+    places = struct.pack("<300I", *range(table + 1200, table + 1800, 2))
+    entry = struct.pack("<HHII", 0x014A, 4, 300, table)
+    data = b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + places + rest
+    start = time.process_time()
+    with pytest.raises(ValueError, match="more than 500,000 entries"):
+        find_end(data, "TIFF")
+    assert time.process_time() - start < 8  # of some 15
+
+
+def test_a_run_of_ff_costs_no_time():
+    start = time.process_time()
+    with pytest.raises(CutOffError):
+        find_end(b"\xff\xd8\xff\xda\0\2" + b"\xff" * 100_000, "JPEG")
+    assert time.process_time() - start < 5  # of some 90
+
+
+@pytest.mark.parametrize("level", [0, 9])
+def test_pixels_are_counted_in_little_memory(level):
+    """What zlib leaves of its input is copied: a megabyte at a time, all the rest would be, each time."""
+    packed = zlib.compress(bytes(1 << 24), level)
+    half = packed[: len(packed) // 2]
+    tracemalloc.start()
+    assert png_chunks._count_unpacked(packed, 1 << 30) == 1 << 24 > png_chunks._count_unpacked(half, 1 << 24)
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+    assert (1 << 20) <= png_chunks._count_unpacked(packed, 1 << 20) < (3 << 20)
 
 
 @pytest.mark.parametrize(

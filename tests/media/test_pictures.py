@@ -271,3 +271,12 @@ def test_first_bytes_tell(head, name):
     kind = sniff(head)
     assert (kind and kind.name) == name
     assert is_safetensors(head) == head.endswith(b"{}")
+
+
+def test_too_little_memory_is_no_damage(monkeypatch):
+    def load(image):
+        raise MemoryError
+
+    monkeypatch.setattr(pictures, "_load", load)
+    with pytest.raises(MemoryError):
+        read(Image.fromarray(CORNER))

@@ -1,5 +1,6 @@
 """Sounds in and out: every format, rate and channel count, damaged files, and what is written."""
 
+import errno
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import soundfile
 from helpers.sounds import cut, file_bytes, sound_bytes, tone
 
 from janus_cli.errors import MediaError
+from janus_cli.media import sounds
 from janus_cli.media.sound_writer import Writer, wav_header
 from janus_cli.media.sounds import Sound, fit, open_sound, read_comment
 
@@ -183,6 +185,23 @@ def test_samples_must_be_numbers():
     sound[0, 69000] = np.nan
     with pytest.raises(MediaError, match="x: holds samples that are no finite numbers, near 65,536"):
         read(file_bytes(sound, 8000, "WAV", "FLOAT"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_disk_that_fails_is_said(monkeypatch, capfd):
+    """While libsndfile reads, which takes no exception from the file."""
+    data, calls = file_bytes(tone(9, 44100), 44100, "FLAC"), []
+
+    def readinto(self, buffer, real=sounds._Window.readinto):
+        calls.append(self)
+        if len(calls) > 20:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(self, buffer)
+
+    monkeypatch.setattr(sounds._Window, "readinto", readinto)
+    with pytest.raises(MediaError, match="^x: Input/output error$"):
+        read(data)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_missing_files_and_folders(tmp_path):

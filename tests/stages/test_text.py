@@ -1,5 +1,7 @@
 """Text to tokens and back."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,3 +70,14 @@ def test_letters_that_are_added_tokens_come_back(tmp_path, tiny_model):
     [segment] = text.encode(words).segments
     assert text.decode(segment) == words == text.spell([*segment.data.tolist(), text.find_id("<|end|>")])
     assert "\ufffd" in library.decode(segment.data.tolist())  # or the detour is not needed any more
+
+
+def test_a_panic_is_one_line(tmp_path, tiny_model, capfd):
+    """Of the library, whose language writes a trace of it past Python."""
+    library = json.loads((tiny_model / "tokenizer.json").read_text("utf-8"))
+    library["truncation"] = {"direction": "Right", "max_length": 1, "strategy": "LongestFirst", "stride": 5}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(library))
+    text = TextTokenizer(tmp_path / "tokenizer.json", "x")
+    with pytest.raises(ModelError, match=r"^x: its tokenizer.json cannot encode this text .*stride"):
+        text.encode("a red apple")
+    assert capfd.readouterr() == ("", "")

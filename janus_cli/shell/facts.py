@@ -74,7 +74,7 @@ def describe_sound(path: Path) -> dict[str, Any]:
     """List a sound's length, rate and channels, and what its file says of how it was made."""
     from janus_cli.media.sounds import read_comment
 
-    sound, kind, texts = read_comment(path, str(path))
+    sound, kind, texts = read_comment(path, str(path), complain)
     return {
         **_read_parameters(path, texts),
         "kind": "sound",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import check_folder, is_special, make_folder, number_paths
+from janus_cli.media.files import check_folder, is_special, make_folder
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
-from janus_cli.shell.names import Existing, check_promise, fill, list_fields, suggest
+from janus_cli.shell.names import Existing, FreeNames, check_promise, fill, list_fields, suggest
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -55,7 +55,7 @@ class Outputs:
         """
         self._template = None if template == "-" else template
         self._existing = existing
-        self._taken: set[Path] = set()  # names that results of this run have, written or passed over
+        self._taken = FreeNames()  # what results of this run are called, written or passed over
         self._stdout = StandardOutput()
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         self.is_literal = False
@@ -105,14 +105,12 @@ class Outputs:
         path = fill(template, record, len(self._taken), name)
         if is_special(path):
             return path
-        path = next(found for found in number_paths(path) if self._is_free(found))
-        self._taken.add(path)
+        path = self._taken.take(path, self._is_free)
         return None if self._existing is Existing.skip and os.path.lexists(path) else path
 
     def _is_free(self, path: Path) -> bool:
-        """Tell whether a result may have that name: none of this run has it, and none before may be kept."""
-        kept = self._existing is Existing.keep and not self.is_literal and os.path.lexists(path)
-        return path not in self._taken and not kept
+        """Tell whether a result may have that name: there is no file of it that is to be kept."""
+        return self._existing is not Existing.keep or self.is_literal or not os.path.lexists(path)
 
     def write(self, record: "Record", output: Output, path: Path) -> str:
         """Write what `record` was decoded to where `choose` said; returns the file's name ("-": stdout)."""

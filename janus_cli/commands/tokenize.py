@@ -89,7 +89,7 @@ def text(
     failures = Failures()
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     encoder = open_tokenizer(tokenizer, model)
-    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures)
+    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures, texts)
 
 
 def _tokenize_texts(
@@ -143,7 +143,9 @@ def image(
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
     found = expand(inputs or ["-"], SUFFIXES, "pictures", failures)
-    write_all(_tokenize_pictures(found, frames is Frames.all, loader, target, failures), target, failures)
+    write_all(
+        _tokenize_pictures(found, frames is Frames.all, loader, target, failures), target, failures, inputs
+    )
 
 
 def _tokenize_pictures(
@@ -205,7 +207,7 @@ def audio(
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet))
     found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
-    write_all(_tokenize_sounds(found, loader, bandwidth, target, failures, quiet), target, failures)
+    write_all(_tokenize_sounds(found, loader, bandwidth, target, failures, quiet), target, failures, inputs)
 
 
 def _tokenize_sounds(

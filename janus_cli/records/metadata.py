@@ -31,6 +31,7 @@ class _Info(Struct):
     scales: list[Finite] = []
     stride: Size = 1
     channels: Size = 1
+    heard: tuple[Natural, Natural] = (0, 0)  # frames
     columns: list[str] = []
     source: str = ""
 

@@ -24,6 +24,10 @@ WRONG = [
         for value in (None, 8, [8], [8, 8, 8], [8, 0], [8, -8], [8, "8"], [8, 8.5], [8, 10**30])
     ),
     *(("scales", value) for value in (None, 1.0, ["x"], [None], [True], [10**400])),
+    *(
+        ("heard", value)
+        for value in (None, 7, "all", [], [1], [1, 2, 3], [0.0, 3], [True, 3], [-1, 3], ["0", "1"], {"a": 1})
+    ),
     *(("columns", value) for value in (None, "a", [1])),
 ]
 WRONG_STEPS = [

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
 from janus_cli.media.files import check_folder, is_special, make_folder
-from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_SUFFIXES, Output, StandardOutput
 from janus_cli.shell.names import Existing, FreeNames, check_promise, fill, list_fields, suggest
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
-SUFFIXES = (*PICTURE_FORMATS, *SOUND_FORMATS, ".txt")
+SUFFIXES = (*PICTURE_FORMATS, *SOUND_SUFFIXES, ".txt")
 _STDOUT = Path("-")
 _KINDS = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
 
@@ -35,7 +35,7 @@ def name_suffix(record: "Record") -> str:
     """Name the suffix of the file that a record is decoded to in a folder."""
     modality = record.segments[-1].modality if record.segments else "text"
     if modality in _KINDS:
-        return next(iter(PICTURE_FORMATS if _KINDS[modality] == "picture" else SOUND_FORMATS))
+        return next(iter(PICTURE_FORMATS if _KINDS[modality] == "picture" else SOUND_SUFFIXES))
     return ".txt" if modality == "text" else next(iter(plugins.find(modality).writers))
 
 

@@ -346,6 +346,68 @@ def _make_pickles() -> list[bytes]:
     return made
 
 
+# ---- pictures and sounds
+
+
+def _read_pictures(data: bytes) -> None:
+    """Read every picture in a file."""
+    from janus_cli.media.pictures import read_frames
+
+    for frame in read_frames(io.BytesIO(data), "a", lambda line: None):
+        height, width, channels = frame.pixels.shape
+        assert height > 0 and width > 0 and channels == 3, "no picture, and no error"
+
+
+def _make_pictures() -> list[bytes]:
+    from PIL import Image
+
+    made, first = [], Image.linear_gradient("L").resize((16, 12)).convert("RGB")
+    second = first.transpose(Image.Transpose.ROTATE_180)
+    for format in (
+        "PNG",
+        "GIF",
+        "WEBP",
+        "TIFF",
+        "MPO",
+        "AVIF",
+        "JPEG",
+        "JPEG2000",
+        "BMP",
+        "PPM",
+        "TGA",
+        "ICO",
+    ):
+        file = io.BytesIO()
+        several = {"save_all": True, "append_images": [second]} if len(made) < 6 else {}
+        first.save(file, format, **several)
+        made.append(file.getvalue())
+    return made
+
+
+def _read_sound(data: bytes) -> None:
+    """Read a sound to its end, and what its file says of it."""
+    import numpy as np
+
+    from janus_cli.media.sounds import open_sound
+
+    with open_sound(io.BytesIO(data), "a") as sound:
+        for piece in sound.pieces:
+            assert len(piece) == sound.channels and np.isfinite(piece).all(), "no sound, and no error"
+
+
+def _make_sounds() -> list[bytes]:
+    import numpy as np
+    import soundfile
+
+    made, wave = [], np.sin(np.arange(1200) / 20).reshape(600, 2) / 2
+    kinds = (("WAV", "PCM_16"), ("WAV", "FLOAT"), ("AIFF", "PCM_24"), ("AU", "ULAW"), ("CAF", "ALAC_16"))
+    for format, subtype in (*kinds, ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)):
+        file = io.BytesIO()
+        soundfile.write(file, wave, 16000, subtype, format=format)
+        made.append(file.getvalue())
+    return made
+
+
 # ---- texts
 
 
@@ -424,6 +486,8 @@ TARGETS = {
     "weights": Target(_read_weights, _make_weight_headers, json=True),
     "index": Target(_read_index, _make_indexes, json=True),
     "pickles": Target(_read_pickle, _make_pickles),
+    "pictures": Target(_read_pictures, _make_pictures),
+    "sounds": Target(_read_sound, _make_sounds),
     "tokenizer": Target(_read_tokenizer, _make_tokenizers, json=True),
     "prompts": Target(_read_prompts, _make_prompts),
 }
@@ -438,8 +502,11 @@ def _check_message(error: JanusError) -> None:
     assert text and "\n" not in text and len(text) <= LONGEST, f"a message that is no line: {text!r}"
 
 
-def try_input(target: Target, data: bytes) -> str:
-    """Give `data` to the target; what it raised beside a proper JanusError, as a traceback, else ""."""
+def try_input(target: Target, data: bytes, most: float = SLOW) -> str:
+    """Give `data` to the target; what it raised beside a proper JanusError, as a traceback, else "".
+
+    `most`: seconds of CPU; what takes longer is said, too.
+    """
     started = time.process_time()
     try:
         target.run(data)
@@ -453,7 +520,7 @@ def try_input(target: Target, data: bytes) -> str:
             raise
         return traceback.format_exc()
     took = time.process_time() - started
-    return f"slow: {took:.1f} s\n" if took > SLOW else ""
+    return f"slow: {took:.1f} s\n" if took > most else ""
 
 
 def change_json(data: bytes, rng: random.Random) -> bytes:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from janus_cli import weights
-from janus_cli.config import RefinerConfig, write_config
+from janus_cli.config import RefinerConfig, format_config
 from janus_cli.dataset import find_data_folder
 from janus_cli.nets.refiner import Refiner
 from janus_cli.training.loop import Run, Schedule, fit
@@ -81,7 +81,8 @@ def main() -> None:
     fit("regressor", objective, optimizers, schedule, Run(options.out, recipe.seed), True, print)
     weights.save(objective.eval().refiner, options.out / "refiner.safetensors", torch.float16)
     weights.save(shop.dvae, options.out / "dvae.safetensors")
-    write_config(dataclasses.replace(recipe.model, refiner=cfg, decoder=None), options.out / "config.json")
+    made = dataclasses.replace(recipe.model, refiner=cfg, decoder=None)
+    (options.out / "config.json").write_text(format_config(made))
 
 
 if __name__ == "__main__":

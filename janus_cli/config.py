@@ -7,7 +7,6 @@ configuration allocates by it. Knows no torch and opens no weights.
 import dataclasses
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -481,11 +480,6 @@ def _list_decoder_faults(decoder: DecoderConfig) -> Iterator[tuple[bool, str]]:
         )
 
 
-def write_config(config: ModelConfig, path: Path) -> None:
-    """Write `config` as indented JSON, whole or not at all."""
-    part = path.with_name(f".janus-{os.getpid()}.part")
-    try:
-        part.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n", "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def format_config(config: ModelConfig) -> str:
+    """Write `config` as the indented JSON of a config.json."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"

@@ -53,4 +53,4 @@ def denoise(
         return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
     sharp = loader.run_each(records, failures, stage)
-    write_all(sharp, target, failures)
+    write_all(sharp, target, failures, inputs)

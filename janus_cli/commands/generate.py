@@ -105,7 +105,7 @@ def generate(
                 yield made
 
     with token_bar(quiet) as (rate, count):
-        write_all(make(count), target, failures)
+        write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number))}, {rate}")
     if line := twins.explain("result"):
         talk(line)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
-from janus_cli.media.picture_formats import SUFFIXES
+from janus_cli.media import picture_formats, sound_formats
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import Input, expand
 from janus_cli.shell.inputs import (
-    SOUNDS,
     open_tokenizer,
     read_lines,
     read_text,
@@ -89,7 +88,7 @@ def text(
     failures = Failures()
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     encoder = open_tokenizer(tokenizer, model)
-    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures)
+    write_all(_tokenize_texts(texts or ["-"], lines, encoder, target, failures), target, failures, texts)
 
 
 def _tokenize_texts(
@@ -142,8 +141,10 @@ def image(
     failures = Failures(quiet)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
-    found = expand(inputs or ["-"], SUFFIXES, "pictures", failures)
-    write_all(_tokenize_pictures(found, frames is Frames.all, loader, target, failures), target, failures)
+    found = expand(inputs or ["-"], picture_formats.SUFFIXES, "pictures", failures)
+    write_all(
+        _tokenize_pictures(found, frames is Frames.all, loader, target, failures), target, failures, inputs
+    )
 
 
 def _tokenize_pictures(
@@ -204,8 +205,8 @@ def audio(
     failures = Failures(quiet)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     loader = Loader(model, device, Talk(quiet))
-    found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
-    write_all(_tokenize_sounds(found, loader, bandwidth, target, failures, quiet), target, failures)
+    found = expand(inputs or ["-"], sound_formats.SUFFIXES, "sounds", failures)
+    write_all(_tokenize_sounds(found, loader, bandwidth, target, failures, quiet), target, failures, inputs)
 
 
 def _tokenize_sounds(

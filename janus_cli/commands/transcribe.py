@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from janus_cli import zoo
+from janus_cli.media import sound_formats
 from janus_cli.pipeline import Sampling
 from janus_cli.shell import options as opt
 from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import Input, expand
-from janus_cli.shell.inputs import SOUNDS
 from janus_cli.shell.loader import Loader
 from janus_cli.shell.words import put_words
 
@@ -48,7 +48,7 @@ def transcribe(
     pipeline, failures = Loader(model, device, Talk(quiet)).open(), Failures(quiet)
     pipeline.nets.check_hears()
     plan = pipeline.plan_text(Sampling(seed=seed, temperature=temperature, beams=beams), max_tokens)
-    found = expand(inputs or ["-"], SOUNDS, "sounds", failures)
+    found = expand(inputs or ["-"], sound_formats.SUFFIXES, "sounds", failures)
     if any(item.name == "-" for item in found):
         open_stdin(_NO_SOUND)  # before the nets are loaded
     records = _tokenize(found, pipeline, plan, failures)

@@ -131,7 +131,7 @@ def upsample(
     large = loader.run_each(
         records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps)
     )
-    write_all(large, target, failures)
+    write_all(large, target, failures, inputs)
 
 
 def _is_checkpoint(model: str) -> bool:
@@ -163,7 +163,7 @@ def _enlarge(
     work = _load(model, scale, tile, device, dtype, talk)
     pictures = _read_pictures(found, Loader(None, device, talk), failures)
     if outputs is None:
-        write_all(_enlarge_records(pictures, work, target, failures, quiet), target, failures)
+        write_all(_enlarge_records(pictures, work, target, failures, quiet), target, failures, inputs)
         return
     done = passed_over = 0
     for name, picture in pictures:

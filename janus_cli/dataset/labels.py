@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from janus_cli.config import JudgeConfig, ModelConfig, write_config
+from janus_cli.config import JudgeConfig, ModelConfig, format_config
 from janus_cli.dataset.pack import STYLES, Concept
 from janus_cli.errors import ModelError
 from janus_cli.media.files import atomic_write
@@ -32,7 +32,8 @@ def write_labels(folder: Path, concepts: Sequence[Concept]) -> Labels:
     data = {"concepts": labels.concepts, "styles": labels.styles}
     text = json.dumps(data, ensure_ascii=False, indent=0) + "\n"
     atomic_write(folder / "labels.json", text.encode(), force=True)
-    write_config(ModelConfig(name=folder.name, judge=make_judge_config(concepts)), folder / "config.json")
+    config = ModelConfig(name=folder.name, judge=make_judge_config(concepts))
+    atomic_write(folder / "config.json", format_config(config).encode(), force=True)
     return labels
 
 

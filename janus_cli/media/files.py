@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from itertools import chain, count
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -42,12 +42,13 @@ def free_path(path: Path) -> Path:
 
     A device or FIFO is never taken: it is there to be written to.
     """
-    return next(p for p in number_paths(path) if not os.path.lexists(p) or is_special(p))
+    names = (number_path(path, number) for number in count())
+    return next(name for name in names if not os.path.lexists(name) or is_special(name))
 
 
-def number_paths(path: Path) -> Iterator[Path]:
-    """Give `path`, and then name-1.png, name-2.png, ... without end."""
-    return chain([path], (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(1)))
+def number_path(path: Path, number: int) -> Path:
+    """Give name-7.png for name.png and 7; `path` itself for 0."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}") if number else path
 
 
 def is_special(path: Path) -> bool:
@@ -125,9 +126,8 @@ class NewFile:
         os.fsync(self.file.fileno())
         self.file.close()
         if not self._force:
-            if not self._numbered and os.path.lexists(self.path):
-                raise MediaError(f"{self.path} exists since a moment ago: use another name, or --force")
-            self.path = _take_free_name(self._temporary, self.path)
+            take = _take_free_name if self._numbered else _take_name
+            self.path = take(self._temporary, self.path)
             return
         _replace(self._temporary, self._target)
 
@@ -231,10 +231,27 @@ def _take_free_name(temporary: Path, path: Path) -> Path:
     """Give the temporary file the first free name of `path`, also where others write at the same time."""
     while True:
         found = free_path(path)
-        try:
-            os.link(temporary, found)  # unlike a rename, fails where somebody was faster
-        except FileExistsError:
-            continue
-        except OSError:  # a file system without hard links
-            temporary.rename(found)
-        return found
+        with contextlib.suppress(FileExistsError):
+            _link(temporary, found)
+            return found
+
+
+def _take_name(temporary: Path, path: Path) -> Path:
+    """Give the temporary file the name `path` and no other. Raises MediaError where somebody was faster."""
+    try:
+        _link(temporary, path)
+    except FileExistsError:
+        raise MediaError(f"{path} exists since a moment ago: use another name, or --force") from None
+    return path
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Give the temporary file a name. Raises FileExistsError where there is one of it by now."""
+    try:
+        os.link(temporary, path)  # unlike a rename, replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError from None
+        temporary.rename(path)

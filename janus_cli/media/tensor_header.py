@@ -10,8 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from janus_cli.errors import RecordError
-from janus_cli.errors import quote as quote
+from janus_cli.errors import RecordError, quote
 
 MAX_AXES = 8  # also keeps the product of a hostile shape cheap
 LENGTH = struct.Struct("<Q")  # bytes of JSON that follow

@@ -13,6 +13,7 @@ from janus_cli.config import Finite, parse
 from janus_cli.errors import ModelError, RecordError
 
 Natural = Annotated[int, Meta(ge=0)]
+Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]  # `--seed` ends at half of it: seed + k is one, too
 Size = Annotated[int, Meta(ge=1, le=1 << 31)]
 Samples = Annotated[int, Meta(ge=0, le=1 << 53)]  # as a float holds them exactly
 Rate = Annotated[float, Meta(gt=0, le=1 << 24)]  # Hz
@@ -31,6 +32,7 @@ class _Info(Struct):
     scales: list[Finite] = []
     stride: Size = 1
     channels: Size = 1
+    heard: tuple[Natural, Natural] = (0, 0)  # frames
     columns: list[str] = []
     source: str = ""
 
@@ -40,7 +42,7 @@ class _Step(Struct):
 
     stage: str = ""
     model: str = ""
-    seed: Natural = 0
+    seed: Seed = 0
     index: Natural = 0
     text: str = ""
     words: str = ""

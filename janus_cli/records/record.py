@@ -12,8 +12,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 
 from janus_cli import plugins
-from janus_cli.errors import RecordError
-from janus_cli.media.tensor_header import quote
+from janus_cli.errors import RecordError, quote
 from janus_cli.records import wire
 from janus_cli.records.metadata import check_info, check_step
 

@@ -87,6 +87,14 @@ def open_stdin(hint: str) -> BinaryIO:
     return sys.stdin.buffer
 
 
+def drain_stdin() -> None:
+    """Read standard input to its end, so that what writes it ends well; a terminal is not read."""
+    if sys.stdin is not None and not sys.stdin.isatty():
+        with contextlib.suppress(OSError):
+            while sys.stdin.buffer.read(1 << 16):
+                pass
+
+
 def open_stdout(what: str, hint: str) -> BinaryIO:
     """Give stdout for binary data. Raises UsageError where it is a terminal, OutputError where closed."""
     if sys.stdout.isatty():

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import RecordError
+from janus_cli.media.picture_formats import FORMATS
 from janus_cli.media.sniff import HEAD, sniff
 from janus_cli.shell.console import complain
 
 if TYPE_CHECKING:
     from janus_cli.records import Record, Segment
 
-SEVERAL = ("frames", "pages", "pictures", "sizes")  # what a picture's file may hold several of
+SEVERAL = tuple(dict.fromkeys(f.several for f in FORMATS if f.several))  # what a picture's file may hold
 MEASURED = {"modality", "shape", "dtype", "range", "seconds"}  # what no metadata of a segment can gainsay
 
 

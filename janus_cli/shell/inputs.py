@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from janus_cli import zoo
 from janus_cli.errors import JanusError, MediaError, RecordError
-from janus_cli.media.sound_formats import SUFFIXES
 from janus_cli.shell.console import complain, open_stdin
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.folders import expand
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from janus_cli.stages.text import TextTokenizer
 
 MAX_LINE = 1 << 20  # bytes of a prompt on standard input
-SOUNDS = SUFFIXES
 RECORDS = (".safetensors", ".tar")
 
 

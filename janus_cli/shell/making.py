@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from janus_cli.errors import UsageError
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, as_output, open_stdout_for
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_SUFFIXES, as_output, open_stdout_for
 from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
@@ -40,7 +40,7 @@ class Craft:
 
 
 DRAWING = Craft("draw", "draw", "prompt", "picture", tuple(PICTURE_FORMATS), ("name", "seed", "size", "n"))
-SPEAKING = Craft("speak", "say", "text", "sound", tuple(SOUND_FORMATS), ("name", "seed", "n"))
+SPEAKING = Craft("speak", "say", "text", "sound", tuple(SOUND_SUFFIXES), ("name", "seed", "n"))
 
 
 @dataclass(frozen=True)

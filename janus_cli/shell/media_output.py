@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
 
 PICTURE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-SOUND_FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
+SOUND_SUFFIXES = {".wav": "wav", ".flac": "flac", ".ogg": "ogg"}
 _HINTS = {"picture": "use -o picture.png, or redirect it", "sound": "use -o sound.wav, or pipe it on"}
 
 
@@ -143,11 +143,11 @@ class SoundOutput:
     label: str = ""
     quiet: bool = True
     kind = "sound"
-    suffixes = tuple(SOUND_FORMATS)
+    suffixes = tuple(SOUND_SUFFIXES)
 
     def write(self, record: "Record", path: Path, force: bool) -> Path:
         fill = self._write_copied if is_special(path) and path.suffix.lower() != ".wav" else self._write
-        return write_with(path, lambda file: fill(record, SOUND_FORMATS[path.suffix.lower()], file), force)
+        return write_with(path, lambda file: fill(record, SOUND_SUFFIXES[path.suffix.lower()], file), force)
 
     def put(self, record: "Record", stdout: "StandardOutput") -> None:
         with self._watch() as sound:

@@ -8,13 +8,14 @@ import os
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import is_special, number_paths
+from janus_cli.media.files import is_special, number_path
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -137,26 +138,51 @@ class Existing(Enum):
         return cls.replace if force else cls.skip if skip else cls.keep
 
 
+def check_given(output: str | None) -> None:
+    """Raise UsageError for an output without a name, as a variable of the shell that is not set."""
+    if output == "":
+        raise UsageError("-o is empty: name a file, a folder/, or - for standard output")
+
+
 def check_promise(path: Path, existing: Existing) -> None:
     """Raise MediaError where `path`, a literal name, exists, and nothing was said of what then."""
     if existing is Existing.keep and os.path.lexists(path) and not is_special(path):
         raise MediaError(f"{path} exists: {_HOW_TO_EXIST}")
 
 
+class FreeNames:
+    """Numbers names so that none is given twice, in the same time for the thousandth of its kind."""
+
+    def __init__(self) -> None:
+        self._taken: set[Path] = set()
+        self._numbers: dict[Path, int] = {}  # a name -> the first of its numbers not tried yet
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, path: Path, is_free: Callable[[Path], bool] = lambda path: True) -> Path:
+        """Take `path`, or the first of name-1.png, name-2.png, ... that nobody has and that `is_free`."""
+        names = ((n, number_path(path, n)) for n in count(self._numbers.get(path, 0)))
+        number, found = next((n, p) for n, p in names if p not in self._taken and is_free(p))
+        self._numbers[path] = number + 1
+        self._taken.add(found)
+        return found
+
+    def add(self, path: Path) -> None:
+        """Note a name that came about otherwise."""
+        self._taken.add(path)
+
+
 class Keys:
     """File names from record ids: no dot, no slash, none twice."""
 
     def __init__(self) -> None:
-        self._used: set[str] = set()
-        self._index = 0
+        self._names = FreeNames()
 
     def next(self, id: str) -> str:
         """Make a new name for a record of this id; its running number where the id says nothing."""
-        key = slug(id, MAX_NAME - len(".safetensors"), "_") or f"{self._index:06d}"
-        self._index += 1
-        name = next(name for name in map(str, number_paths(Path(key))) if name not in self._used)
-        self._used.add(name)
-        return name
+        key = slug(id, MAX_NAME - len(".safetensors"), "_") or f"{len(self._names):06d}"
+        return str(self._names.take(Path(key)))
 
 
 def suggest(template: str, fields: Sequence[str] = ("prompt", "index")) -> str:

@@ -12,6 +12,7 @@ from janus_cli.pipeline.options import Size as ChosenSize
 from janus_cli.shell.devices import Device, Dtype
 
 DAY = 86_400  # seconds
+MAX_SEED = 1 << 62
 
 Inputs = Annotated[
     list[str] | None,
@@ -79,7 +80,11 @@ Literal = Annotated[
 Seed = Annotated[
     int,
     typer.Option(
-        "--seed", "-s", min=0, help="The same seed gives the same result; the k-th of -n has seed + k."
+        "--seed",
+        "-s",
+        min=0,
+        max=MAX_SEED,
+        help="The same seed gives the same result; the k-th of -n has seed + k.",
     ),
 ]
 Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]

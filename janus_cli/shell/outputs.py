@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from janus_cli import plugins
 from janus_cli.errors import MediaError, UsageError
-from janus_cli.media.files import check_folder, is_special, make_folder, number_paths
-from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_FORMATS, Output, StandardOutput
-from janus_cli.shell.names import Existing, check_promise, fill, list_fields, suggest
+from janus_cli.media.files import check_folder, is_special, make_folder
+from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_SUFFIXES, Output, StandardOutput
+from janus_cli.shell.names import Existing, FreeNames, check_given, check_promise, fill, list_fields, suggest
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
 
-SUFFIXES = (*PICTURE_FORMATS, *SOUND_FORMATS, ".txt")
+SUFFIXES = (*PICTURE_FORMATS, *SOUND_SUFFIXES, ".txt")
 _STDOUT = Path("-")
 _KINDS = {"image": "picture", "pixels": "picture", "audio": "sound", "waveform": "sound"}
 
@@ -35,7 +35,7 @@ def name_suffix(record: "Record") -> str:
     """Name the suffix of the file that a record is decoded to in a folder."""
     modality = record.segments[-1].modality if record.segments else "text"
     if modality in _KINDS:
-        return next(iter(PICTURE_FORMATS if _KINDS[modality] == "picture" else SOUND_FORMATS))
+        return next(iter(PICTURE_FORMATS if _KINDS[modality] == "picture" else SOUND_SUFFIXES))
     return ".txt" if modality == "text" else next(iter(plugins.find(modality).writers))
 
 
@@ -53,9 +53,10 @@ class Outputs:
         Raises UsageError for a placeholder that there is not, or a suffix that is not among `suffixes`;
         MediaError for a name in a folder that does not exist, and for a literal name that does.
         """
+        check_given(template)
         self._template = None if template == "-" else template
         self._existing = existing
-        self._taken: set[Path] = set()  # names that results of this run have, written or passed over
+        self._taken = FreeNames()  # what results of this run are called, written or passed over
         self._stdout = StandardOutput()
         self._is_folder = template is not None and (template.endswith("/") or Path(template).is_dir())
         self.is_literal = False
@@ -105,14 +106,12 @@ class Outputs:
         path = fill(template, record, len(self._taken), name)
         if is_special(path):
             return path
-        path = next(found for found in number_paths(path) if self._is_free(found))
-        self._taken.add(path)
+        path = self._taken.take(path, self._is_free)
         return None if self._existing is Existing.skip and os.path.lexists(path) else path
 
     def _is_free(self, path: Path) -> bool:
-        """Tell whether a result may have that name: none of this run has it, and none before may be kept."""
-        kept = self._existing is Existing.keep and not self.is_literal and os.path.lexists(path)
-        return path not in self._taken and not kept
+        """Tell whether a result may have that name: there is no file of it that is to be kept."""
+        return self._existing is not Existing.keep or self.is_literal or not os.path.lexists(path)
 
     def write(self, record: "Record", output: Output, path: Path) -> str:
         """Write what `record` was decoded to where `choose` said; returns the file's name ("-": stdout)."""

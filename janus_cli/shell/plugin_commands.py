@@ -68,7 +68,7 @@ def make_plugin_command(plugin: Modality) -> Any:
         failures = Failures(quiet)
         found = expand(inputs or ["-"], plugin.suffixes, plugin.name, failures)
         target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
-        write_all(_tokenize(found, plugin, options, target, failures), target, failures)
+        write_all(_tokenize(found, plugin, options, target, failures), target, failures, inputs)
 
     parameters = [
         _parameter(

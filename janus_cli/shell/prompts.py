@@ -9,13 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from janus_cli.errors import UsageError
+from janus_cli.config import refuse_twins
+from janus_cli.errors import JanusError, UsageError
 from janus_cli.pipeline import Size
 from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_lines
-from janus_cli.shell.options import parse_size
+from janus_cli.shell.options import MAX_SEED, parse_size
 from janus_cli.shell.sinks import Destination
+from janus_cli.stages.decoding.options import number_seeds
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Plan, Prompt
@@ -68,7 +70,7 @@ def parse_line(line: str, keys: Sequence[str]) -> Wish:
 def _parse_object(line: str, keys: Sequence[str]) -> Wish:
     """Read a wish from JSON. Raises UsageError for anything but the keys that it may have, in their types."""
     try:
-        known = json.loads(line, object_pairs_hook=_refuse_twice)
+        known = json.loads(line, object_pairs_hook=refuse_twins)
     except (ValueError, RecursionError) as error:
         fault = "too deep" if isinstance(error, RecursionError) else error
         raise UsageError(f"begins with {{ and is no JSON ({fault})") from None
@@ -79,7 +81,7 @@ def _parse_object(line: str, keys: Sequence[str]) -> Wish:
     if not isinstance(known.get("name", ""), str):
         raise UsageError('"name" is no text')
     for word, least in (("seed", 0), ("n", 1)):
-        if word in known and (type(known[word]) is not int or not least <= known[word] < 1 << 64):
+        if word in known and (type(known[word]) is not int or not least <= known[word] <= MAX_SEED):
             raise UsageError(f'"{word}" is no whole number from {least} up')
     return Wish(known.pop("prompt"), **known | _parse_size(known))
 
@@ -95,13 +97,6 @@ def _parse_size(known: dict[str, Any]) -> dict[str, Size]:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
-
-
-def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
 
 
 def explain_reading(prompt: "Prompt") -> Iterator[str]:
@@ -131,17 +126,24 @@ def prepare_all(
 ) -> "Iterator[Prompt | None]":
     """Prepare records; one that can be no prompt is counted as a failure. A None stays.
 
-    What `target` has already is left out. `named`: the record's id stands before what is said of it.
+    What `target` has already is left out before. `named`: the record's id stands before what is said of it.
     """
     for record in records:
         if record is None:
             yield None
             continue
         with failures.item(record.id if named else ""):
-            prompt = plan.prepare(record)
+            seeds = number_seeds(plan.options.seed, plan.options.n)
+            if target is not None:
+                seeds = {k: seed for k, seed in seeds.items() if target.claim(record.id)}
+            if not seeds:
+                continue
+            try:
+                prompt = plan.prepare(record, seeds)
+            except JanusError:
+                if target is not None:
+                    target.give_up(record.id, len(seeds))
+                raise
             for line in explain_reading(prompt):
                 failures.note(line)
-            if target is not None:
-                seeds = {k: seed for k, seed in prompt.seeds.items() if target.claim(record.id)}
-                prompt = replace(prompt, seeds=seeds)
             yield prompt

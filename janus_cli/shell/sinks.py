@@ -9,15 +9,15 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 from janus_cli.errors import UsageError
 from janus_cli.media.files import NewFile, is_special, make_folder, write_errors
-from janus_cli.shell.console import Talk, open_stdout
+from janus_cli.shell.console import Talk, drain_stdin, open_stdout
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.names import Existing, Keys, check_promise
+from janus_cli.shell.names import Existing, Keys, check_given, check_promise
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -38,11 +38,12 @@ class Destination:
 
     def __init__(self, output: str | None, existing: Existing = Existing.keep, quiet: bool = False) -> None:
         """Raises UsageError for a shard's wrong name, MediaError for a file that exists; touches nothing."""
+        check_given(output)
         self.output = None if output == "-" else output
         self.existing, self._talk = existing, Talk(quiet)
         self.is_folder = self.output is not None and (self.output.endswith("/") or Path(self.output).is_dir())
         self._keys = Keys()
-        self._claims: dict[str, list[str]] = {}  # record id -> keys of what is under way
+        self._claims: dict[str, list[Path]] = {}  # record id -> files of what is under way
         self.passed_over = 0
         if self.output is not None and not self.is_folder:
             self._check_file(self.output)
@@ -71,24 +72,26 @@ class Destination:
         return not self.claim(id)
 
     def claim(self, id: str) -> bool:
-        """Choose the file of one more record of this id; False where it is there and is to be passed over."""
-        if not self.is_folder or self.existing is not Existing.skip:
+        """Choose the file of one more record of this id; False where it is there and is to be passed over.
+
+        What a file is called depends on the records before it, not on how many of them failed.
+        """
+        if not self.is_folder:
             return not self.is_done
-        key = self._keys.next(id)
-        if os.path.lexists(self.place(key)):
+        place = Path(self.output or "") / f"{self._keys.next(id)}.safetensors"
+        if self.existing is Existing.skip and os.path.lexists(place):
             self.passed_over += 1
             return False
-        self._claims.setdefault(id, []).append(key)
+        self._claims.setdefault(id, []).append(place)
         return True
 
-    def place(self, key: str) -> Path:
-        """Give the file of that key in the folder."""
-        return Path(self.output or "") / f"{key}.safetensors"
+    def give_up(self, id: str, count: int) -> None:
+        """Take back the last `count` claims of that id: nothing is made for them."""
+        del self._claims.get(id, [])[-count:]
 
     def next_place(self, id: str) -> Path:
-        """Give the file of the next record of this id that is written."""
-        claimed = self._claims.get(id)
-        return self.place(claimed.pop(0) if claimed else self._keys.next(id))
+        """Give the file of the next record of this id that is written: each has been claimed."""
+        return self._claims[id].pop(0)
 
     def keep_wanted(self, records: "Iterable[Record]") -> "Iterator[Record]":
         """Leave out the records of which there is a result already."""
@@ -101,15 +104,21 @@ class Destination:
             self._talk(f"{what} passed over: already there")
 
 
-def write_all(records: Iterable["Record"], target: Destination, failures: Failures) -> int:
-    """Write `records` to `target`; returns how many were whole.
+def write_all(
+    records: Iterable["Record"], target: Destination, failures: Failures, inputs: Sequence[str] | None
+) -> int:
+    """Write `records`, made of `inputs`, to `target`; returns how many were whole.
 
+    Where there is nothing to do, standard input is still read if it is among the inputs, or there are none.
     When a record raises, or every item failed, the output is left incomplete: no file, no end record.
     """
     from janus_cli.records.progressive import is_whole
 
     done = 0
-    if not target.is_done:
+    if target.is_done:
+        if "-" in (inputs or ["-"]):
+            drain_stdin()
+    else:
         with open_sink(target) as write:
             for record in records:
                 with failures.item() if target.is_folder else contextlib.nullcontext():

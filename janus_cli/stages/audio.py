@@ -66,8 +66,7 @@ def keep_heard(segment: Segment, name: str = "") -> Segment:
     if segment.modality != "audio" or "heard" not in segment.info:
         return segment
     heard, frames, who = segment.info["heard"], segment.data.shape[1], f"{name}: " if name else ""
-    numbers = isinstance(heard, list) and len(heard) == 2 and all(type(n) is int for n in heard)
-    if not numbers or not 0 <= heard[0] <= heard[1] <= frames:
+    if not 0 <= heard[0] <= heard[1] <= frames:
         raise RecordError(f"{who}audio segment: heard must be two of its {frames} frames")
     if frames and heard[0] == heard[1]:
         raise NothingHeardError(f"{who}nothing heard: it is silent")

@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from janus_cli import weights
-from janus_cli.config import COMPONENTS, read_config, write_config
+from janus_cli.config import COMPONENTS, format_config, read_config
 from janus_cli.dataset.labels import make_judge_config, write_labels
 from janus_cli.dataset.lexicon import write_lexicon
 from janus_cli.dataset.pack import find_data_folder
 from janus_cli.dataset.pictures import Track
 from janus_cli.errors import UsageError
+from janus_cli.media.files import atomic_write
 from janus_cli.training.grow import grow
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.codec import CodecObjective
@@ -180,7 +181,8 @@ def _export(component: str, objective: nn.Module, shop: Workshop) -> None:
     new = {component, "vision"} if isinstance(objective, JointObjective) else {component}
     present = {c: getattr(shop.recipe.model if c in new else before, c) for c in COMPONENTS if c != "judge"}
     present = {c: cfg if (shop.model / f"{c}.safetensors").exists() else None for c, cfg in present.items()}
-    write_config(dataclasses.replace(shop.recipe.model, **present), config)
+    made = dataclasses.replace(shop.recipe.model, **present)
+    atomic_write(config, format_config(made).encode(), force=True)
 
 
 def plan_components(recipe: Recipe, only: str | None) -> list[str]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from janus_cli.media.picture_formats import FORMATS
 from janus_cli.media.sounds import Sound
 from janus_cli.records import Record, Segment, dumps, loads
 from janus_cli.shell.facts import describe_record
@@ -137,6 +138,12 @@ def test_model_in_the_making(janus):
     done = janus("models", "verify", "half")
     assert done.code == 1 and "half lacks half/dvae.safetensors" in done.err
     assert "half has no decoder" in janus("draw", "a", "-m", "half").err
+
+
+@pytest.mark.parametrize("word", sorted({format.several for format in FORMATS} - {""}))
+def test_how_many_pictures_a_file_holds_is_told_in_its_formats_word(word):
+    facts = {"kind": "picture", "file": "a", "width": 2, "height": 1, word: 3}
+    assert format_facts(facts)[0] == f"a  picture 2x1, 3 {word}"
 
 
 def test_foreign_picture(janus):

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.runs import TIMEOUT, no_traceback
+from helpers.runs import TIMEOUT, no_traceback, records
 
+from janus_cli.records import Record, dumps
 from janus_cli.shell.inputs import MAX_LINE
 
 JANUS = [sys.executable, "-m", "janus_cli"]
@@ -88,7 +90,7 @@ BAD = [
     (b'{"prompt": "a", "size": 1.5}', '"size" is no number of pixels'),
     (b'{"prompt": "a", "size": "big"}', "--size big: give pixels"),
     (b'{"prompt": "a", "size": 100}', "choose multiples of 8"),
-    (b'{"prompt": "a", "prompt": "b"}', "a key comes twice"),
+    (b'{"prompt": "a", "prompt": "b"}', "a key stands twice"),
     (b'{"prompt": "a"', "begins with { and is no JSON"),
     (b'{"prompt": ' + b"[" * 100_000, "begins with { and is no JSON"),
     (b'{"prompt": "a\\u0000"}', "a NUL at character 1"),
@@ -193,6 +195,70 @@ def test_filters_pass_over_what_is_there(janus, command, suffix):
         assert janus(*one, stdin=tokens).code == 0
         assert janus(*one, "--skip-existing", stdin=b"").code == 0
         assert janus(*one, stdin=tokens).code == 1
+
+
+def test_a_file_that_is_there_leaves_who_writes_to_it_in_peace(shell):
+    """A pipe ends well; what is no input is left to others."""
+    assert shell("janus tokenize text a -o a.safetensors").code == 0
+    again = "-o a.safetensors --skip-existing"
+    done = shell(f"head -c 3000000 /dev/zero | janus tokenize text {again}")
+    assert done.code == 0 and "passed over: already there" in done.err
+    assert shell(f"janus tokenize text a {again}; cat", stdin=b"mine").out == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("command", "reads"),
+    [
+        (["tokenize", "text", "--lines"], True),
+        (["tokenize", "text", "a", "-"], True),
+        (["tokenize", "image"], True),
+        (["tokenize", "image", "a.png"], False),
+        (["tokenize", "audio"], True),
+        (["generate"], True),
+        (["generate", "a.safetensors"], False),
+        (["denoise"], True),
+        (["upsample", "-"], True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_standard_input_is_read_to_its_end_only_where_it_is_an_input(janus, monkeypatch, command, reads):
+    drained = []
+    monkeypatch.setattr("janus_cli.shell.sinks.drain_stdin", lambda: drained.append(True))
+    for name in ("a.png", "a.safetensors"):
+        Path(name).touch()
+    assert janus(*command, "-o", "a.safetensors", "--skip-existing").code == 0
+    assert drained == [True] * reads
+
+
+def test_what_is_passed_over_is_not_prepared(janus, monkeypatch):
+    from janus_cli.pipeline import Plan
+
+    tokens, prepared, prepare = janus("tokenize", "text", "a", "b", "c").out, [], Plan.prepare
+    monkeypatch.setattr(
+        Plan, "prepare", lambda plan, record, seeds: prepared.append(seeds) or prepare(plan, record, seeds)
+    )
+    run = ["generate", "-n", "2", "-o", "out/", "--skip-existing"]
+    assert janus(*run, stdin=tokens).code == 0 and prepared == [{0: 0, 1: 1}] * 3
+    prepared.clear()
+    Path("out/1-1.safetensors").unlink()
+    assert janus(*run, stdin=tokens).code == 0 and prepared == [{1: 1}]
+
+
+@pytest.mark.parametrize("command", ["generate", "denoise"])
+@pytest.mark.parametrize("id", ["a", ""])
+def test_a_record_that_fails_takes_no_other_ones_file(janus, command, id):
+    """Also where it fails only the first time, or nothing was to be passed over then."""
+    text = records(janus("tokenize", "text", "a", "b").out)
+    good = text if command == "generate" else records(janus("generate", stdin=b"".join(map(dumps, text))).out)
+    good = [replace(record, id=id) for record in good]
+    stream = b"".join(map(dumps, [good[0], Record((), id), good[1]]))
+    for flags in ([], ["--skip-existing"], ["--skip-existing"]):
+        done = janus(command, "-o", "out/", *flags, stdin=stream)
+        assert done.code == 3 and len(made("out")) == 2, done.err
+    stream = b"".join(map(dumps, [good[0], good[0], good[1]]))
+    before = made("out")
+    assert janus(command, "-o", "out/", "--skip-existing", stdin=stream).code == 0
+    assert len(made("out")) == 3 and before.items() < made("out").items()
 
 
 def test_pictures_are_tokenized_once(janus):
@@ -314,3 +380,15 @@ def test_a_locale_without_utf8(environment, locale):
     done = run("info", "pi\u00f1a-una-pi\u00f1a.png")
     assert done.returncode == 0 and b"una pi\\u00f1a \\ud83c\\udf4e" in done.stdout and done.stderr == b""
     assert run("info", "\u00e9.png").returncode == 1
+
+
+@pytest.mark.parametrize("command", [("draw", "a"), ("tokenize", "text", "a"), ("decode",)])
+def test_an_output_without_a_name_is_wrong_usage(janus, command):
+    done = janus(*command, "-o", "", stdin=b"")
+    assert done.code == 2 and "-o is empty" in done.err and not list(Path().iterdir())
+
+
+def test_a_seed_has_an_end(janus):
+    assert "--seed" in (done := janus("draw", "a", "--seed", str(1 << 70))).err and done.code == 2
+    done = janus("draw", "--stdin", stdin=b'{"prompt": "a", "seed": 9999999999999999999999}')
+    assert done.code == 2 and '"seed" is no whole number' in done.err

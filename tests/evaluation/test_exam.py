@@ -19,7 +19,7 @@ from janus_cli.config import (
     ModalityConfig,
     ModelConfig,
     RefinerConfig,
-    write_config,
+    format_config,
 )
 from janus_cli.dataset import heldout
 from janus_cli.dataset.labels import Labels, make_judge_config, write_labels
@@ -78,7 +78,7 @@ def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     for name in ("dvae", "decoder", "refiner"):
         weights.save(build(name, getattr(config, name)), model / f"{name}.safetensors")
-    write_config(config, model / "config.json")
+    (model / "config.json").write_text(format_config(config))
     (folder / "judge").mkdir()
     write_labels(folder / "judge", three_concepts())
     weights.save(

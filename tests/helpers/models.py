@@ -17,7 +17,7 @@ from janus_cli.config import (
     RefinerConfig,
     RelativeConfig,
     VisionConfig,
-    write_config,
+    format_config,
 )
 from janus_cli.nets.build import NETS, build
 
@@ -41,7 +41,7 @@ def build_tiny_model(folder: Path, senses: bool = False) -> Path:
             module.get_adapter("text").head_bias.data[0] = 0.25
             module.get_adapter("audio").head_bias.data[32] = 0.25
         weights.save(module, folder / f"{name}.safetensors")
-    write_config(config, folder / "config.json")
+    (folder / "config.json").write_text(format_config(config))
     return folder
 
 

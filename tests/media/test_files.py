@@ -1,5 +1,6 @@
 """Files whole or not at all: free names, links, FIFOs, devices, full disks, writers at the same time."""
 
+import errno
 import io
 import os
 import resource
@@ -11,7 +12,7 @@ import pytest
 
 from janus_cli.errors import MediaError
 from janus_cli.media import files
-from janus_cli.media.files import KeptErrors, atomic_write, free_path, read_bytes
+from janus_cli.media.files import KeptErrors, NewFile, atomic_write, free_path, read_bytes
 
 
 def test_inputs_are_capped(monkeypatch):
@@ -29,6 +30,23 @@ def test_free_path(tmp_path):
     assert free_path(path) == tmp_path / "apple-2.png"
     assert free_path(Path("/dev/null")) == Path("/dev/null")
     assert free_path(Path("/dev/stdout")) == Path("/dev/stdout")
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_promised_name_that_somebody_took_meanwhile_is_refused(tmp_path, monkeypatch, links):
+    """Also where they took it between the last look and the move."""
+    path, link = tmp_path / "a", os.link
+
+    def come_first(source, place):
+        path.write_bytes(b"theirs")
+        if not links:
+            raise OSError(errno.EPERM, "no hard links here")
+        link(source, place)
+
+    monkeypatch.setattr(os, "link", come_first)
+    with pytest.raises(MediaError, match="exists since a moment ago"), NewFile(path, False, False) as new:
+        new.file.write(b"ours")
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"a": b"theirs"}
 
 
 def test_atomic_write_never_overwrites_unless_told(tmp_path):

@@ -12,7 +12,6 @@ from janus_cli.errors import MediaError
 from janus_cli.media.sniff import HEAD, sniff
 from janus_cli.media.sound_formats import CHANNELS, RATES, SOUND_FORMATS, SUFFIXES, WIDTHS
 from janus_cli.media.sounds import open_sound
-from janus_cli.shell.inputs import SOUNDS
 
 # what a sample may be off: half a step of the plain ones, more of those that are coarser at full scale
 EXACT = {"PCM_S8": 1 / 127, "PCM_U8": 1 / 127, "PCM_16": 1e-4, "ALAC_16": 1e-4, "ULAW": 0.02, "ALAW": 0.02}
@@ -123,7 +122,7 @@ def test_text_is_no_mpeg():
 
 
 def test_folders_take_what_the_table_has():
-    assert set(SOUNDS) == set(SUFFIXES) and len(SUFFIXES) == len(set(SUFFIXES))
+    assert len(SUFFIXES) == len(set(SUFFIXES))
     assert set(WIDTHS) >= {s for _, s in ROWS if s.startswith("PCM")}
 
 

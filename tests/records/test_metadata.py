@@ -24,6 +24,10 @@ WRONG = [
         for value in (None, 8, [8], [8, 8, 8], [8, 0], [8, -8], [8, "8"], [8, 8.5], [8, 10**30])
     ),
     *(("scales", value) for value in (None, 1.0, ["x"], [None], [True], [10**400])),
+    *(
+        ("heard", value)
+        for value in (None, 7, "all", [], [1], [1, 2, 3], [0.0, 3], [True, 3], [-1, 3], ["0", "1"], {"a": 1})
+    ),
     *(("columns", value) for value in (None, "a", [1])),
 ]
 WRONG_STEPS = [
@@ -61,7 +65,7 @@ def test_what_is_right_or_free_is_kept():
         "num_samples": 0,
         "mine": [None, {"a": 1e9}],
     }
-    step = {"stage": "mine", "seed": 2**70, "scale": 1.5, "more": None}
+    step = {"stage": "mine", "seed": 2**63 - 1, "scale": 1.5, "more": None}
     record = loads(blob(info, step))
     assert record.segments[0].info == info and record.made_by == (step,)
 

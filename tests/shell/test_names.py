@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from janus_cli.errors import UsageError
 from janus_cli.records import Record, Segment
-from janus_cli.shell.names import FIELDS, MAX_NAME, Existing, Keys, fill, list_fields, slug
+from janus_cli.shell.names import FIELDS, MAX_NAME, Existing, FreeNames, Keys, fill, list_fields, slug
+from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.sinks import name_shard
 
 TEMPLATE = "out/" + "-".join("{" + field + "}" for field in FIELDS) + ".png"
@@ -116,6 +117,24 @@ def test_keys_of_long_names_leave_room_for_numbers():
     keys, stem = Keys(), "\U00020000" * 62
     names = [keys.next(stem) for _ in range(12)]
     assert len(set(names)) == 12 and all(len(os.fsencode(f"{n}.safetensors")) < 255 for n in names)
+
+
+def test_a_name_is_chosen_as_fast_the_thousandth_time(tmp_path):
+    """By the paths that are looked at, here and on the disk: time says little where others work too."""
+    outputs, looked, count = Outputs(f"{tmp_path}/{{prompt}}.png", Existing.keep), [], 2000
+    for name in ("a.png", "a-1.png", "a-3.png"):
+        (tmp_path / name).touch()
+    is_free = outputs._is_free
+    outputs._is_free = lambda path: not looked.append(path) and is_free(path)
+    names = [outputs.choose(record(text="a"), ".png").name for _ in range(count)]
+    assert names == ["a-2.png", *(f"a-{i}.png" for i in range(4, count + 3))]
+    assert len(looked) == count + 3
+
+
+def test_names_that_meet_numbers_of_others_stay_apart():
+    names, paths = FreeNames(), [Path(name) for name in ("a-1.png", "a.png", "a.png", "a-1.png", "a.png")]
+    found = [names.take(path).name for path in paths]
+    assert found == ["a-1.png", "a.png", "a-2.png", "a-1-1.png", "a-3.png"] and len(names) == 5
 
 
 def test_sources_become_words():

@@ -12,7 +12,7 @@ from helpers.directions import features_of, trace
 from helpers.runs import no_traceback
 
 from janus_cli import weights
-from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, ModelConfig, write_config
+from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, ModelConfig, format_config
 from janus_cli.errors import UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
@@ -169,7 +169,7 @@ def reader(senses: Path, tiny_any: Path) -> Path:
         modalities={"series": ModalityConfig(feature_dim=2), "text": ModalityConfig(words)},
         mixin=MixinConfig(),
     )
-    write_config(ModelConfig("reader", decoder=cfg), folder / "config.json")
+    (folder / "config.json").write_text(format_config(ModelConfig("reader", decoder=cfg)))
     weights.save(random_decoder(cfg, 5), folder / "decoder.safetensors")
     (senses / "a.csv").write_text("1\n2\n-3\n4\n5\n")
     (senses / "b.csv").write_text("7\n0\n")

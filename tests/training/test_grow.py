@@ -13,7 +13,7 @@ from janus_cli.config import (
     ModalityConfig,
     ModelConfig,
     RelativeConfig,
-    write_config,
+    format_config,
 )
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.nets.decoder import Decoder
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
     for parameter in decoder.parameters():  # adapters that start without effect must be seen, too
         torch.nn.init.normal_(parameter, std=0.3)
     weights.save(decoder, tmp_path / "decoder.safetensors")
-    write_config(ModelConfig("small", decoder=SMALL), tmp_path / "config.json")
+    (tmp_path / "config.json").write_text(format_config(ModelConfig("small", decoder=SMALL)))
     return tmp_path
 
 
@@ -130,6 +130,6 @@ def test_a_folder_without_a_decoder_is_one_line(folder: Path):
     (folder / "decoder.safetensors").unlink()
     with pytest.raises(ModelError, match=r"decoder\.safetensors: no such file"):
         grow(Decoder(LARGE), folder)
-    write_config(ModelConfig("small"), folder / "config.json")
+    (folder / "config.json").write_text(format_config(ModelConfig("small")))
     with pytest.raises(JanusError, match="not the first of text, image, audio, sight"):
         grow(Decoder(LARGE), folder)

@@ -12,7 +12,7 @@ from helpers.places import MODEL, Place, small_pools
 from torch import Tensor
 
 from janus_cli import weights, zoo
-from janus_cli.config import read_config, write_config
+from janus_cli.config import format_config, read_config
 from janus_cli.dataset import utterances
 from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline import Sampling, load
@@ -168,7 +168,7 @@ def test_resuming_the_decoder_is_as_if_never_stopped(grown: Grown, monkeypatch: 
     few = {k: v for k, v in config.decoder.modalities.items() if k in ("text", "image")}
     old = dataclasses.replace(config.decoder, modalities=few)
     weights.save(grown.before, grown.model / "decoder.safetensors")
-    write_config(dataclasses.replace(config, decoder=old), grown.model / "config.json")
+    (grown.model / "config.json").write_text(format_config(dataclasses.replace(config, decoder=old)))
     batch = JointObjective.batch
 
     def cut(self: JointObjective, rng: np.random.Generator, step: int) -> dict[str, Tensor]:

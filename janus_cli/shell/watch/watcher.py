@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from janus_cli.errors import UsageError
-from janus_cli.media.files import atomic_write, make_folder, number_paths
+from janus_cli.media.files import atomic_write, make_folder
 from janus_cli.shell.console import shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import EncodedOutput
-from janus_cli.shell.names import Existing, slug
+from janus_cli.shell.names import Existing, FreeNames, slug
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.watch.preview import Preview
@@ -169,6 +169,7 @@ class Frames:
         if os.path.lexists(folder) and not self._folder.is_dir():
             raise UsageError(f"--frames {folder}: not a folder")
         self._names: dict[Key, str] = {}
+        self._taken = FreeNames()
         self._counts: dict[Key, int] = {}
 
     def add(self, record: "Record", key: "Key", image: "np.ndarray") -> None:
@@ -183,8 +184,11 @@ class Frames:
 
     def _choose_name(self, name: str) -> str:
         """Choose `name`, or with a number behind it one of which no frame is there yet."""
-        names = (path.name for path in number_paths(Path(name)) if path.name not in self._names.values())
-        return next(name for name in names if self._force or not os.path.lexists(self._path(name, 0)))
+
+        def is_free(path: Path) -> bool:
+            return self._force or not os.path.lexists(self._path(path.name, 0))
+
+        return self._taken.take(Path(name), is_free).name
 
     def _path(self, name: str, number: int) -> Path:
         return self._folder / f"{name}-{number:04d}.png"

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from janus_cli.errors import RecordError
+from janus_cli.errors import RecordError, quote
 from janus_cli.media.pictures import image_to_pixels, pixels_to_image
-from janus_cli.media.tensor_header import quote
 from janus_cli.nets.pixels import to_float, to_uint8
 from janus_cli.records import Record, Segment
 from janus_cli.records.progressive import as_last, as_part, as_row, is_whole, name_result, with_rows

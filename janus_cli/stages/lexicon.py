@@ -235,8 +235,10 @@ class Lexicon:
                 best, most = sentence, known
             if known == letters:
                 break
-        if best is None or not best.list_things() or best.matches:
-            return best.rewrite() if best else Reading(text)
+        if best is None or not text.strip():
+            return Reading(text)
+        if best.matches or (best.words and not best.list_things()):
+            return best.rewrite()
         return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
 
     def find_near(self, key: str) -> tuple[str, ...]:

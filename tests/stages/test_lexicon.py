@@ -123,6 +123,7 @@ def test_a_prompt_of_unknown_words_gets_the_nearest_names() -> None:
     reading = LEXICON.interpret("an umbrela")
     assert (reading.known, reading.near, reading.text) == (False, ("umbrella",), "an umbrela")
     assert LEXICON.interpret("qwer").near == ()
+    assert not LEXICON.interpret("\U0001f697").known, "a picture of it is no word"
 
 
 def test_a_single_letter_inside_a_word_is_no_word() -> None:

@@ -43,6 +43,7 @@ Books = Annotated[int, Meta(ge=1, le=256)]  # codebooks
 Samples = Annotated[int, Meta(ge=0, le=1 << 26)]
 Side = Annotated[int, Meta(ge=1, le=256)]  # of a grid of tokens
 Positive = Annotated[float, Meta(gt=0, le=_LARGEST)]
+Factor = Annotated[float, Meta(gt=0, le=1 << 20)]  # that a whole number is computed from
 Finite = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 Level = Annotated[float, Meta(ge=0, le=_LARGEST)]
 Share = Annotated[float, Meta(ge=0, lt=1)]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from janus_cli.config import CodecConfig, Extent, ModelConfig, Positive, Small, parse, read_object
+from janus_cli.config import CodecConfig, Extent, Factor, ModelConfig, Small, parse, read_object
 from janus_cli.errors import ModelError
 
 MODEL_TYPE = "encodec"
@@ -48,7 +48,7 @@ class EncodecConfig(Struct):
     codebook_size: Extent = 1024
     codebook_dim: Extent | None = None
     # kbit/s
-    target_bandwidths: Annotated[tuple[Positive, ...], Meta(min_length=1)] = (1.5, 3.0, 6.0, 12.0, 24.0)
+    target_bandwidths: Annotated[tuple[Factor, ...], Meta(min_length=1)] = (1.5, 3.0, 6.0, 12.0, 24.0)
     norm_type: Literal["weight_norm", "time_group_norm", None] = None
     use_causal_conv: bool | None = None
     use_conv_shortcut: bool | None = None

@@ -16,6 +16,7 @@ from janus_cli.config import (
     DecoderConfig,
     Depth,
     Extent,
+    Factor,
     Finite,
     GenerationConfig,
     JanusProConfig,
@@ -79,7 +80,7 @@ class JanusVision(Struct):
     image_size: Extent = 384
     patch_size: Extent = 16
     layer_norm_eps: Positive = 1e-6
-    mlp_ratio: Positive = 4.0
+    mlp_ratio: Factor = 4.0
     depth: Literal[2] = 2
     hidden_act: Literal["gelu", None] = None
     use_qk_norm: Literal[False, None] = None
@@ -119,7 +120,7 @@ class TowerParams(Struct):
     layers: Depth = 24
     heads: Extent = 16
     patch_size: Extent = 16
-    mlp_ratio: Positive = 4.0
+    mlp_ratio: Factor = 4.0
 
 
 class AlignerParams(Struct):

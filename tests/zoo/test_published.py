@@ -95,6 +95,7 @@ def test_sizes_that_cannot_be(tmp_path, layout, key, value):
         ("transformers", "text_config.num_key_value_heads", 3, "16 heads are no multiple of 3"),
         ("transformers", "text_config.max_position_embeddings", 1 << 20, "1048576 is too large"),
         ("transformers", "vision_config.mlp_ratio", -1, r"mlp_ratio: expected float > 0\.0, found -1"),
+        ("transformers", "vision_config.mlp_ratio", 1e308, r"mlp_ratio: expected float <= 1048576\.0"),
         ("transformers", "vision_config.num_attention_heads", 7, "1024 is no multiple of its 7 heads"),
         ("transformers", "vision_config.image_size", 100, "100 is no multiple of the patch"),
         ("transformers", "vision_config.use_qk_norm", True, "use_qk_norm: this janus does not know True"),

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from janus_cli import zoo
-from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
-from janus_cli.dataset.pack import LANGUAGES, Concept, find_data_folder
+from janus_cli.dataset.captions import add_style
+from janus_cli.dataset.pack import DEFAULT_STYLE, LANGUAGES, Concept, find_data_folder
 from janus_cli.dataset.pictures import Sprites, list_drawings
 from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from janus_cli.dataset.captions import DEFAULT_STYLE
 from janus_cli.dataset.labels import SIZE
-from janus_cli.dataset.pack import Concept
+from janus_cli.dataset.pack import DEFAULT_STYLE, Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, WHITE, Sprites, compose
 from janus_cli.dataset.samples import LAYOUTS, Sample, build_scene, number_drawings
 from janus_cli.evaluation.judge import Examiner

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from janus_cli.dataset.captions import add_style, change_colour
+from janus_cli.dataset.captions import add_style
 from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
 from janus_cli.dataset.pictures import HUES
+from janus_cli.dataset.samples import change_colour
 from janus_cli.dataset.speech import RATE, Speaker, Utterance
 from janus_cli.evaluation.directions import Tour
 from janus_cli.evaluation.lists import Lists

@@ -81,6 +81,8 @@ def pluralise(noun: str) -> str:
     """Form the plural of a single English noun."""
     if noun in IRREGULAR:
         return IRREGULAR[noun]
+    if noun.endswith("s") and not noun.endswith(("ss", "us")):  # beans, grapes
+        return noun
     if noun.endswith(("s", "x", "ch", "sh", "to")):
         return noun + "es"
     if noun.endswith("y") and noun[-2] not in "aeiou":

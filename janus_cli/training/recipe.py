@@ -15,9 +15,10 @@ class DataRecipe:
     """What the pictures and captions are made of."""
 
     scenes: int = 12000  # composed scenes with precomputed codes
-    weights: dict[str, float] = field(
+    weights: dict[str, float] = field(  # shares of the kinds of samples
         default_factory=lambda: {"plain": 0.74, "background": 0.08, "hue": 0.05, "scene": 0.13}
     )
+    others: dict[str, float] = field(default_factory=dict)  # then `weights` are of the default style alone
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JanusError(f"{path}: not a readable recipe ({error})") from None
     recipe = from_dict(Recipe, data, str(path))
-    if unknown := sorted(set(recipe.data.weights) - set(KINDS)):
-        raise JanusError(f"{path}: data.weights: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+    for key, shares in (("weights", recipe.data.weights), ("others", recipe.data.others)):
+        if unknown := sorted(set(shares) - set(KINDS)):
+            raise JanusError(f"{path}: data.{key}: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
     mix = recipe.decoder.mix if recipe.decoder else {}
     if unknown := sorted(set(mix) - set(DIRECTIONS)):
         known = ", ".join(DIRECTIONS)

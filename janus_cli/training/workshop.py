@@ -15,8 +15,8 @@ import torch
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
-from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
-from janus_cli.dataset.pack import PACK, Concept, build_pack, read_pack
+from janus_cli.dataset.captions import write_caption
+from janus_cli.dataset.pack import DEFAULT_STYLE, PACK, Concept, build_pack, read_pack
 from janus_cli.dataset.pictures import Renderings, Sprites, Track, compose, list_drawings, list_svgs
 from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
@@ -78,7 +78,15 @@ class Workshop:
     @cached_property
     def samples(self) -> list[Sample]:
         """What the generator learns to draw."""
-        return make_training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
+        data = self.recipe.data
+        return make_training_samples(
+            self.concepts,
+            DEFAULT_STYLE,
+            data.scenes,
+            self.recipe.seed,
+            vary_all=not {"background", "hue"}.isdisjoint(data.others),
+            with_looks="look" in (data.others or data.weights),
+        )
 
     @cached_property
     def tokenizer(self) -> object:
@@ -129,7 +137,7 @@ class Workshop:
     @cached_property
     def corpus(self) -> Corpus:
         """The samples with their codes, drawn as often as the recipe says."""
-        return Corpus(self.samples, self.codes, self.recipe.data.weights)
+        return Corpus(self.samples, self.codes, self.recipe.data.weights, self.recipe.data.others)
 
     def utterances(self, own: bool, count: int) -> Utterances:
         """Speak and encode `count` captions of the corpus, in the model's own voice or in any, if need be."""

@@ -27,6 +27,19 @@ class Component(StrEnum):
 SaveEvery = Annotated[
     float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
 ]
+Minutes = Annotated[
+    float,
+    typer.Option(
+        "--minutes",
+        min=0,
+        metavar="N",
+        show_default="the recipe's steps",
+        help="Train each component for so long, its schedule fitted to the time.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, metavar="N", help="Processes that make batches beside the device.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
 
@@ -54,6 +67,8 @@ def train(
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
     ] = "runs",
+    minutes: Minutes = 0,
+    workers: Workers = 0,
     save_every: SaveEvery = 120,
     dry_run: DryRun = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision; for GPUs.")] = False,
@@ -81,6 +96,8 @@ def train(
         bf16,
         compile,
         save_every,
+        minutes,
+        workers,
     )
     if dry_run:
         put("\n".join(plan_training(recipe, options)))

@@ -223,6 +223,11 @@ class Corpus:
             groups.setdefault((sample.kind, sample.style == DEFAULT_STYLE), []).append(i)
         self.groups = {key: np.array(numbers) for key, numbers in groups.items()}
         self.share = self.share_out(weights, others or {})
+        same: dict[tuple[tuple[int, ...], str, str], list[int]] = {}
+        for i, sample in enumerate(samples):
+            if not sample.layout:
+                same.setdefault((sample.concepts, sample.background, sample.hue), []).append(i)
+        self._same = same
 
     def share_out(self, weights: Mapping[str, float], others: Mapping[str, float]) -> np.ndarray:
         """Compute each group's share of what is drawn, by the shares of their kinds; only ratios count.
@@ -241,6 +246,16 @@ class Corpus:
         kinds = rng.choice(len(self.groups), count, p=self.share if share is None else share)
         groups = list(self.groups.values())
         return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+    def find_cousins(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Find for each sample the same thing in another style, drawn at random; -1 where there is none."""
+        found = np.full(len(chosen), -1)
+        for n, number in enumerate(chosen):
+            sample = self.samples[number]
+            alike = [] if sample.layout else self._same[sample.concepts, sample.background, sample.hue]
+            if others := [other for other in alike if other != number]:
+                found[n] = others[int(rng.integers(len(others)))]
+        return found
 
 
 def allows_changes(sample: Sample, concepts: Sequence[Concept]) -> bool:

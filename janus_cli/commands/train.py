@@ -24,6 +24,14 @@ class Component(StrEnum):
     judge = "judge"
 
 
+WarmStart = Annotated[
+    bool,
+    typer.Option("--warm-start", help="Begin with the weights in the model folder; codes stay as they are."),
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."),
+]
 SaveEvery = Annotated[
     float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
 ]
@@ -51,18 +59,8 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly as if never stopped.")
     ] = False,
-    warm: Annotated[
-        bool,
-        typer.Option(
-            "--warm-start", help="Begin with the weights in the model folder; codes stay as they are."
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."
-        ),
-    ] = None,
+    warm: WarmStart = False,
+    out: OutFolder = None,
     data: opt.DataFolder = None,
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")

@@ -4,7 +4,7 @@ The batch of a step depends on (seed, step, rank) alone, so it is the same eithe
 """
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from janus_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from janus_cli.training.loop import Objective, Run
 
 AHEAD = 6  # batches that each process may be ahead
 FOREVER = 1 << 40  # steps
@@ -25,10 +22,20 @@ def seed_step(seed: int, step: int, rank: int) -> None:
     torch.manual_seed(seed * 1_000_003 + step * 97 + rank)
 
 
+class Objective(Protocol):
+    """What the loop needs of a thing to train; an nn.Module."""
+
+    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
+        """The data of one step, on the CPU."""
+
+    def __call__(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss and metrics of a batch."""
+
+
 class Steps(Dataset[dict[str, Tensor]]):
     """The batches of an objective, by the number of the step."""
 
-    def __init__(self, objective: "Objective", seed: int, rank: int) -> None:
+    def __init__(self, objective: Objective, seed: int, rank: int) -> None:
         self.objective, self.seed, self.rank = objective, seed, rank
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
@@ -41,15 +48,15 @@ def _settle(worker: int) -> None:
 
 
 def make_batches(
-    objective: "Objective", run: "Run", rank: int, first: int, device: torch.device
+    objective: Objective, seed: int, rank: int, first: int, workers: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
     """Make the batches from step `first` on, on the CPU, without end.
 
-    `run.workers` processes make them ahead, or this one in turn where that is 0. Raises UsageError where
+    `workers` processes make them ahead, or this one in turn where there are none. Raises UsageError where
     processes cannot share the materials.
     """
-    steps = Steps(objective, run.seed, rank)
-    if not run.workers:
+    steps = Steps(objective, seed, rank)
+    if not workers:
         for step in range(first, FOREVER):
             yield steps[step]
         return
@@ -59,12 +66,12 @@ def make_batches(
         steps,
         batch_size=None,
         sampler=range(first, FOREVER),
-        num_workers=run.workers,
+        num_workers=workers,
         prefetch_factor=AHEAD,
         worker_init_fn=_settle,
-        pin_memory=device.type == "cuda",
+        pin_memory=torch.cuda.is_available(),
         multiprocessing_context="fork",
     )
     for step, batch in enumerate(loader, first):
-        seed_step(run.seed, step, rank)
+        seed_step(seed, step, rank)
         yield batch

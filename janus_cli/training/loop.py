@@ -13,15 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from janus_cli.errors import JanusError
 from janus_cli.media.files import KeptErrors, atomic_write, make_folder, write_errors, write_with
-from janus_cli.training.batches import make_batches
+from janus_cli.training.batches import Objective, make_batches
 from janus_cli.training.optim import Optimizers
 
 
@@ -43,16 +42,6 @@ class Schedule:
         share = self.find_share(step, seconds)
         decay = 1.0 if share < self.constant else (1 - share) / (1 - self.constant)
         return min(1.0, (step + 1) / max(1, self.warmup)) * decay
-
-
-class Objective(Protocol):
-    """What the loop needs of a thing to train; an nn.Module."""
-
-    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """The data of one step, on the CPU."""
-
-    def __call__(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and metrics of a batch."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +132,7 @@ def fit(
     log = _open_log(run.folder / f"{name}.jsonl" if rank == 0 else Path(os.devnull), first)
     start = saved = time.monotonic()
     step, seconds = first, spent
-    batches = make_batches(cast(Objective, objective), run, rank, first, device)
+    batches = make_batches(cast(Objective, objective), run.seed, rank, first, run.workers)
     with log, contextlib.closing(batches):
         while schedule.find_share(step, seconds) < 1:
             loss, metrics = _take_step(model, objective, next(batches), device, run.bf16)

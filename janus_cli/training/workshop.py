@@ -33,6 +33,11 @@ from janus_cli.training.recipe import Recipe
 Say = Callable[[str], None]
 
 
+def _hash_tensor(tensor: torch.Tensor) -> str:
+    """Hash a tensor's numbers: the same on every device, as no sum of them is."""
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
 class Workshop:
     """The materials of one recipe: `data` is shared between recipes, `model` is the folder to fill.
 
@@ -146,7 +151,7 @@ class Workshop:
         chosen = [int(i) for i in self.corpus.draw(rng, count)]
         speak = utterances.say_in_own_voice if own else utterances.say_in_any_voice
         spoken = speak(self.samples, chosen, self.concepts, rng)
-        book = float(self.codec.codebooks.double().abs().sum())
+        book = _hash_tensor(self.codec.codebooks)
         key = f"phones {hashlib.sha256(f'{spoken}{chosen}'.encode()).hexdigest()} {book}"
         if (found := utterances.read_utterances(path, key)) is not None:
             return found
@@ -163,7 +168,7 @@ class Workshop:
         key = {
             "samples": hashlib.sha256(content.encode()).hexdigest(),
             "grid": list(self.recipe.model.generation.grid),
-            "codebook": float(codebook.double().abs().sum()),
+            "codebook": _hash_tensor(codebook),
         }
         if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
             return np.asarray(np.load(path))

@@ -253,19 +253,19 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
         "tokenizer",
         "trained",
         "heldout",
-        "plain",
+        "match",
+        "en",
         "de",
         "es",
         "fr",
         "ja",
         "ko",
-        "match",
         "scenes",
         "refiner",
         "gallery",
     ]
     assert report["generator"]["heldout"]["n"] == 1
-    assert report["generator"]["plain"]["top5"] == 1, "of three concepts"
+    assert report["names"]["en"]["literal"]["top5"] == 1, "of three concepts"
     assert 0 <= report["generator"]["match"]["tokens"] <= 1
     assert report["scenes"]["real"]["placed"] == 1
     assert report["refiner"]["64"]["psnr_x4"] > 0 and report["refiner"]["128"]["ssim_x4"] > 0
@@ -279,7 +279,7 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
 def test_a_model_without_a_refiner_is_judged_on_what_it_decodes(zoo_of_two: Path, tmp_path: Path) -> None:
     model = _copy(zoo_of_two, tmp_path, refiner=None)
     report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
-    assert report["refiner"] is None and report["everyday"] is None
+    assert report["refiner"] is None and report["everyday"] is None and report["wishes"] is None
     assert "refiner" not in render_table(report)
 
 
@@ -295,7 +295,9 @@ def test_everyday_words_are_drawn_as_they_are_and_by_the_lexicon(zoo_of_two: Pat
     report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
     assert [(key, part["lexicon"]["n"]) for key, part in report["everyday"].items()] == [("en", 1), ("de", 1)]
     assert report["everyday"]["en"]["literal"]["top5"] == 1, "of three concepts"
-    assert "| English | 1 |" in render_table(report) and "| German | 1 |" in render_table(report)
+    table = render_table(report)
+    assert "| English everyday words | 1 |" in table and "| German everyday words | 1 |" in table
+    assert "| Korean names | 1 |" in table
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"words": []}', '{"words": [["a"]], "languages": {}}'])
@@ -349,6 +351,10 @@ def test_what_cannot_be_examined_is_said_in_one_line(zoo_of_two: Path, tmp_path:
     foreign |= {"languages": ["apple"], "scenes": [{**vars(ENTRIES[2])}]}
     (model / "heldout.json").write_text(json.dumps(foreign))
     with pytest.raises(JanusError, match="asks for fox in style noto"):
+        evaluate(str(model), data=data)
+    (model / "heldout.json").unlink()
+    (model / "wishes.json").symlink_to(POCKET / "wishes.json")
+    with pytest.raises(JanusError, match=r"wishes\.json: asks for elephant in style fluent"):
         evaluate(str(model), data=data)
     (tmp_path / "judge").unlink()
     (tmp_path / "judge").mkdir()

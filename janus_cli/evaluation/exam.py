@@ -1,7 +1,8 @@
 """`janus eval`: what a model can do, measured on fixed lists that were never trained on.
 
-Four parts are measured: the image tokenizer, the judge's own limits, the generator as the judge sees it,
-and the refiner. The report is plain JSON data; tables.py makes it readable.
+Measured are the image tokenizer, the judge's own limits, the refiner, and the generator as the judge sees it:
+pairs of concept and style, names and everyday words in six languages, scenes, and wishes in words of one's
+own. The report is plain JSON data; tables.py makes it readable.
 """
 
 import dataclasses
@@ -294,7 +295,7 @@ def evaluate(
     if everything:
         report["codec"], report["directions"] = _examine_senses(exam, album)
     if gallery is not None:
-        write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts)
+        write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts, wishes)
     report["seconds"] = round(time.monotonic() - start, 1)
     if write_card:
         update_card(found.path / "README.md", render_table(report))

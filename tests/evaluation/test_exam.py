@@ -31,6 +31,7 @@ from janus_cli.evaluation.scenes import (
 )
 from janus_cli.evaluation.sheets import COLUMNS, lay_out_sheet, list_strips
 from janus_cli.evaluation.tables import END, START, update_card
+from janus_cli.evaluation.wishes import read_wishes
 from janus_cli.nets.judge import Judge
 
 POCKET = ROOT / "models" / "pocket"
@@ -178,6 +179,10 @@ def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
     assert "held out: never seen in this style" in titles
     assert titles[-1] == "other languages"
     assert table[-1][1][0] == (f"de:{table[-1][1][0][1][4:]}", table[-1][1][0][1])
+    more = list_strips(make_lists(three_concepts()), three_concepts(), read_wishes(POCKET / "wishes.json"))
+    added = [strip for strip in more if strip not in table]
+    assert [len(shown) for _, shown in added] == [COLUMNS] * 4
+    assert added[1][1][0] == ("a photo of a dog",) * 2
     count = sum(len(shown) for _, shown in table)
     picture = lay_out_sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
     assert picture.shape[1] == 10 + COLUMNS * 138

@@ -18,9 +18,10 @@ from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.nets.finite import are_finite, refuse_numbers
 from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
+from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
-from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample
+from janus_cli.stages.decoding.sampling import guide, make_filters, sample
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -57,10 +58,7 @@ class Loop:
         self.end = END if options.to == "text" else self.cfg.vocab_size  # where there is one
         self.may_end = options.to == "text" or self.cfg.ends
         self.every = 1 if self.device.type == "cpu" else CHECK_EVERY
-        self.noise = None
-        if options.temperature:
-            classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise([item.seed for item in items], classes, self.device)
+        self.noise = Noise([item.seed for item in items]) if options.temperature else None
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
@@ -205,8 +203,7 @@ class Loop:
                 logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
             if self.cfg.ends and not level and not step:  # a sound has at least one frame
                 logits = torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -math.inf)], dim=1)
-            noise = self.noise.draw()[:, : logits.shape[1]] if self.noise else None
-            codes.append(sample(logits, self.chain, noise))
+            codes.append(sample(logits[:, None], self.chain, self.noise, [[step]], level)[:, 0])
         return codes
 
     @property

@@ -19,22 +19,25 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench import make_checkpoint
 from bench.peers import stand_in
 from janus_cli import config
-from janus_cli.nets import step as steps_module
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.janus_pro import IMAGE, TEXT, JanusPro
+from janus_cli.nets.step import Here, Shape, Step, fold, run_layer
 from janus_cli.records import Record
-from janus_cli.stages.decoding import loop as loop_module
+from janus_cli.stages.decoding import loop as loop_file
+from janus_cli.stages.decoding import steps as steps_file
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.loop import Item, Loop
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -52,6 +55,7 @@ class Report:
 
     def __init__(self, device: str, minutes: float, out: Path | None) -> None:
         self.device, self.out = torch.device(device), out
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         self.start, self.end = time.monotonic(), time.monotonic() + 60 * minutes
         self.found: dict[str, Any] = {}
 
@@ -184,13 +188,13 @@ def compare_small(report: Report) -> None:
 @contextmanager
 def by_steps(on: bool) -> Iterator[None]:
     """Have loops take steps, or the general forward."""
-    before = loop_module.can_step
+    before = loop_file.can_step
     if not on:
-        loop_module.can_step = lambda *_: False
+        loop_file.can_step = lambda *_: False
     try:
         yield
     finally:
-        loop_module.can_step = before
+        loop_file.can_step = before
 
 
 def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = True) -> np.ndarray:
@@ -201,13 +205,15 @@ def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = Tru
 
 @torch.inference_mode()
 def compare_logits(net: Net) -> tuple[float, float]:
-    """Compare steps with the general forward, on the same tokens.
+    """Compare steps, with the layers that a loop would choose, with the general forward, on the same tokens.
 
     Gives the largest difference of logits, as a share of their spread, and how often the likeliest agree.
     """
     device, length, worst, agreed = net.device, 24, 0.0, 0.0
-    folded = steps_module.fold(net, "image")
-    step = steps_module.Step(folded, 2, 64, length)
+    folded = fold(net, "image")
+    step = Step(folded, 2, 64, length)
+    if device.type == "cuda":
+        step.run_layer = steps_file.choose_layers(step)
     ids = torch.arange(1, 9, device=device).expand(2, -1)
     types, nowhere = torch.full_like(ids, TEXT), torch.zeros_like(ids)
     cache = net.make_cache(2, 8 + length)
@@ -227,25 +233,26 @@ def compare_logits(net: Net) -> tuple[float, float]:
 
 def compare_pocket(report: Report) -> None:
     """Draw four pictures on the CPU and on the device."""
+    drawn = [draw_pocket(report, device) for device in ("cpu", str(report.device))]
+    alike = [float((a == b).mean()) for a, b in zip(*drawn, strict=True)]
+    report.say("pocket, device against cpu", tokens_equal=alike)
+
+
+def draw_pocket(report: Report, device: str) -> list[np.ndarray]:
+    """Draw with `pocket` on `device`, timed: the tokens of every prompt."""
     from janus_cli.pipeline import Sampling, load
 
-    drawn = {}
-    for device in ("cpu", str(report.device)):
-        pipeline = load("pocket", device=device)
-        plan = pipeline.plan_picture(Sampling(seed=7, batch_size=4))
-        prompts = [pipeline.tokenize(text) for text in PROMPTS]
-        seconds = [report.clock(lambda: drawn.__setitem__(device, list(plan.run(prompts)))) for _ in "12"]
-        one = [pipeline.tokenize(PROMPTS[0])]
-        single = min(report.clock(lambda: list(plan.run(one))) for _ in "12")
-        first, again = seconds
-        report.say(f"pocket on {device}, tokens of 4 pictures", first=first, again=again, one_picture=single)
-        whole = min(report.clock(lambda: pipeline.draw_picture(PROMPTS[0])) for _ in "12")
-        report.say(f"pocket on {device}, one picture to pixels", seconds=whole)
-    ours, theirs = ([r.find("image").data for r in records] for records in drawn.values())
-    report.say(
-        "pocket, device against cpu",
-        tokens_equal=[float((a == b).mean()) for a, b in zip(ours, theirs, strict=True)],
-    )
+    pipeline = load("pocket", device=device)
+    plan = pipeline.plan_picture(Sampling(seed=7, batch_size=4))
+    prompts = [pipeline.tokenize(text) for text in PROMPTS]
+    records: list[Record] = []
+    first = report.clock(lambda: records.extend(plan.run(prompts)))
+    again = report.clock(lambda: list(plan.run(prompts)))
+    single = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
+    report.say(f"pocket on {device}, tokens", four_first=first, four_again=again, one=single)
+    whole = min(report.clock(lambda: pipeline.draw_picture(PROMPTS[0])) for _ in range(2))
+    report.say(f"pocket on {device}, one picture to pixels", seconds=whole)
+    return [record.segments[-1].data for record in records]
 
 
 # ---- speed
@@ -333,15 +340,19 @@ def list_kernels(report: Report, net: JanusPro, name: str) -> None:
 
 
 @contextmanager
-def compiled(net: Net, mode: str) -> Iterator[None]:
-    """Have layers compiled, one program for all of them; steps captured before are forgotten."""
-    plain, growing = steps_module.run_layer, net.device.type == "cpu"
+def layers_by(net: Net, way: str) -> Iterator[None]:
+    """Have layers run by "kernels" of our own, by "plain" calls, or "compiled" by torch, once for all."""
+    choose, growing = steps_file.choose_layers, net.device.type == "cpu"
     net.__dict__.pop("captured", None)
-    steps_module.run_layer = torch.compile(plain, mode=mode, dynamic=growing, fullgraph=True)
+    if way == "plain":
+        steps_file.choose_layers = lambda step: run_layer
+    elif way == "compiled":
+        made = torch.compile(run_layer, dynamic=growing, fullgraph=True)
+        steps_file.choose_layers = lambda step: made
     try:
         yield
     finally:
-        steps_module.run_layer = plain
+        steps_file.choose_layers = choose
         net.__dict__.pop("captured", None)
 
 
@@ -374,82 +385,110 @@ def measure_pixels(report: Report, net: JanusPro, name: str) -> None:
 
 
 def measure_shape(report: Report, shape: str, whole: bool) -> None:
-    """Measure all about one shape; `whole`: batches, compiled layers and pixels too."""
+    """Measure all about one shape; `whole`: batches, other programs of its layers and pixels too."""
     with report.part(shape, 15):
-        dtype = torch.bfloat16 if report.device.type == "cuda" else torch.float32
         start = time.monotonic()
-        net = make_janus_pro(shape, report.device, dtype)
+        net = make_janus_pro(shape, report.device, report.dtype)
         report.wait()
         size = sum(p.nbytes for p in net.parameters()) / 1e9
         report.say(f"{shape}, weights made", seconds=time.monotonic() - start, GB=size)
-        with report.part(f"{shape}, one picture", 15):
-            measure_draw(report, net, 1, f"{shape}, one picture")
-        if report.device.type == "cuda":
-            with report.part(f"{shape}, kernels", 10):
-                list_kernels(report, net, shape)
+        for way in ("kernels", "plain"):
+            measure_way(report, net, shape, way, counts=(1, 16) if whole else (1,))
         if whole:
             measure_more(report, net, shape)
-        with report.part(f"{shape}, compiled", 50):
-            with compiled(net, "default"):
-                measure_draw(report, net, 1, f"{shape}, one picture, layers compiled")
-                if report.device.type == "cuda":
-                    list_kernels(report, net, f"{shape}, layers compiled")
-                if whole and report.left > 30:
-                    measure_draw(report, net, 16, f"{shape}, 16 pictures, layers compiled")
+
+
+def measure_way(report: Report, net: JanusPro, shape: str, way: str, counts: tuple[int, ...]) -> None:
+    """Time so many pictures at a time by one program of the layers, and list its kernels."""
+    for count in counts:
+        pictures = "one picture" if count == 1 else f"{count} pictures"
+        with report.part(f"{shape}, {way}, {pictures}", 12), layers_by(net, way):
+            measure_draw(report, net, count, f"{shape}, {way}, {pictures}")
+            if report.device.type == "cuda":
+                with report.part(f"{shape}, {way}, {pictures}, kernels", 5):
+                    list_kernels(report, net, f"{shape}, {way}, {pictures}")
 
 
 def measure_more(report: Report, net: JanusPro, shape: str) -> None:
     """Measure what one shape is enough for."""
-    with report.part(f"{shape}, 16 pictures", 25):
-        measure_draw(report, net, 16, f"{shape}, 16 pictures")
     with report.part(f"{shape}, VQ decode", 10):
         measure_pixels(report, net, shape)
         net.gen_vision_model.to(net.language_model.norm.weight.dtype)
-    with report.part(f"{shape}, own noise", 15):
+    with report.part(f"{shape}, own noise", 12):
         measure_draw(report, net, 1, f"{shape}, one picture, the loop's own noise", own_noise=True)
-    with report.part(f"{shape}, general forward", 15):
+    with report.part(f"{shape}, general forward", 10):
         measure_general(report, net, shape)
 
 
 def measure_attention(report: Report) -> None:
-    """Time ways of one query's attention over the slots, each 24 times in one graph."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
+    """Time ways of one query's attention over the slots, each over several caches in one graph."""
     for rows, heads in ((2, 16), (32, 16), (2, 32)):
-        shape = (rows, heads, 640, 128)
-        keys, values = (
-            [torch.randn(shape, device=report.device, dtype=torch.bfloat16) for _ in range(8)] for _ in "kv"
-        )
-        q = torch.randn(rows, heads, 1, 128, device=report.device, dtype=torch.bfloat16)
-        bias = torch.zeros(rows, 1, 1, 640, device=report.device, dtype=torch.bfloat16)
-
-        def by_products(k: Tensor, v: Tensor) -> Tensor:
-            scores = torch.baddbmm(
-                bias.expand(rows, heads, 1, 640).flatten(0, 1),
-                q.flatten(0, 1),
-                k.flatten(0, 1).transpose(1, 2),
-            )
-            return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v.flatten(0, 1))
-
-        def by_backend(backend: Any) -> Callable[[Tensor, Tensor], Tensor]:
-            def attend(k: Tensor, v: Tensor) -> Tensor:
-                with sdpa_kernel(backend):
-                    return torch.nn.functional.scaled_dot_product_attention(q, k, v, bias)
-
-            return attend
-
-        ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"products": by_products}
-        for backend in ("EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"):
-            ways[backend.split("_")[0].lower()] = by_backend(getattr(SDPBackend, backend))
+        shape, kind = (rows, heads, 640, 128), {"device": report.device, "dtype": torch.bfloat16}
+        caches = [(torch.randn(shape, **kind), torch.randn(shape, **kind)) for _ in range(12)]
+        q, bias = torch.randn(rows, heads, 128, **kind), torch.zeros(rows, 1, 640, **kind)
         found = {}
-        for name, way in ways.items():
-            with report.part(f"attention {name}", 5):
-                found[f"{name}_us"] = (
-                    time_graph(lambda: [way(k, v) for k, v in zip(keys * 3, values * 3, strict=True)])
-                    * 1000
-                    / 24
-                )
+        for name, way in list_ways(q, bias).items():
+            with report.part(f"attention by {name}", 5):
+                run = partial(over_all, way, caches)
+                found[f"{name}_us"] = time_graph(run) * 1000 / len(caches)
         report.say(f"attention of {rows} rows, {heads} heads, 640 slots", **found)
+
+
+def over_all(way: Callable[[Tensor, Tensor], object], pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Call `way` with every pair."""
+    for one, other in pairs:
+        way(one, other)
+
+
+def list_ways(q: Tensor, bias: Tensor) -> dict[str, Callable[[Tensor, Tensor], object]]:
+    """List ways of attention, each from keys and values."""
+    from janus_cli.nets import kernels
+
+    rows, heads, width = q.shape
+    rope, slot = (
+        torch.ones(2, rows, 1, width, device=q.device, dtype=q.dtype),
+        torch.tensor([639], device=q.device),
+    )
+    here, numbers = Here(slot, rope, bias, None, None), Shape(heads, heads, width, 1e-6)
+    qkv = torch.cat([q.flatten(1)] * 3, dim=1)
+
+    def by_products(k: Tensor, v: Tensor) -> Tensor:
+        spread = bias.expand(rows, heads, -1).reshape(rows * heads, 1, -1)
+        scores = torch.baddbmm(spread, q.reshape(-1, 1, width), k.flatten(0, 1).transpose(1, 2))
+        return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v.flatten(0, 1))
+
+    def by_backend(backend: SDPBackend, k: Tensor, v: Tensor) -> Tensor:
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q[:, :, None], k, v, bias[:, None])
+
+    return {
+        "kernel": lambda k, v: kernels.attend(qkv, k, v, here, numbers),
+        "kernel_64": lambda k, v: kernels.attend(qkv, k, v, here, numbers, 64),
+        "products": by_products,
+        "efficient": partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
+        "cudnn": partial(by_backend, SDPBackend.CUDNN_ATTENTION),
+    }
+
+
+def measure_products(report: Report) -> None:
+    """Time products of few rows with the 1b shape's and the 7b shape's matrices: the library's, and ours."""
+    from janus_cli.nets import kernels
+
+    tiles = ((16, 256, 4, 3), (16, 256, 4, 4), (16, 128, 4, 5), (32, 128, 4, 4), (16, 512, 8, 2))
+    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (2, 12288, 4096), (32, 6144, 2048)):
+        kind = {"device": report.device, "dtype": torch.bfloat16}
+        weights = [torch.randn(n_out, width, **kind) for _ in range(max(4, (1 << 28) // (2 * n_out * width)))]
+        x = torch.randn(rows, width, **kind)
+        pairs, size = [(x, weight) for weight in weights], weights[0].nbytes
+        ways: dict[str, Callable[[Tensor, Tensor], object]] = {"library": F.linear}
+        ways |= {f"tile {tile}": partial(kernels.multiply, tile=tile) for tile in tiles}
+        exact, found = F.linear(x.float(), weights[0].float()), {}
+        for name, way in ways.items():
+            with report.part(f"product by {name}", 6):
+                error = float((way(x, weights[0]).float() - exact).norm() / exact.norm())
+                ms = time_graph(partial(over_all, way, pairs)) / len(pairs)
+                found[name] = f"{ms * 1000:.1f} us {size / ms / 1e9:.2f} TB/s error {error:.0e}"
+        report.say(f"product of {rows} rows, {width} to {n_out}", **found)
 
 
 def time_graph(action: Callable[[], object]) -> float:
@@ -536,13 +575,18 @@ def main() -> None:
         measure_bandwidth(report)
     with report.part("small nets", 10):
         compare_small(report)
-    with report.part("pocket", 20):
-        compare_pocket(report)
     for i, shape in enumerate(given.shape):
         measure_shape(report, shape, whole=not i)
+    with report.part("pocket", 20):
+        compare_pocket(report)
     if report.device.type == "cuda":
-        with report.part("attention", 10):
+        with report.part("attention", 8):
             measure_attention(report)
+        with report.part("products", 10):
+            measure_products(report)
+    with report.part("compiled", 30):
+        net = make_janus_pro(given.shape[0], report.device, report.dtype)
+        measure_way(report, net, given.shape[0], "compiled", counts=(1,))
     with report.part("transformers", 15):
         measure_peer(report, given.shape[0])
 

@@ -165,10 +165,17 @@ def _fold_qkv(attention: Attention, kind: int, rank: int, fuse: bool) -> tuple[T
 
 def _join(parts: list[nn.Linear], fuse: bool) -> tuple[Tensor, ...]:
     """Give the weights of layers with one input; `fuse`: as one matrix, which theirs become slices of."""
+    weights = [part.weight for part in parts]
     if not fuse:
-        return tuple(part.weight for part in parts)
-    whole = torch.cat([part.weight for part in parts])
-    for part, own in zip(parts, whole.split([part.out_features for part in parts]), strict=True):
+        return tuple(weights)
+    heights = [len(weight) for weight in weights]
+    ends = [weight.data_ptr() + weight.nbytes for weight in weights]
+    alone = len({weight.untyped_storage().data_ptr() for weight in weights}) > 1
+    if not alone and ends[:-1] == [w.data_ptr() for w in weights[1:]]:  # joined before, for another modality
+        shape = sum(heights), weights[0].shape[1]
+        return (weights[0].detach().as_strided(shape, (shape[1], 1)),)
+    whole = torch.cat(weights)
+    for part, own in zip(parts, whole.split(heights), strict=True):
         part.weight.data = own
     return (whole,)
 
@@ -196,6 +203,9 @@ def run_layer(x: Tensor, layer: Layer, keys: Tensor, values: Tensor, here: Here,
     x = x + F.linear(_attend(q, keys, values, here, layer.gate).flatten(1), layer.out)
     gate, up = _project(F.rms_norm(x, x.shape[-1:], layer.mlp_norm, eps), layer.gate_up).chunk(2, dim=1)
     return x + F.linear(F.silu(gate) * up, layer.down)
+
+
+Run = Callable[[Tensor, Layer, Tensor, Tensor, Here, Shape], Tensor]
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, here: Here, gate: Tensor | None) -> Tensor:
@@ -228,7 +238,7 @@ class Step:
     def __init__(self, folded: Folded, rows: int, slots: int, length: int) -> None:
         cfg, device, dtype = folded.cfg, folded.norm.device, folded.norm.dtype
         self.folded, self.rows, self.slots, self.length = folded, rows, slots, length
-        self.run_layer = run_layer  # or the same, compiled
+        self.run_layer: Run = run_layer  # or what computes the same
         shape = (rows, cfg.n_kv_head, slots, cfg.head_dim)
         self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in folded.layers]
         self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in folded.layers]
@@ -267,23 +277,22 @@ class Step:
 
     def _fill_lookup(self, cache: KVCache, first: Tensor, columns: int) -> None:
         """Say for every place of the output, row and slot which bias it has; the last one hides a key."""
-        used, length, device = cache.length, self.length, first.device
-        places = torch.arange(length, device=device)
-        hidden = self.biases.shape[1] - 1
+        used, length, hidden = cache.length, self.length, self.biases.shape[1] - 1
+        places = torch.arange(length, device=first.device)
+        ahead = (places > places[:, None])[:, None].expand(length, self.rows, length)
+        padding = (cache.places[0, :, :used] < 0).expand(length, self.rows, used)
+        unseen = torch.cat([padding, ahead], dim=2)
         self.lookup.fill_(hidden)
-        ahead = places > places[:, None]
+        self.lookup[:, :, : used + length] = unseen.int() * hidden
+        if self.folded.relative is None:
+            return
         row, col = (places // columns, places % columns) if self.folded.two_d else (places * 0 - 1,) * 2
         for i in range(self.rows):  # one at a time: the table's numbers are int64 on their way
-            query = Places(torch.full_like(places, self.folded.kind), first[i] + places, row, col)
-            query = Places(*(each[None] for each in vars(query).values()))
-            prompt = cache.places[:, i, None, :used]
-            pairs = zip(prompt, vars(query).values(), strict=True)
-            key = Places(*(torch.cat(pair, dim=1) for pair in pairs))
-            unseen = torch.cat([(prompt[0] < 0).expand(length, used), ahead], dim=1)
-            found = torch.zeros_like(unseen, dtype=torch.int64)
-            if self.folded.relative is not None:
-                found = self.folded.relative.find_rows(query, key)[0]
-            self.lookup[:, i, : used + length] = found.masked_fill(unseen, hidden)
+            query = [torch.full_like(places, self.folded.kind), first[i] + places, row, col]
+            key = [torch.cat([cache.places[k, i, :used], own]) for k, own in enumerate(query)]
+            found = self.folded.relative.find_rows(*(Places(*(p[None] for p in ps)) for ps in (query, key)))
+            seen = found[0].masked_fill(unseen[:, i], hidden)
+            self.lookup[:, i, : used + length] = seen
 
     def advance(self, ids: Tensor) -> Tensor:
         """Read one token a row, ids int64 [R]: the logits [R, V] of the next."""
@@ -306,4 +315,5 @@ class Step:
         rows = self.lookup.index_select(0, self.place)[0, :, seen]
         bias = self.biases.index_select(1, rows.flatten()).view(-1, *rows.shape).transpose(0, 1)
         differs = self.differs[..., seen] if folded.layers[0].gate is not None else None
-        return Here(self.slot, rope.transpose(0, 1)[:, :, None], bias, differs, self.filled)
+        rope = rope.transpose(0, 1).contiguous()[:, :, None]
+        return Here(self.slot, rope, bias, differs, self.filled)

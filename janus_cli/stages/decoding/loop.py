@@ -22,6 +22,7 @@ from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
 from janus_cli.stages.decoding.sampling import guide, make_filters, sample
+from janus_cli.stages.decoding.steps import Stepper, can_step, open_steps
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -62,6 +63,8 @@ class Loop:
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
+        self.stepping = can_step(decoder, options)
+        self.steps: Stepper | None = None
 
     @torch.inference_mode()
     def run(self, every: int = 0) -> Iterator[Made]:
@@ -83,7 +86,7 @@ class Loop:
 
     def _read_back(self, asked: np.ndarray | None, made: Sequence[Tensor]) -> Made:
         """Take what is made to the CPU. Raises ModelError where the decoder's logits were no numbers."""
-        if not self.finite:
+        if not self.finite or (self.steps is not None and not self.steps.finite):
             refuse_numbers(self.decoder)
         return Made(asked, torch.stack(list(made), dim=2).cpu().numpy())
 
@@ -104,7 +107,8 @@ class Loop:
             waiting = [prompt.words_first for prompt in self.prompts] * self.copies
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
-        room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
+        room = ids.shape[1] + self.asking * (self.options.max_words + 1)
+        room += 0 if self.stepping else self.options.length - 1  # steps have room of their own
         self.cache = self.decoder.make_cache(len(prompts), room)
         here = {name: tensor.to(self.device) for name, tensor in features.items()}
         more = {"features": here} if here else {}  # a published net knows none
@@ -173,8 +177,14 @@ class Loop:
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
+        if self.stepping:
+            self.steps = open_steps(self.decoder, self.options, self.cache, self.copies)
+        codes: list[Tensor] = []
         for step in range(self.options.length):
-            codes = self._draw_codes(hidden, step)
+            if step and self.steps is not None:
+                codes = [self.steps.draw(codes[0], self.noise, step)]
+            else:
+                codes = self._draw_codes(hidden, step)
             self._report()
             yield torch.stack(codes, dim=1)
             if self.may_end:
@@ -182,7 +192,7 @@ class Loop:
                 types = torch.where(ended, PADDING, kind)
                 if self._have_ended(ended, step):
                     break
-            if step + 1 < self.options.length:
+            if self.steps is None and step + 1 < self.options.length:
                 ids = (
                     codes[0] if len(codes) == 1 else self._own.get_adapter(self.options.to).join_codes(codes)
                 )

@@ -59,6 +59,14 @@ def make_filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]
     return chosen + ([top_p(mass)] if mass < 1 else [])
 
 
+def narrow(logits: Tensor, chain: Sequence[Filter]) -> Tensor:
+    """Apply the filters to logits [.., V], in float32."""
+    logits = logits.float()
+    for keep in chain:
+        logits = keep(logits)
+    return logits
+
+
 def sample(
     logits: Tensor, chain: Sequence[Filter], noise: Noise | None, steps: Any, level: int = 0
 ) -> Tensor:
@@ -66,7 +74,5 @@ def sample(
 
     `steps` is int [B or 1, T]; `level` says which of a token's codebooks it is.
     """
-    logits = logits.float()
-    for keep in chain:
-        logits = keep(logits)
+    logits = narrow(logits, chain)
     return logits.argmax(dim=-1) if noise is None else noise.choose(logits, steps, level)

@@ -7,6 +7,7 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
 from janus_cli.stages.decoding.sampling import guide, make_filters, sample
 from janus_cli.stages.decoding.steps import Stepper, can_step, open_steps
+from janus_cli.stages.decoding.windows import Windows, choose_width
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -65,6 +67,8 @@ class Loop:
         self.cache: KVCache
         self.stepping = can_step(decoder, options)
         self.steps: Stepper | None = None
+        self.width = choose_width(decoder, options)
+        self.windows: Windows | None = None
 
     @torch.inference_mode()
     def run(self, every: int = 0) -> Iterator[Made]:
@@ -86,7 +90,8 @@ class Loop:
 
     def _read_back(self, asked: np.ndarray | None, made: Sequence[Tensor]) -> Made:
         """Take what is made to the CPU. Raises ModelError where the decoder's logits were no numbers."""
-        if not self.finite or (self.steps is not None and not self.steps.finite):
+        seen = [self.finite, *(way.finite for way in (self.steps, self.windows) if way is not None)]
+        if not all(seen):
             refuse_numbers(self.decoder)
         return Made(asked, torch.stack(list(made), dim=2).cpu().numpy())
 
@@ -108,7 +113,8 @@ class Loop:
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
         room = ids.shape[1] + self.asking * (self.options.max_words + 1)
-        room += 0 if self.stepping else self.options.length - 1  # steps have room of their own
+        has_own = self.stepping and self.width == 0  # steps have room of their own
+        room += 0 if has_own else self.options.length - 1
         self.cache = self.decoder.make_cache(len(prompts), room)
         here = {name: tensor.to(self.device) for name, tensor in features.items()}
         more = {"features": here} if here else {}  # a published net knows none
@@ -174,6 +180,9 @@ class Loop:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
             yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)
             return
+        if self.width != 0:
+            yield from self._look_ahead(hidden)
+            return
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
@@ -198,6 +207,15 @@ class Loop:
                 )
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
+
+    def _look_ahead(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Draw a picture's tokens by windows; give codes [B, 1] of each once it is final in all rows."""
+        first = self._draw_codes(hidden, 0)[0]
+        self.windows = Windows(self.decoder, self.options, self.cache, self.noise, self.width)
+        for block in chain([first[:, None]], self.windows.draw(first)):
+            for codes in block.unbind(1):
+                self._report()
+                yield codes[:, None]
 
     def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
         """Draw the codes of the next token, one [B] for each codebook, in their order."""

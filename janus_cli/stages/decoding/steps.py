@@ -32,7 +32,7 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     A captured graph is taken again where its shape fits; of each net the last one is kept.
     """
     rows, columns = cache.keys.shape[1], options.grid[1]
-    folded, slots = _fold_once(net, options.to), cache.length + options.length
+    folded, slots = fold_once(net, options.to), cache.length + options.length
     if net.device.type == "cpu":
         steps = Stepper(Step(folded, rows, slots, options.length), options, copies)
     else:
@@ -41,7 +41,7 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     return steps
 
 
-def _fold_once(net: Net, modality: str) -> Folded:
+def fold_once(net: Net, modality: str) -> Folded:
     """Fold the weights of `net`, or take what was folded before from the same weights."""
     folds: dict[str, tuple[object, Folded]] = net.__dict__.setdefault("folds", {})
     known = folds.get(modality)

@@ -56,16 +56,16 @@ class Windows:
         self.passes = 0
 
     def draw(self, first: Tensor) -> Iterator[Tensor]:
-        """Draw what follows the first tokens [B], and give what is final in all rows, [B, n] at a time."""
+        """Draw what follows the first tokens [B]; give after every pass what is final in all rows, [B, n]."""
         length, given = self.options.length, 1
         tokens = first[:, None].repeat(1, length)
         final = torch.ones_like(first)  # tokens of each row that are
         left = torch.arange(len(first), device=first.device)  # rows with others
         while given < length:
             tokens[left], final[left] = self._pass(tokens[left], final[left])
-            if (done := int(final.min())) > given:
-                yield tokens[:, given:done]
-                given = done
+            done = int(final.min())
+            yield tokens[:, given:done]
+            given = done
             rows = (final[left] < length).nonzero()[:, 0]
             if 0 < len(rows) < len(left):
                 self._keep(rows, len(left))

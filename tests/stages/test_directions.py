@@ -24,9 +24,11 @@ from helpers.directions import (
 from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.nets.decoder import Decoder
 from janus_cli.records import Record, Segment
+from janus_cli.stages.decoding import loop
 from janus_cli.stages.decoding.beams import END
 from janus_cli.stages.decoding.loop import Loop
 from janus_cli.stages.decoding.options import GenerateOptions
+from janus_cli.stages.decoding.steps import Stepper
 from janus_cli.training.sequences import Span, join_spans
 
 GREEDY, DRAWN = 0.0, 1.0
@@ -139,8 +141,9 @@ def test_every_token_passes_through_the_decoder_once(
     segments: list[Segment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder, passed = lively(), []
-    real = decoder.run
+    real, draw = decoder.run, Stepper.draw
     monkeypatch.setattr(decoder, "run", lambda x, *rest: passed.append(x.shape[1]) or real(x, *rest))
+    monkeypatch.setattr(Stepper, "draw", lambda *given: passed.append(1) or draw(*given))
     record = made(decoder, segments)
     words, codes = (segment.data.size for segment in record.segments)
     assert [s.modality for s in record.segments] == ["text", "image"] and words
@@ -154,6 +157,7 @@ def test_what_passes_is_what_training_lays_out(
     segments: list[Segment], to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row for row the columns of a training sequence of the same segments: no END, no delimiter too many."""
+    monkeypatch.setattr(loop, "can_step", lambda *_: False)  # steps lay nothing out
     decoder, columns = lively(), []
     real = decoder.forward
     monkeypatch.setattr(

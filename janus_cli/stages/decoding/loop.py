@@ -7,6 +7,7 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,9 +19,12 @@ from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.nets.finite import are_finite, refuse_numbers
 from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
+from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
-from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample
+from janus_cli.stages.decoding.sampling import guide, make_filters, sample
+from janus_cli.stages.decoding.steps import Stepper, can_step, open_steps
+from janus_cli.stages.decoding.windows import Windows, choose_width
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -57,13 +61,14 @@ class Loop:
         self.end = END if options.to == "text" else self.cfg.vocab_size  # where there is one
         self.may_end = options.to == "text" or self.cfg.ends
         self.every = 1 if self.device.type == "cpu" else CHECK_EVERY
-        self.noise = None
-        if options.temperature:
-            classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise([item.seed for item in items], classes, self.device)
+        self.noise = Noise([item.seed for item in items]) if options.temperature else None
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
+        self.stepping = can_step(decoder, options)
+        self.steps: Stepper | None = None
+        self.width = choose_width(decoder, options)
+        self.windows: Windows | None = None
 
     @torch.inference_mode()
     def run(self, every: int = 0) -> Iterator[Made]:
@@ -85,7 +90,8 @@ class Loop:
 
     def _read_back(self, asked: np.ndarray | None, made: Sequence[Tensor]) -> Made:
         """Take what is made to the CPU. Raises ModelError where the decoder's logits were no numbers."""
-        if not self.finite:
+        seen = [self.finite, *(way.finite for way in (self.steps, self.windows) if way is not None)]
+        if not all(seen):
             refuse_numbers(self.decoder)
         return Made(asked, torch.stack(list(made), dim=2).cpu().numpy())
 
@@ -106,7 +112,9 @@ class Loop:
             waiting = [prompt.words_first for prompt in self.prompts] * self.copies
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
-        room = ids.shape[1] + self.options.length - 1 + self.asking * (self.options.max_words + 1)
+        room = ids.shape[1] + self.asking * (self.options.max_words + 1)
+        has_own = self.stepping and self.width == 0  # steps have room of their own
+        room += 0 if has_own else self.options.length - 1
         self.cache = self.decoder.make_cache(len(prompts), room)
         here = {name: tensor.to(self.device) for name, tensor in features.items()}
         more = {"features": here} if here else {}  # a published net knows none
@@ -172,11 +180,20 @@ class Loop:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
             yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)
             return
+        if self.width != 0:
+            yield from self._look_ahead(hidden)
+            return
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
+        if self.stepping:
+            self.steps = open_steps(self.decoder, self.options, self.cache, self.copies)
+        codes: list[Tensor] = []
         for step in range(self.options.length):
-            codes = self._draw_codes(hidden, step)
+            if step and self.steps is not None:
+                codes = [self.steps.draw(codes[0], self.noise, step)]
+            else:
+                codes = self._draw_codes(hidden, step)
             self._report()
             yield torch.stack(codes, dim=1)
             if self.may_end:
@@ -184,12 +201,21 @@ class Loop:
                 types = torch.where(ended, PADDING, kind)
                 if self._have_ended(ended, step):
                     break
-            if step + 1 < self.options.length:
+            if self.steps is None and step + 1 < self.options.length:
                 ids = (
                     codes[0] if len(codes) == 1 else self._own.get_adapter(self.options.to).join_codes(codes)
                 )
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
+
+    def _look_ahead(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Draw a picture's tokens by windows; give codes [B, 1] of each once it is final in all rows."""
+        first = self._draw_codes(hidden, 0)[0]
+        self.windows = Windows(self.decoder, self.options, self.cache, self.noise, self.width)
+        for made in chain([first[:, None]], self.windows.draw(first)):
+            self._report(made.shape[1])
+            for codes in made.unbind(1):
+                yield codes[:, None]
 
     def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
         """Draw the codes of the next token, one [B] for each codebook, in their order."""
@@ -205,8 +231,7 @@ class Loop:
                 logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
             if self.cfg.ends and not level and not step:  # a sound has at least one frame
                 logits = torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -math.inf)], dim=1)
-            noise = self.noise.draw()[:, : logits.shape[1]] if self.noise else None
-            codes.append(sample(logits, self.chain, noise))
+            codes.append(sample(logits[:, None], self.chain, self.noise, [[step]], level)[:, 0])
         return codes
 
     @property
@@ -218,9 +243,10 @@ class Loop:
     def _have_ended(self, ended: Tensor, step: int) -> bool:
         return step % self.every == self.every - 1 and bool(ended.all())
 
-    def _report(self) -> None:
+    def _report(self, tokens: int = 1) -> None:
+        """Tell of a pass that made so many tokens a row."""
         if self.progress is not None:
-            self.progress(self.count)
+            self.progress(self.count * tokens)
 
 
 def _pad(prompts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:

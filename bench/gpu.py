@@ -1,0 +1,580 @@
+"""How fast one GPU draws, after a look at whether it draws the same: `python -m bench.gpu`.
+
+    python -m bench.gpu [--device cuda] [--shape 1b 7b] [--minutes 3.5] [--out FILE.json]
+
+Correctness comes first: `pocket` draws the CPU's tokens, a step gives the general forward's logits. Then
+Janus-Pro's shapes with random weights, made on the device: milliseconds a token and the share of the
+bandwidth that a copy reaches on the same device; decoding to pixels; transformers. Each line is printed as it
+comes; a part that fails or has no time left costs none of the others. `--device cpu --shape tiny` tries it.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bench import make_checkpoint
+from bench.peers import stand_in
+from janus_cli import config
+from janus_cli.nets.decoder import Decoder
+from janus_cli.nets.janus_pro import IMAGE, TEXT, JanusPro
+from janus_cli.nets.step import Here, Shape, Step, fold, run_layer
+from janus_cli.records import Record
+from janus_cli.stages.decoding import loop as loop_file
+from janus_cli.stages.decoding import steps as steps_file
+from janus_cli.stages.decoding.features import Net
+from janus_cli.stages.decoding.loop import Item, Loop
+from janus_cli.stages.decoding.options import GenerateOptions
+from janus_cli.stages.decoding.prompt import Prompt
+from janus_cli.stages.decoding.steps import Stepper
+from janus_cli.zoo import janus_pro
+
+PROMPTS = ("a red apple", "penguin, noto", "rocket, twemoji", "two cats")
+PROMPT_TOKENS = 20  # of the random shapes
+PEER_SECONDS = 40  # of which transformers' import is a good part
+
+
+class Report:
+    """What was found, printed as it comes and written to a file at any time; and how much time is left."""
+
+    def __init__(self, device: str, minutes: float, out: Path | None) -> None:
+        self.device, self.out = torch.device(device), out
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.start, self.end = time.monotonic(), time.monotonic() + 60 * minutes
+        self.found: dict[str, Any] = {}
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return self.end - time.monotonic()
+
+    def say(self, name: str, **found: Any) -> None:
+        """Print and keep what was found."""
+        self.found[name] = found
+        facts = ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in found.items())
+        print(f"[{time.monotonic() - self.start:6.1f}] {name}: {facts}", flush=True)
+        if self.out is not None:
+            self.out.write_text(json.dumps(self.found, indent=1) + "\n", "utf-8")
+
+    def wait(self) -> None:
+        """Wait until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def clock(self, action: Callable[[], object]) -> float:
+        """Seconds of one call, with all that it leaves to the device."""
+        self.wait()
+        start = time.perf_counter()
+        action()
+        self.wait()
+        return time.perf_counter() - start
+
+    @contextmanager
+    def part(self, name: str, seconds: float) -> Iterator[None]:
+        """Do a part if `seconds` are left for it; its failure is noted and ends nothing else."""
+        try:
+            if self.left < seconds:
+                raise TimeoutError(f"{self.left:.0f} s left, {seconds:.0f} needed")
+            yield
+        except Exception as error:
+            if not isinstance(error, TimeoutError):
+                traceback.print_exc()
+            self.say(f"{name} failed", why=f"{type(error).__name__}: {error}"[:300])
+        finally:
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+# ---- nets and prompts
+
+
+def read_config(shape: str) -> config.JanusProConfig:
+    """Read the configuration of a published checkpoint of `shape`."""
+    sizes = make_checkpoint.SHAPES[shape]
+    with tempfile.TemporaryDirectory() as folder:
+        written = make_checkpoint.original_config(sizes, sizes.vocab_size or 400, "bfloat16")
+        (Path(folder) / "config.json").write_text(json.dumps(written))
+        found = janus_pro.read(Path(folder))
+    assert isinstance(found, config.PublishedConfig)
+    return found.janus_pro
+
+
+def make_janus_pro(shape: str, device: torch.device | str, dtype: torch.dtype) -> JanusPro:
+    """Make a net of `shape` with random weights on `device`, as `make_checkpoint` scales them."""
+    with torch.device("meta"):
+        net = JanusPro(read_config(shape))
+    buffers = dict(net.language_model.named_buffers(recurse=False))  # the rotations are real
+    net = net.to_empty(device=device).to(dtype)
+    for name, buffer in buffers.items():
+        setattr(net.language_model, name, buffer.to(device))
+    torch.manual_seed(0)
+    for name, weight in net.named_parameters():
+        weight.requires_grad_(False).normal_()
+        if weight.dim() == 1:
+            weight.mul_(0.02) if name.endswith("bias") else weight.mul_(0.1).add_(1)
+        elif not name.endswith(("embed_tokens.weight", "gen_embed.weight", "embedding.weight")):
+            weight.mul_(float(np.prod(weight.shape[1:])) ** -0.5)
+    return net.eval()
+
+
+def make_items(count: int) -> list[Item]:
+    """Make prompts as Janus-Pro takes them, with guidance, and a seed for each."""
+    tokens = np.zeros((4, PROMPT_TOKENS), np.int64)
+    tokens[0] = np.arange(1, PROMPT_TOKENS + 1)
+    blank = tokens.copy()
+    blank[0, 1:-1] = 2
+    prompt = Prompt(Record(()), tokens, blank)
+    return [Item(prompt, i, i) for i in range(count)]
+
+
+# ---- correctness
+
+
+def compare_small(report: Report) -> None:
+    """Draw with small nets by steps and by the general forward: logits in fp32, tokens in both dtypes."""
+    mixed = config.DecoderConfig(
+        dim=128,
+        n_layer=4,
+        ff_dim=256,
+        modalities={"text": config.ModalityConfig(400), "image": config.ModalityConfig(512, two_d=True)},
+        mixin=config.MixinConfig(),
+        relative=config.RelativeConfig(),
+    )
+    torch.manual_seed(0)
+    full = Decoder(mixed).eval().requires_grad_(False)
+    for weight in full.parameters():
+        weight += 0.2 * torch.randn_like(weight)
+    options = GenerateOptions(grid=(12, 12), cfg_scale=3.0, temperature=1.0)
+    for dtype in (torch.float32, torch.bfloat16):
+        for name, net in (
+            ("every switch", full.to(report.device)),
+            ("janus-pro", make_janus_pro("tiny", report.device, torch.float32)),
+        ):
+            with report.part(f"steps, {name}", 5):
+                fast, slow = (draw_codes(net.to(dtype), options, 3, steps=on) for on in (True, False))
+                apart, agreed = compare_logits(net)
+                alike = float((fast == slow).mean())
+                what = f"steps, {name}, {dtype}"
+                report.say(what, drawn_equal=alike, logits_apart=apart, likeliest_equal=agreed)
+
+
+@contextmanager
+def by_steps(on: bool) -> Iterator[None]:
+    """Have loops take steps, or the general forward."""
+    before = loop_file.can_step
+    if not on:
+        loop_file.can_step = lambda *_: False
+    try:
+        yield
+    finally:
+        loop_file.can_step = before
+
+
+def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = True) -> np.ndarray:
+    """Draw the codes of `count` pictures, [B, T]."""
+    with by_steps(steps):
+        return list(Loop(make_items(count), net, options).run())[-1].codes[:, 0]
+
+
+@torch.inference_mode()
+def compare_logits(net: Net) -> tuple[float, float]:
+    """Compare steps, with the layers that a loop would choose, with the general forward, on the same tokens.
+
+    Gives the largest difference of logits, as a share of their spread, and how often the likeliest agree.
+    """
+    device, length, worst, agreed = net.device, 24, 0.0, 0.0
+    folded = fold(net, "image")
+    step = Step(folded, 2, 64, length)
+    if device.type == "cuda":
+        step.run_layer = steps_file.choose_layers(step)
+    ids = torch.arange(1, 9, device=device).expand(2, -1)
+    types, nowhere = torch.full_like(ids, TEXT), torch.zeros_like(ids)
+    cache = net.make_cache(2, 8 + length)
+    net(ids, types, nowhere, nowhere, cache=cache)
+    step.begin(cache, 6)
+    step.filled = None
+    for place in range(length):
+        token = torch.full((2, 1), 7 * place % 50, device=device)
+        row, col = (torch.full_like(token, each) for each in divmod(place, 6))
+        hidden = net(token, torch.full_like(token, IMAGE), row, col, cache=cache)
+        expected = net.compute_logits(hidden[:, -1], "image").float()
+        got = step.advance(token[:, 0]).float()
+        worst = max(worst, float((got - expected).abs().max() / expected.std()))
+        agreed += float((got.argmax(-1) == expected.argmax(-1)).float().mean()) / length
+    return worst, agreed
+
+
+def compare_pocket(report: Report) -> None:
+    """Draw four pictures on the CPU and on the device."""
+    drawn = [draw_pocket(report, device) for device in ("cpu", str(report.device))]
+    alike = [float((a == b).mean()) for a, b in zip(*drawn, strict=True)]
+    report.say("pocket, device against cpu", tokens_equal=alike)
+
+
+def draw_pocket(report: Report, device: str) -> list[np.ndarray]:
+    """Draw with `pocket` on `device`, timed: the tokens of every prompt."""
+    from janus_cli.pipeline import Sampling, load
+
+    pipeline = load("pocket", device=device)
+    plan = pipeline.plan_picture(Sampling(seed=7, batch_size=4))
+    prompts = [pipeline.tokenize(text) for text in PROMPTS]
+    records: list[Record] = []
+    first = report.clock(lambda: records.extend(plan.run(prompts)))
+    again = report.clock(lambda: list(plan.run(prompts)))
+    single = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
+    report.say(f"pocket on {device}, tokens", four_first=first, four_again=again, one=single)
+    whole = min(report.clock(lambda: pipeline.draw_picture(PROMPTS[0])) for _ in range(2))
+    report.say(f"pocket on {device}, one picture to pixels", seconds=whole)
+    return [record.segments[-1].data for record in records]
+
+
+# ---- speed
+
+
+def measure_bandwidth(report: Report) -> float:
+    """Measure what a copy moves, bytes a second, read and written."""
+    size = 1 << (30 if report.device.type == "cuda" else 24)
+    source = torch.randint(0, 100, (size,), dtype=torch.uint8, device=report.device)
+    target = torch.empty_like(source)
+    target.copy_(source)
+    best = min(report.clock(lambda: [target.copy_(source) for _ in range(10)]) for _ in range(3)) / 10
+    report.say("copy", bytes_per_second=2 * size / best)
+    return 2 * size / best
+
+
+def count_bytes(net: JanusPro, rows: int) -> int:
+    """Count the bytes that a step must read: weights, and keys and values of half a picture on average."""
+    stack = net.language_model
+    weights = [p for layer in stack.layers for p in layer.parameters()] + [*net.gen_head.parameters()]
+    cfg, slots = net.cfg, PROMPT_TOKENS + net.janus_pro.grid[0] ** 2 // 2
+    kept = 2 * cfg.n_layer * cfg.n_kv_head * cfg.head_dim * slots * rows
+    return sum(p.nbytes for p in weights) + kept * stack.norm.weight.element_size()
+
+
+def measure_draw(report: Report, net: JanusPro, count: int, name: str) -> None:
+    """Time `count` pictures at a time: the loop first and again, then the captured steps alone."""
+    side = net.janus_pro.grid
+    options = GenerateOptions(grid=side, cfg_scale=5.0, temperature=1.0)
+    if report.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+    def draw() -> None:
+        loop = Loop(make_items(count), net, options)
+        codes = list(loop.run())[-1].codes
+        assert codes.shape == (count, 1, options.length)
+
+    first, again = report.clock(draw), report.clock(draw)
+    found: dict[str, Any] = {"first": first, "again": again, "ms_per_token": again / options.length * 1000}
+    if report.device.type == "cuda":
+        found["peak_GB"] = torch.cuda.max_memory_allocated() / 1e9
+        found |= measure_replays(report, net, count)
+    report.say(name, **found)
+
+
+def measure_replays(report: Report, net: JanusPro, count: int) -> dict[str, Any]:
+    """Time the captured step by itself, and list the kernels that take its time."""
+    steps: Stepper = net.__dict__["captured"][1]
+    assert steps.graph is not None
+    times = []
+    for start in (0, 250, 500):  # the counters go on; every slot is read whatever their value
+        steps.step.place.fill_(start % steps.step.length)
+        steps.step.slot.fill_(PROMPT_TOKENS)
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in "12")
+        begin.record()
+        for _ in range(50):
+            steps.graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) / 50)
+    best = statistics.median(times)
+    rate = count_bytes(net, 2 * count) / best * 1000
+    return {"step_ms": best, "share_of_copy": rate / report.found["copy"]["bytes_per_second"]}
+
+
+def list_kernels(report: Report, net: JanusPro, name: str) -> None:
+    """Say which kernels one replay runs, how often, and their microseconds."""
+    from torch.profiler import ProfilerActivity, profile
+
+    steps: Stepper = net.__dict__["captured"][1]
+    assert steps.graph is not None
+    steps.step.place.zero_()
+    steps.step.slot.fill_(PROMPT_TOKENS)
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        steps.graph.replay()
+        report.wait()
+    rows = [e for e in profiled.key_averages() if e.device_time_total]
+    rows.sort(key=lambda e: -e.device_time_total)
+    total, kernels = sum(e.device_time_total for e in rows), sum(e.count for e in rows)
+    report.say(f"{name}, kernels of a step", kernels=kernels, busy_ms=total / 1000)
+    for e in rows[:14]:
+        print(f"{e.device_time_total:9.0f} us {e.count:5d} x {e.key[:110]}", flush=True)
+
+
+@contextmanager
+def layers_by(net: Net, way: str) -> Iterator[None]:
+    """Have layers run by "kernels" of our own, by "plain" calls, or "compiled" by torch, once for all."""
+    choose, growing = steps_file.choose_layers, net.device.type == "cpu"
+    net.__dict__.pop("captured", None)
+    if way == "plain":
+        steps_file.choose_layers = lambda step: run_layer
+    elif way == "compiled":
+        made = torch.compile(run_layer, dynamic=growing, fullgraph=True)
+        steps_file.choose_layers = lambda step: made
+    try:
+        yield
+    finally:
+        steps_file.choose_layers = choose
+        net.__dict__.pop("captured", None)
+
+
+def measure_general(report: Report, net: JanusPro, name: str) -> None:
+    """Time the general forward for a few tokens: what stood before."""
+    options = GenerateOptions(grid=(2, 8), cfg_scale=5.0, temperature=1.0)
+    draw_codes(net, options, 1, steps=False)
+    seconds = report.clock(lambda: draw_codes(net, options, 1, steps=False))
+    report.say(f"{name}, general forward, 16 tokens", ms_per_token=seconds / 16 * 1000)
+
+
+def measure_pixels(report: Report, net: JanusPro, name: str) -> None:
+    """Time the decoding of one picture, and how far bf16 in channels-last is from fp32."""
+    side = net.janus_pro.grid
+    codes = torch.randint(net.janus_pro.vq.codebook_size, (1, *side), device=report.device)
+    vq = net.gen_vision_model
+    with torch.inference_mode():
+        exact = vq.float().decode(codes)
+        for dtype, order in (
+            (torch.float32, torch.contiguous_format),
+            (torch.bfloat16, torch.contiguous_format),
+            (torch.bfloat16, torch.channels_last),
+        ):
+            vq.to(dtype=dtype).to(memory_format=order)
+            first = report.clock(lambda: vq.decode_picture(codes))
+            again = min(report.clock(lambda: vq.decode_picture(codes)) for _ in range(3))
+            apart = float((vq.decode(codes).float() - exact).abs().mean() * 127.5)
+            what = f"{name}, VQ decode, {dtype}, {str(order).rsplit('.', 1)[-1]}"
+            report.say(what, first=first, again=again, levels_apart=apart)
+
+
+def measure_shape(report: Report, shape: str, whole: bool) -> None:
+    """Measure all about one shape; `whole`: batches, other programs of its layers and pixels too."""
+    with report.part(shape, 15):
+        start = time.monotonic()
+        net = make_janus_pro(shape, report.device, report.dtype)
+        report.wait()
+        size = sum(p.nbytes for p in net.parameters()) / 1e9
+        report.say(f"{shape}, weights made", seconds=time.monotonic() - start, GB=size)
+        for way in ("kernels", "plain"):
+            measure_way(report, net, shape, way, counts=(1, 16) if whole else (1,))
+        if whole:
+            measure_more(report, net, shape)
+
+
+def measure_way(report: Report, net: JanusPro, shape: str, way: str, counts: tuple[int, ...]) -> None:
+    """Time so many pictures at a time by one program of the layers, and list its kernels."""
+    for count in counts:
+        pictures = "one picture" if count == 1 else f"{count} pictures"
+        with report.part(f"{shape}, {way}, {pictures}", 12), layers_by(net, way):
+            measure_draw(report, net, count, f"{shape}, {way}, {pictures}")
+            if report.device.type == "cuda":
+                with report.part(f"{shape}, {way}, {pictures}, kernels", 5):
+                    list_kernels(report, net, f"{shape}, {way}, {pictures}")
+
+
+def measure_more(report: Report, net: JanusPro, shape: str) -> None:
+    """Measure what one shape is enough for."""
+    with report.part(f"{shape}, VQ decode", 10):
+        measure_pixels(report, net, shape)
+        net.gen_vision_model.to(net.language_model.norm.weight.dtype)
+    with report.part(f"{shape}, general forward", 10):
+        measure_general(report, net, shape)
+
+
+def measure_attention(report: Report) -> None:
+    """Time ways of one query's attention over the slots, each over several caches in one graph."""
+    for rows, heads in ((2, 16), (32, 16), (2, 32)):
+        shape, kind = (rows, heads, 640, 128), {"device": report.device, "dtype": torch.bfloat16}
+        caches = [(torch.randn(shape, **kind), torch.randn(shape, **kind)) for _ in range(12)]
+        q, bias = torch.randn(rows, heads, 128, **kind), torch.zeros(rows, 1, 640, **kind)
+        found = {}
+        for name, way in list_ways(q, bias).items():
+            with report.part(f"attention by {name}", 5):
+                run = partial(over_all, way, caches)
+                found[f"{name}_us"] = time_graph(run) * 1000 / len(caches)
+        report.say(f"attention of {rows} rows, {heads} heads, 640 slots", **found)
+
+
+def over_all(way: Callable[[Tensor, Tensor], object], pairs: list[tuple[Tensor, Tensor]]) -> None:
+    """Call `way` with every pair."""
+    for one, other in pairs:
+        way(one, other)
+
+
+def list_ways(q: Tensor, bias: Tensor) -> dict[str, Callable[[Tensor, Tensor], object]]:
+    """List ways of attention, each from keys and values."""
+    from janus_cli.nets import kernels
+
+    rows, heads, width = q.shape
+    rope, slot = (
+        torch.ones(2, rows, 1, width, device=q.device, dtype=q.dtype),
+        torch.tensor([639], device=q.device),
+    )
+    here, numbers = Here(slot, rope, bias, None, None), Shape(heads, heads, width, 1e-6)
+    qkv = torch.cat([q.flatten(1)] * 3, dim=1)
+
+    def by_products(k: Tensor, v: Tensor) -> Tensor:
+        spread = bias.expand(rows, heads, -1).reshape(rows * heads, 1, -1)
+        scores = torch.baddbmm(spread, q.reshape(-1, 1, width), k.flatten(0, 1).transpose(1, 2))
+        return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v.flatten(0, 1))
+
+    def by_backend(backend: SDPBackend, k: Tensor, v: Tensor) -> Tensor:
+        with sdpa_kernel(backend):
+            return F.scaled_dot_product_attention(q[:, :, None], k, v, bias[:, None])
+
+    return {
+        "kernel": lambda k, v: kernels.attend(qkv, k, v, here, numbers),
+        "kernel_64": lambda k, v: kernels.attend(qkv, k, v, here, numbers, 64),
+        "products": by_products,
+        "efficient": partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
+        "cudnn": partial(by_backend, SDPBackend.CUDNN_ATTENTION),
+    }
+
+
+def measure_products(report: Report) -> None:
+    """Time products of few rows with the 1b shape's and the 7b shape's matrices: the library's, and ours."""
+    from janus_cli.nets import kernels
+
+    tiles = ((16, 256, 4, 3), (16, 256, 4, 4), (16, 128, 4, 5), (32, 128, 4, 4), (16, 512, 8, 2))
+    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (2, 12288, 4096), (32, 6144, 2048)):
+        kind = {"device": report.device, "dtype": torch.bfloat16}
+        weights = [torch.randn(n_out, width, **kind) for _ in range(max(4, (1 << 28) // (2 * n_out * width)))]
+        x = torch.randn(rows, width, **kind)
+        pairs, size = [(x, weight) for weight in weights], weights[0].nbytes
+        ways: dict[str, Callable[[Tensor, Tensor], object]] = {"library": F.linear}
+        ways |= {f"tile {tile}": partial(kernels.multiply, tile=tile) for tile in tiles}
+        exact, found = F.linear(x.float(), weights[0].float()), {}
+        for name, way in ways.items():
+            with report.part(f"product by {name}", 6):
+                error = float((way(x, weights[0]).float() - exact).norm() / exact.norm())
+                ms = time_graph(partial(over_all, way, pairs)) / len(pairs)
+                found[name] = f"{ms * 1000:.1f} us {size / ms / 1e9:.2f} TB/s error {error:.0e}"
+        report.say(f"product of {rows} rows, {width} to {n_out}", **found)
+
+
+def time_graph(action: Callable[[], object]) -> float:
+    """Milliseconds of one replay of `action`, captured."""
+    action()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        action()
+    graph.replay()
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in "12")
+    begin.record()
+    for _ in range(20):
+        graph.replay()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 20
+
+
+# ---- transformers
+
+
+def measure_peer(report: Report, shape: str) -> None:
+    """Time transformers' Janus in a process of its own, which a limit of time ends."""
+    command = [sys.executable, "-m", "bench.gpu", "--peer", shape, "--device", str(report.device)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=min(report.left, PEER_SECONDS))
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+    report.say(f"transformers, {shape}, 24 tokens", **json.loads(done.stdout.splitlines()[-1]))
+
+
+def draw_by_peer(shape: str, device: str) -> None:
+    """Draw a small picture with transformers and print its figures as JSON."""
+    sys.modules.update(stand_in())
+    import transformers
+    from transformers import JanusConfig, JanusForConditionalGeneration
+
+    sizes = make_checkpoint.SHAPES[shape]
+    words = make_checkpoint.transformers_config(sizes, sizes.vocab_size or 400, "bfloat16")
+    kept = ("text_config", "vision_config", "vq_config", "image_token_id")
+    torch.set_default_dtype(torch.bfloat16 if device != "cpu" else torch.float32)
+    with torch.device(device):
+        net = JanusForConditionalGeneration(JanusConfig(**{k: words[k] for k in kept})).eval()
+    torch.set_default_dtype(torch.float32)
+    inner, limit = net._prepare_static_cache, 24  # 5.17's own call leaves an argument out
+    net._prepare_static_cache = lambda **given: inner(**({"prefill_chunk_size": None} | given))
+    net.model.vision_model.config.num_image_tokens = limit  # which is how many it draws
+    net.generation_config.guidance_scale, net.generation_config.generation_kwargs = 5, {"boi_token_id": 6}
+    net.generation_config.bos_token_id, net.generation_config.eos_token_id = 0, 1
+    net.generation_config.pad_token_id = 2
+    ids = torch.arange(1, PROMPT_TOKENS + 1, device=device)[None]
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        made = net.generate(
+            input_ids=ids, attention_mask=torch.ones_like(ids), generation_mode="image", do_sample=True
+        )
+        made.sum().item()
+        seconds.append(time.perf_counter() - start)
+    count = made.shape[-1]
+    print(
+        json.dumps(
+            {"version": transformers.__version__, "tokens": count, "ms_per_token": seconds[-1] / count * 1000}
+        )
+    )
+
+
+def main() -> None:
+    """Read the command line, then measure."""
+    parser = argparse.ArgumentParser(description="Correctness and speed on one GPU.")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--shape", nargs="+", choices=make_checkpoint.SHAPES, default=["1b", "7b"])
+    parser.add_argument("--minutes", type=float, default=3.5)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--peer", choices=make_checkpoint.SHAPES, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.peer:
+        draw_by_peer(given.peer, given.device)
+        return
+    report = Report(given.device, given.minutes, given.out)
+    name = torch.cuda.get_device_name() if report.device.type == "cuda" else "cpu"
+    report.say("machine", torch=torch.__version__, device=name, processors=os.cpu_count())
+    with report.part("copy", 5):
+        measure_bandwidth(report)
+    with report.part("small nets", 10):
+        compare_small(report)
+    for i, shape in enumerate(given.shape):
+        measure_shape(report, shape, whole=not i)
+    with report.part("pocket", 20):
+        compare_pocket(report)
+    if report.device.type == "cuda":
+        with report.part("attention", 8):
+            measure_attention(report)
+        with report.part("products", 10):
+            measure_products(report)
+    with report.part("compiled", 30):
+        net = make_janus_pro(given.shape[0], report.device, report.dtype)
+        measure_way(report, net, given.shape[0], "compiled", counts=(1,))
+    with report.part("transformers", 15):
+        measure_peer(report, given.shape[0])
+
+
+if __name__ == "__main__":
+    main()

@@ -29,6 +29,7 @@ def draw(
     ] = None,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
+    best_of: opt.BestOf = 1,
     size: opt.Size = None,
     scale: opt.Scale = None,
     steps: opt.Steps = None,
@@ -56,10 +57,11 @@ def draw(
     janus draw "a red apple" --seed 7 -o apple.png
     """
     existing = Existing.from_flags(force, skip_existing)
-    order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
+    order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number, best_of)
     order.check()
     _check_names(animation, output)
-    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, literal=literal)
+    drawn = number, seed, cfg_scale, temperature, top_k, top_p
+    sampling = Sampling(*drawn, batch_size, literal=literal, best_of=best_of)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
     watcher.check_count(max(len(order.texts), 1) * number)

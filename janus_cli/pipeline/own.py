@@ -78,6 +78,11 @@ class OwnNets:
         return self._has("sight") and self._model.config.vision is not None
 
     @property
+    def rates(self) -> bool:
+        """Whether it says how well a picture shows what words say: where it sees, it describes."""
+        return self._sees
+
+    @property
     def _hears(self) -> bool:
         return self._has("audio") and self._model.config.codec is not None
 
@@ -132,6 +137,20 @@ class OwnNets:
                 f"a sound of {seconds:.1f} s is too long: model {self._model.name} hears at most "
                 f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it"
             )
+
+    def rate(self, pictures: "Sequence[np.ndarray]", wordings: Sequence[str]) -> list[float]:
+        """Rate pictures as `Nets.rate` says; a description names the style behind a comma."""
+        import torch
+
+        from janus_cli.stages.choose import rate_pictures
+        from janus_cli.stages.describe import see
+
+        self.check_describes()
+        vision, text = self._model.config.vision, self._text()
+        assert vision is not None, "check_describes has looked"
+        features = torch.stack([see(picture, self.vision, vision) for picture in pictures])
+        ids = [text.encode_ids(f"{wording},") for wording in wordings]
+        return rate_pictures(features, ids, self.decoder)
 
     # ---- options, completed
 

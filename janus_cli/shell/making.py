@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import space_seeds
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_SUFFIXES, as_output, open_stdout_for
@@ -17,7 +19,6 @@ from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import Wish, explain_reading, read_wishes
-from janus_cli.stages.decoding.options import number_seeds
 from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Order:
     quiet: bool
     seed: int
     n: int  # results of each text
+    best_of: int = 1  # candidates that each is chosen among
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""
@@ -129,7 +131,7 @@ class Maker:
         if wish.name:
             self.names[record.id] = wish.name
         seed = self.order.seed if wish.seed is None else wish.seed
-        seeds = number_seeds(seed, self.order.n if wish.n is None else wish.n)
+        seeds = space_seeds(seed, self.order.n if wish.n is None else wish.n, self.order.best_of)
         self._outputs.check_count(len(seeds))
         for k, seed in list(seeds.items()):
             named = record.with_step("generate", seed=seed, index=k)
@@ -155,7 +157,7 @@ class Maker:
         lines to say after; `explain` says what is wrong with what was made, or nothing. Raises PartialError
         where some failed.
         """
-        seeds: list[int] = []
+        seeds, count = list[int](), 0
         for record in made:
             with self.failures.item(shorten(record.prompt)):
                 media = pipeline.decode(record)
@@ -164,33 +166,37 @@ class Maker:
                 name = self._outputs.write(
                     record, as_output(media), self._places.pop((record.id, step["index"]))
                 )
-                seeds.append(step["seed"])
+                seeds += [seed for seed, _ in record.step("choose").get("candidates", [(step["seed"], 0)])]
+                count += 1
                 self._twins.add(record)
                 self._report(record, name, pipeline, rate)
                 for line in lines:
                     self.talk(line)
                 if fault := explain(record):
                     self.talk(f"{name}: {fault}")
-        self._conclude(seeds, f"{rate} on {pipeline.device}" if seeds else "")
+        self._conclude(count, seeds, f"{rate} on {pipeline.device}" if seeds else "")
 
-    def _conclude(self, seeds: list[int], cost: str) -> None:
+    def _conclude(self, count: int, seeds: list[int], cost: str) -> None:
         """Say what was made, of which seeds, and what was not; raises what `Failures.finish` does."""
         thing, noun = self.order.craft.thing, self.order.craft.noun
         if seeds:
-            self.talk(f"{count_things(len(seeds), thing)}, {format_seeds(seeds)}, {cost}")
+            best = "the best of " if self.order.best_of > 1 else ""
+            self.talk(f"{count_things(count, thing)}, {best}{format_seeds(seeds)}, {cost}")
         elif not self.failures.count and not self.passed_over:
             raise UsageError(f"no {noun}: standard input held nothing but empty lines and comments")
         if self.passed_over:
             self.talk(f"{count_things(self.passed_over, thing)} passed over: already there")
         if line := self._twins.explain(thing):
             self.talk(line)
-        self.failures.finish(len(seeds) + self.passed_over)
+        self.failures.finish(count + self.passed_over)
 
     def _report(self, record: "Record", name: str, pipeline: "Pipeline", rate: Rate) -> None:
         """Say where a picture or sound went: a line on stderr, or JSON on stdout."""
         if not self.order.as_json:
             if name != "-":
                 self.talk(f"wrote {name}")
+            if line := explain_choice(record):
+                self.talk(line)
             return
         from janus_cli.records.provenance import collect_parameters
 
@@ -200,7 +206,26 @@ class Maker:
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }
         cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3)}
-        put_json({"path": name, "prompt": record.prompt, **facts, **cost})
+        put_json({"path": name, "prompt": record.prompt, **facts, **list_candidates(record), **cost})
+
+
+def list_candidates(record: "Record") -> dict[str, Any]:
+    """List, for JSON, what a picture was chosen among and by whom; nothing where it was not."""
+    if not (step := record.step("choose")):
+        return {}
+    candidates = [{"seed": seed, "score": score} for seed, score in step["candidates"]]
+    return {"score": step["score"], "candidates": candidates, "chosen_by": step["model"]}
+
+
+def explain_choice(record: "Record") -> str:
+    """Say which of several pictures was chosen, and what eyes think of it and the others; or nothing."""
+    if not (step := record.step("choose")):
+        return ""
+    seed, scores = record.step("generate")["seed"], sorted(score for _, score in step["candidates"])
+    low, high, best = (f"{100 * math.exp(score):.2g} %" for score in (scores[0], scores[-2], scores[-1]))
+    others = f"the others {low}" + (f" to {high}" if low != high else "")
+    seen = f"{step['model']} sees {shorten(step['wording'])} in it at {best}, in {others}"
+    return f"seed {seed} is the best of {len(scores)}: {seen}"
 
 
 class Twins:

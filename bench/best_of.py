@@ -1,13 +1,13 @@
-"""What `draw --best-of` is worth: held-out pairs and everyday words, chosen by the model's eyes, told by the judge.
+"""What `draw --best-of` is worth on held-out pairs and everyday words: the eyes choose, the judge tells.
 
     python -m bench.best_of [MODEL] [--number 8] [--limit 60] [--temperature T] [--keep FILE.npz] [--seed 0]
 
-Prints Markdown. Each prompt of the model's heldout.json (pairs, and scenes of one thing are left to `janus
-eval`) and everyday.json is drawn with `--number` seeds of its own. The first of them is what `draw` gives;
-the best of 4 and of all are chosen by the eyes that `--best-of` asks; "any" is how often one of them is right
-at all, which nobody can beat. The judge of the exam never chooses. Pictures are looked at as the image
-tokenizer decodes them, not refined. `--keep` writes the tokens there, and reads them from there if they are
-of these prompts: so that another way of choosing is measured on the same pictures in a minute.
+Prints Markdown. Each pair of the model's heldout.json and each English prompt of its everyday.json is drawn
+with `--number` seeds of its own. The first of them is what `draw` gives; the best of 4 and of all are chosen
+by the eyes that `--best-of` asks; "any" is how often one of them is right at all, which nobody can beat. The
+judge of the exam never chooses. Pictures are looked at as the image tokenizer decodes them, not refined.
+`--keep` writes the tokens there, and reads them from there where they are of the same prompts: so another way
+of choosing is measured on the same pictures in a minute. Delete the file after a training.
 """
 
 import argparse

@@ -70,11 +70,15 @@ class Plan:
         """Make a record of one new segment for each seed of each prompt, after words where it had none.
 
         None says that no more prompts are waiting, so that those before it are not kept back for a batch.
-        `stream`: pictures come in parts, row by row, before they come whole; chosen ones come whole alone.
+        `stream`: pictures come in parts, row by row, before they come whole as last parts; chosen ones come
+        whole alone.
         """
-        if self.best_of > 1:
-            return self.choose(self._stage(prompts, progress))
-        return self._stage(prompts, progress, stream)
+        from janus_cli.records.progressive import as_last
+
+        if self.best_of == 1:
+            return self._stage(prompts, progress, stream)
+        chosen = self.choose(self._stage(prompts, progress))
+        return (as_last(record, self.options.grid[0]) for record in chosen) if stream else chosen
 
     def generate(
         self, prompts: Iterable[Prompt | None], progress: Progress | None = None, stream: bool = False

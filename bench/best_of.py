@@ -8,6 +8,21 @@ by the eyes that `--best-of` asks; "any" is how often one of them is right at al
 judge of the exam never chooses. Pictures are looked at as the image tokenizer decodes them, not refined.
 `--keep` writes the tokens there, and reads them from there where they are of the same prompts: so another way
 of choosing is measured on the same pictures in a minute. Delete the file after a training.
+
+Tried on 72 pairs of the decoder of 26 November 2026, best of 8: top-1, top-5, style, top-5 and style in %.
+One at random has 44 66 72 42; one or another of the eight is right for 67 86 90 71.
+
+    60 79 69 50   the probability of the words and a comma: what --best-of does
+    53 72 71 46   that of the whole description, its style included: eyes were never shown these pairs
+    60 79 68 49   of the words, plus a tenth of the style's log probability
+    58 79 71 51   of the words, plus a tenth of a naive Bayes guess at the style by image tokens
+    56 75 69 46   captions beside pictures (CLIP) on the same features, 450 steps, torn drawings as negatives
+    50 72 74 49   that, plus three times the log probability of a head for the style
+    54 81 65 46   the words, of pictures at temperature 0.6 instead of 0.3
+    56 81 67 47   the words, of the first at 0.3 and seven at 0.6
+
+On the first 48 pairs (40 63 69 37 at random) the drawing decoder's own probability of a picture's tokens is
+worse than chance, 31 56 69 31, and less their probability without the prompt no better: 38 65 71 40.
 """
 
 import argparse

@@ -332,10 +332,14 @@ class _Sentence:
         for run in runs:
             match = whole.get(run)
             concept = match.concept if match else None
-            if match is None and run[1] - run[0] > 1:
+            if match is None and run[1] - run[0] > 1 and not self._is_within(run):
                 concept = self.tongue.combine([word.key for word in self.words[run[0] : run[1]]])
             if concept is not None and self._may_be_called(run, self.tongue.names[concept]):
                 yield (*run, self.tongue.names[concept])
+
+    def _is_within(self, run: tuple[int, int]) -> bool:
+        """Tell whether words are a part of a longer phrase that is known ("right anger bubble")."""
+        return any(match.first <= run[0] and run[1] <= match.last for match in self.matches)
 
     def _is_linked(self, end: int, start: int) -> bool:
         """Tell whether what is between two runs of words only says that both are there, and where."""

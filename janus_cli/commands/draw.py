@@ -58,7 +58,6 @@ def draw(
     """
     existing = Existing.from_flags(force, skip_existing)
     order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number, best_of)
-    order.check()
     _check_names(animation, output)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
     sampling = Sampling(*drawn, batch_size, literal=literal, best_of=best_of)
@@ -69,9 +68,8 @@ def draw(
 
     @cache
     def plan_for(chosen: Size | None) -> "Plan":
-        plan = pipeline.plan_picture(
-            sampling, PictureOptions(chosen, None if chosen != size else scale, steps)
-        )
+        picture = PictureOptions(chosen, None if chosen != size else scale, steps)
+        plan = pipeline.plan_picture(sampling, picture)
         if plan.limits:
             maker.talk(f"--size {chosen}: {plan.limits}")
         return plan

@@ -83,8 +83,7 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
-    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
-    _check_choice(to, best_of, stream)
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, best_of)
     check_parts(stream, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
@@ -110,8 +109,7 @@ def generate(
 
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
-    best = "the best of " if best_of > 1 else ""
-    talk(f"{best}{format_seeds(range(seed, seed + number * best_of))}, {rate}")
+    talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")
     if line := twins.explain("result"):
         talk(line)
 
@@ -123,8 +121,9 @@ def _check_flags(
     cfg_scale: float | None,
     seconds: float | None,
     stream: bool,
+    best_of: int,
 ) -> None:
-    """Raise UsageError for a flag that is for another modality than `to`."""
+    """Raise UsageError for a flag that is for another modality than `to`, and for two that cannot be."""
     if to is not Target.text and max_tokens is not None:
         raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")
     if to is not Target.image and size is not None:
@@ -135,10 +134,6 @@ def _check_flags(
         raise UsageError("--seconds is for --to audio")
     if to is not Target.image and stream:
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
-
-
-def _check_choice(to: Target, best_of: int, stream: bool) -> None:
-    """Raise UsageError for --best-of with what comes before all candidates are there, or is no picture."""
     if to is not Target.image and best_of > 1:
         raise UsageError(f"--best-of is for pictures: no {to.value} is chosen among several")
     if stream and best_of > 1:

@@ -77,7 +77,8 @@ class Maker:
     """An order under way. Items that fail are counted, and the rest is still made."""
 
     def __init__(self, order: Order) -> None:
-        """Raises UsageError for a wrong output name, MediaError for one that exists."""
+        """Raises what `Order.check` does, UsageError for a wrong name, MediaError for one that exists."""
+        order.check()
         self.order, self.talk, self.failures = order, Talk(order.quiet), Failures(order.quiet)
         self._outputs = Outputs(order.output, order.existing, order.craft.suffixes)
         self._outputs.check_count(max(len(order.texts), 1) * order.n)
@@ -180,8 +181,7 @@ class Maker:
         """Say what was made, of which seeds, and what was not; raises what `Failures.finish` does."""
         thing, noun = self.order.craft.thing, self.order.craft.noun
         if seeds:
-            best = "the best of " if self.order.best_of > 1 else ""
-            self.talk(f"{count_things(count, thing)}, {best}{format_seeds(seeds)}, {cost}")
+            self.talk(f"{count_things(count, thing)}, {format_seeds(seeds, self.order.best_of)}, {cost}")
         elif not self.failures.count and not self.passed_over:
             raise UsageError(f"no {noun}: standard input held nothing but empty lines and comments")
         if self.passed_over:
@@ -259,7 +259,8 @@ def count_things(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Say which seeds there were."""
+def format_seeds(seeds: Sequence[int], best_of: int = 1) -> str:
+    """Say which seeds there were, `best_of` of them for each result."""
     low, high = min(seeds), max(seeds)
-    return f"seed {low}" if low == high else f"seeds {low} to {high}"
+    best = "the best of " if best_of > 1 else ""
+    return f"seed {low}" if low == high else f"{best}seeds {low} to {high}"

@@ -82,9 +82,10 @@ def test_what_exists_is_passed_over_and_moves_no_seed(janus, senses):
     }
 
 
-def test_watching_shows_the_one_that_is_kept(janus, senses):
+@pytest.mark.parametrize("size", ["128", "160x128"])
+def test_watching_shows_the_one_that_is_kept(janus, senses, size):
     command = ("draw", "a red apple", "--best-of", "3", "--frames", "frames", "--animation", "a.apng")
-    done = janus(*command, "-o", "a.png")
+    done = janus(*command, "--size", size, "-o", "a.png")
     assert done.code == 0, done.err
     states = sorted(Path("frames").iterdir())
     assert len(states) > 1 and Image.open("a.apng").n_frames > 1

@@ -103,8 +103,8 @@ def generate(
                 talk(f"--size {size}: {plan.limits}")
             for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
                 twins.add(made)
-                if line := explain_choice(made):
-                    talk(line)
+                if best_of > 1:
+                    talk(explain_choice(made))
                 yield made
 
     with token_bar(quiet) as (rate, count):

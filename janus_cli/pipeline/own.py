@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_WORDS = 64  # of a text
 BEAMS = 4  # tries at it, where it is not drawn
 MAX_SECONDS = 10.0  # of speech
+LOOKS = 64  # pictures that are rated together
 
 
 class OwnNets:
@@ -148,9 +149,12 @@ class OwnNets:
         self.check_describes()
         vision, text = self._model.config.vision, self._text()
         assert vision is not None, "check_describes has looked"
-        features = torch.stack([see(picture, self.vision, vision) for picture in pictures])
-        ids = [text.encode_ids(f"{wording},") for wording in wordings]
-        return rate_pictures(features, ids, self.decoder)
+        ids, scores = [text.encode_ids(f"{wording},") for wording in wordings], list[float]()
+        for start in range(0, len(pictures), LOOKS):
+            part = pictures[start : start + LOOKS]
+            features = torch.stack([see(picture, self.vision, vision) for picture in part])
+            scores += rate_pictures(features, ids, self.decoder)
+        return scores
 
     # ---- options, completed
 

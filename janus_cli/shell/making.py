@@ -195,8 +195,8 @@ class Maker:
         if not self.order.as_json:
             if name != "-":
                 self.talk(f"wrote {name}")
-            if line := explain_choice(record):
-                self.talk(line)
+            if self.order.best_of > 1:
+                self.talk(explain_choice(record))
             return
         from janus_cli.records.provenance import collect_parameters
 
@@ -210,7 +210,7 @@ class Maker:
 
 
 def list_candidates(record: "Record") -> dict[str, Any]:
-    """List, for JSON, what a picture was chosen among and by whom; nothing where it was not."""
+    """List, for JSON, what a picture was chosen among, and by whom; nothing where it was not."""
     if not (step := record.step("choose")):
         return {}
     candidates = [{"seed": seed, "score": score} for seed, score in step["candidates"]]
@@ -218,12 +218,11 @@ def list_candidates(record: "Record") -> dict[str, Any]:
 
 
 def explain_choice(record: "Record") -> str:
-    """Say which of several pictures was chosen, and what eyes think of it and the others; or nothing."""
-    if not (step := record.step("choose")):
-        return ""
+    """Say which of several pictures was chosen, and what eyes think of it and of the others."""
+    step = record.step("choose")
     seed, scores = record.step("generate")["seed"], sorted(score for _, score in step["candidates"])
     low, high, best = (f"{100 * math.exp(score):.2g} %" for score in (scores[0], scores[-2], scores[-1]))
-    others = f"the others {low}" + (f" to {high}" if low != high else "")
+    others = f"the other{'s' * (len(scores) > 2)} {low}" + (f" to {high}" if low != high else "")
     seen = f"{step['model']} sees {shorten(step['wording'])} in it at {best}, in {others}"
     return f"seed {seed} is the best of {len(scores)}: {seen}"
 

@@ -84,7 +84,7 @@ class Choose:
     eyes: str
 
     def __call__(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Choose among each `count` records: `made_by` says of the chosen one all seeds and their scores.
+        """Choose among each `count` records, just generated: all seeds and scores stand in its `made_by`.
 
         It is numbered as the result of its prompt that it has become.
         """
@@ -101,12 +101,8 @@ class Choose:
         best = max(range(len(group)), key=scores.__getitem__)
         seeds = [record.step("generate").get("seed") for record in group]
         candidates = [list(pair) for pair in zip(seeds, scores, strict=True)]
-        chosen = group[best].with_step(
+        *before, made = group[best].made_by
+        renumbered = (*before, made | {"index": made["index"] // self.count})
+        return replace(group[best], made_by=renumbered).with_step(
             "choose", None, model=self.eyes, wording=wordings[0], score=scores[best], candidates=candidates
         )
-        return replace(chosen, made_by=tuple(map(self._renumber, chosen.made_by)))
-
-    def _renumber(self, step: dict) -> dict:  # type: ignore[type-arg]
-        if step["stage"] != "generate" or "index" not in step:
-            return step
-        return step | {"index": step["index"] // self.count}

@@ -106,6 +106,15 @@ def test_the_pipe_chooses_as_draw_does(janus, senses):
     assert piped.code == 0 and len(records(piped.out)) == 2
 
 
+def test_a_choice_of_long_ago_is_not_told_again(janus, senses):
+    chosen = janus("generate", "--best-of", "2", stdin=janus("tokenize", "text", "a red apple").out).out
+    done = janus("generate", "--to", "text", "--max-tokens", "3", stdin=chosen)
+    assert done.code == 0 and "the best of" not in done.err
+    [again] = records(janus("generate", "--best-of", "3", "--seed", "4", stdin=chosen).out)
+    numbers = [step["index"] for step in again.made_by if step["stage"] == "generate"]
+    assert numbers == [0, 0] and len(again.step("choose")["candidates"]) == 3
+
+
 def test_a_folder_of_records_is_filled_and_gone_on_with(janus, senses):
     janus("tokenize", "text", "a red apple", "-o", "t.safetensors")
     command = ("generate", "t.safetensors", "-n", "2", "--best-of", "2", "-o", "out/")

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     Key = tuple[str, int]  # id of a text, number of its result
 
 
+LEAST_CHANCE = 0.001  # percent that are told apart from nothing
+
+
 @dataclass(frozen=True)
 class Craft:
     """What a command makes of texts, in the words of its messages, and the suffixes of its files."""
@@ -221,10 +224,18 @@ def explain_choice(record: "Record") -> str:
     """Say which of several pictures was chosen, and what eyes think of it and of the others."""
     step = record.step("choose")
     seed, scores = record.step("generate")["seed"], sorted(score for _, score in step["candidates"])
-    low, high, best = (f"{100 * math.exp(score):.2g} %" for score in (scores[0], scores[-2], scores[-1]))
+    low, high, best = map(_format_chance, (scores[0], scores[-2], scores[-1]))
+    seen = f"{step['model']} sees {shorten(step['wording'])} in it at {best}"
+    if step["different"] == 1:
+        return f"{len(scores)} seeds drew one picture, {seen}: --best-of needs a higher --temperature here"
     others = f"the other{'s' * (len(scores) > 2)} {low}" + (f" to {high}" if low != high else "")
-    seen = f"{step['model']} sees {shorten(step['wording'])} in it at {best}, in {others}"
-    return f"seed {seed} is the best of {len(scores)}: {seen}"
+    return f"seed {seed} is the best of {len(scores)}: {seen}, in {others}"
+
+
+def _format_chance(score: float) -> str:
+    """Format the natural logarithm of a probability."""
+    percent = 100 * math.exp(score)
+    return f"{percent:.2g} %" if percent >= LEAST_CHANCE else f"less than {LEAST_CHANCE} %"
 
 
 class Twins:

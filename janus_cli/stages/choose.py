@@ -31,16 +31,23 @@ _WORDS = (
     "a an the of in draw paint show me my your please photo picture image drawing illustration icon sticker "
     "style fluent noto twemoji emoji"
 )
-_SILENT = frozenset(_WORDS.split())  # words of a prompt of one thing that say nothing more of it
+_SILENT = frozenset(_WORDS.split())  # words of a prompt that say nothing of its things
+_BESIDE = frozenset(["and", "next", "to", "with", "beside"])  # those of things side by side, in any order
 
 
 def word_prompt(text: str, lexicon: Lexicon | None) -> list[str]:
-    """Word a prompt as descriptions of pictures are: one thing by its English name, without frame and style.
+    """Word a prompt as descriptions of pictures are: things by their English names, without frame and style.
 
     Gives wordings that say the same; which of them eyes would use they know best.
     """
     language, things, others = lexicon.name_things(text) if lexicon is not None else ("", [], [])
-    if things and (language != "en" or (len(things) == 1 and not set(others) - _SILENT)):
+    more = set(others) - _SILENT if language == "en" else set()
+    if len(things) == 1 and not more:
+        return things
+    if len(things) == 2 and more <= _BESIDE:
+        one, two = (f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}" for name in things)
+        return [f"{one} left of {two}", f"{two} left of {one}"]
+    if things and language != "en":
         return [" and ".join(things)]
     plain = _FRAME.sub("", _STYLE.sub("", fold(text)).strip(" ,.!?")) or fold(text)
     return list(dict.fromkeys([plain, _ARTICLE.sub("", plain)]))
@@ -100,9 +107,13 @@ class Choose:
         scores = [round(score, DIGITS) for score in self.rate([self.look(r) for r in group], wordings)]
         best = max(range(len(group)), key=scores.__getitem__)
         seeds = [record.step("generate").get("seed") for record in group]
-        candidates = [list(pair) for pair in zip(seeds, scores, strict=True)]
         *before, made = group[best].made_by
-        renumbered = (*before, made | {"index": made["index"] // self.count})
-        return replace(group[best], made_by=renumbered).with_step(
-            "choose", None, model=self.eyes, wording=wordings[0], score=scores[best], candidates=candidates
+        numbered = (*before, made | {"index": made["index"] // self.count})
+        return replace(group[best], made_by=numbered).with_step(
+            "choose",
+            model=self.eyes,
+            wording=wordings[0],
+            score=scores[best],
+            candidates=[list(pair) for pair in zip(seeds, scores, strict=True)],
+            different=len({record.segments[-1].data.tobytes() for record in group}),
         )

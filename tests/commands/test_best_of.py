@@ -55,6 +55,8 @@ def test_it_says_what_was_chosen(janus, senses):
     ]
     assert len(lines) == 2 and all(" %, in the others " in line for line in lines)
     assert "janus: 2 pictures, the best of seeds 0 to 5, 96 tokens in" in done.err
+    alike = janus("draw", "a red apple", "--best-of", "3", "--temperature", "1e-6", "-o", "alike.png")
+    assert "janus: 3 seeds drew one picture, pocket sees 'a red apple' in it at" in alike.err
     quiet = janus("draw", "a red apple", "--best-of", "3", "-q", "-o", "quiet.png")
     assert (quiet.code, quiet.err) == (0, "")
 

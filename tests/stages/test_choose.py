@@ -28,7 +28,9 @@ LEXICON = Lexicon({"en": ENGLISH, "de": GERMAN})
         ("puppy, noto", ["dog"]),
         ("santa claus in twemoji style", ["Santa Claus"]),
         ("ein Hund auf blauem Hintergrund", ["dog"]),
-        ("Hund und Katze", ["dog and cat"]),
+        ("a cat and a dog", ["a cat left of a dog", "a dog left of a cat"]),
+        ("Hund und Katze", ["a dog left of a cat", "a cat left of a dog"]),
+        ("Hund, Katze, Pferd", ["dog and cat and horse"]),
         ("a red apple", ["red apple"]),
         ("a blue horse", ["a blue horse", "blue horse"]),
         ("Draw me a picture of a blue horse, noto", ["a blue horse", "blue horse"]),
@@ -109,6 +111,7 @@ def test_the_best_of_each_group_is_kept_and_says_so():
         "wording": "a",
         "score": -1.0,
         "candidates": [[10, -3.0], [11, -1.0], [12, -2.0]],
+        "different": 3,
     }
     assert [step["stage"] for step in first.made_by] == ["tokenize", "generate", "choose"]
 

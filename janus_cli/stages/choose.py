@@ -1,7 +1,7 @@
 """Of several pictures of one prompt the one that shows it best: best of n, chosen by a decoder that sees.
 
 Eyes put a picture into words; how likely they find the words of the prompt says how well the picture shows
-it. (The article draws again what its own eyes do not recognise.) Knows pictures, words and a decoder; draws
+it. (The reroll loop of the article, when drawing.) Knows pictures, words and a decoder; draws
 nothing, opens nothing.
 """
 

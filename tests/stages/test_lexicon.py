@@ -10,7 +10,17 @@ from janus_cli.errors import ModelError
 from janus_cli.stages.lexicon import LONGEST, Lexicon, Reading, Tongue, make_key, pluralise
 
 ENGLISH = Tongue(
-    ["automobile", "dog", "evergreen tree", "palm tree", "umbrella", "T-Rex", "glass of milk", "poultry leg"],
+    [
+        "automobile",
+        "dog",
+        "evergreen tree",
+        "palm tree",
+        "umbrella",
+        "T-Rex",
+        "glass of milk",
+        "poultry leg",
+        "right chicken leg",
+    ],
     {
         "car": {"0": 4.0},
         "cars": {"4": 1.0},
@@ -65,6 +75,7 @@ def test_everyday_words_become_names(prompt: str, read: str) -> None:
         "ein Hund auf blauem Hintergrund",
         "개",
         "a blue umbrella",
+        "the right chicken leg",  # a word of the grammar is a part of the name
         "",
     ],
 )

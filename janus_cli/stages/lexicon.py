@@ -228,11 +228,16 @@ class Lexicon:
         that owns all of them ("pine tree"); where one of them is something else, all stay as they are.
         """
         best = self._find_sentence(text)
-        if best is None:
+        if best is None or self._is_name(text):
             return Reading(text)
         if best.matches or (best.words and not best.list_things()):
             return best.rewrite()
         return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
+
+    def _is_name(self, text: str) -> bool:
+        """Tell whether a whole prompt is a thing's name in any language, which is what was learned best."""
+        key = make_key(text)
+        return any(key in tongue.numbers for tongue in self.tongues.values())
 
     def _find_sentence(self, text: str) -> "_Sentence | None":
         """Find `text` in the language that knows most letters of it; None where nothing is to be read."""

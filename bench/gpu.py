@@ -484,8 +484,8 @@ def measure_products(report: Report) -> None:
     """Time products of few rows with the 1b shape's and the 7b shape's matrices: the library's, and ours."""
     from janus_cli.nets import kernels
 
-    tiles = ((16, 256, 4, 3), (16, 256, 4, 5), (16, 128, 4, 5), (32, 128, 4, 4))
-    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (32, 6144, 2048)):
+    tiles = ((16, 256, 4, 3), (16, 256, 4, 5), (16, 128, 4, 6), (32, 128, 4, 4), (16, 512, 8, 3))
+    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (2, 12288, 4096), (32, 6144, 2048)):
         kind = {"device": report.device, "dtype": torch.bfloat16}
         weights = [torch.randn(n_out, width, **kind) for _ in range(max(4, (1 << 28) // (2 * n_out * width)))]
         x = torch.randn(rows, width, **kind)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from janus_cli.nets.step import Folded, Here, Layer, Shape
 
+FEW_PROGRAMS = 264  # two for each multiprocessor of an H100
 MOST_ROWS = 32  # above it the matrix units are busy, and a library's products better
 
 
@@ -83,7 +84,7 @@ def multiply(
     rows, width = x.shape
     n_out = len(weight) // 2 if gated else len(weight)
     padded = 16 if rows <= 16 else 32
-    block, depth, warps, stages = tile or ((16, 256, 4, 3) if padded == 16 else (32, 128, 4, 3))
+    block, depth, warps, stages = tile or _choose_tile(padded, n_out)
     while width % depth:
         depth //= 2
     while n_out % block:
@@ -95,6 +96,12 @@ def multiply(
         normed=norm is not None, gated=gated, added=rest is not None, num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
+
+
+def _choose_tile(padded: int, n_out: int) -> tuple[int, int, int, int]:
+    """Choose a tile: where few programs share the device, each has more of its matrix on the way."""
+    block, depth = (16, 256) if padded == 16 else (32, 128)
+    return block, depth, 4, 5 if n_out // block < FEW_PROGRAMS else 3
 
 
 @triton.jit

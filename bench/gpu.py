@@ -150,17 +150,6 @@ def make_items(count: int) -> list[Item]:
     return [Item(prompt, i, i) for i in range(count)]
 
 
-class DeviceNoise:
-    """Gumbel noise from torch's own generator on the device, in place of the loop's."""
-
-    def __init__(self, count: int, classes: int, device: torch.device) -> None:
-        self.noise = torch.empty(count, classes, device=device)
-
-    def draw(self) -> Tensor:
-        """Draw the noise of a step, [B, V]."""
-        return self.noise.exponential_().log_().neg_()
-
-
 # ---- correctness
 
 
@@ -200,14 +189,15 @@ def make_full(device: torch.device, dtype: torch.dtype) -> Decoder:
 
 @contextmanager
 def by_steps(on: bool) -> Iterator[None]:
-    """Have loops take steps, or the general forward."""
-    before = loop_file.can_step
+    """Have loops draw one token at a time: by steps, or by the general forward."""
+    before = loop_file.can_step, loop_file.choose_width
+    loop_file.choose_width = lambda *_: 0
     if not on:
         loop_file.can_step = lambda *_: False
     try:
         yield
     finally:
-        loop_file.can_step = before
+        loop_file.can_step, loop_file.choose_width = before
 
 
 def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = True) -> np.ndarray:
@@ -265,7 +255,11 @@ def draw_pocket(report: Report, device: str) -> list[np.ndarray]:
         return [record.segments[-1].data for record in records]
     again = report.clock(lambda: list(plan.run(prompts)))
     single = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
-    report.say(f"pocket on {device}, tokens", four_first=first, four_again=again, one=single)
+    with by_steps(True):
+        report.clock(lambda: list(plan.run(prompts[:1])))  # captures
+        steps = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
+    found = {"four_first": first, "four_again": again, "one": single, "one_by_steps": steps}
+    report.say(f"pocket on {device}, tokens", **found)
     whole = min(report.clock(lambda: pipeline.draw_picture(PROMPTS[0])) for _ in range(2))
     report.say(f"pocket on {device}, one picture to pixels", seconds=whole)
     return [record.segments[-1].data for record in records]
@@ -294,7 +288,7 @@ def count_bytes(net: JanusPro, rows: int) -> int:
     return sum(p.nbytes for p in weights) + kept * stack.norm.weight.element_size()
 
 
-def measure_draw(report: Report, net: JanusPro, count: int, name: str, own_noise: bool = False) -> None:
+def measure_draw(report: Report, net: JanusPro, count: int, name: str) -> None:
     """Time `count` pictures at a time: the loop first and again, then the captured steps alone."""
     side = net.janus_pro.grid
     options = GenerateOptions(grid=side, cfg_scale=5.0, temperature=1.0)
@@ -303,8 +297,6 @@ def measure_draw(report: Report, net: JanusPro, count: int, name: str, own_noise
 
     def draw() -> None:
         loop = Loop(make_items(count), net, options)
-        if not own_noise:
-            loop.noise = DeviceNoise(count, loop.cfg.vocab_size, loop.device)
         codes = list(loop.run())[-1].codes
         assert codes.shape == (count, 1, options.length)
 
@@ -416,8 +408,6 @@ def measure_shape(report: Report, shape: str, whole: bool) -> None:
     if not whole:
         return
     report.attempt(f"{shape}, VQ decode", 10, partial(measure_pixels, report, net, shape))
-    name = f"{shape}, one picture, the loop's own noise"
-    report.attempt(name, 12, partial(measure_draw, report, net, 1, name, own_noise=True))
     report.attempt(f"{shape}, general forward", 10, partial(measure_general, report, net, shape))
 
 

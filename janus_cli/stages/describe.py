@@ -16,8 +16,9 @@ from janus_cli.nets.finite import check_finite
 from janus_cli.nets.janus_pro import TEXT, JanusPro
 from janus_cli.nets.siglip import VisionTower
 from janus_cli.records import Record, Segment, to_ids
+from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
-from janus_cli.stages.decoding.sampling import Noise, make_filters, sample
+from janus_cli.stages.decoding.sampling import make_filters, sample
 from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.decoding.templates import Question
 
@@ -132,13 +133,12 @@ class Answer:
         net, options, used = self.net, self.options, len(question.ids)
         total = min(options.max_tokens, net.cfg.max_seq_len - used)
         x, cache = prefill(net, images, question.ids, question.seen), net.make_cache(1, used + total)
-        vocab_size = net.cfg.modalities["text"].vocab_size
-        noise = Noise([seed], vocab_size, net.device) if options.temperature else None
+        noise = Noise([seed]) if options.temperature else None
         chain = make_filters(options.temperature, options.top_k, options.top_p)
-        for _ in range(total):
+        for step in range(total):
             hidden = net.run(x, torch.full(x.shape[:2], TEXT, device=net.device), cache)
             logits = check_finite(net.compute_logits(hidden[:, -1], "text"), net)
-            new = sample(logits, chain, noise.draw() if noise else None)
+            new = sample(logits[:, None], chain, noise, [[step]])[:, 0]
             id = int(new)
             if id == self.end:
                 return

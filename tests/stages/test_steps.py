@@ -20,7 +20,7 @@ from janus_cli.stages.decoding.segments import Identity
 from janus_cli.stages.decoding.steps import Stepper
 
 IDENTITY = Identity("tiny", "ab" * 32, "cd" * 32)
-OPTIONS = GenerateOptions(grid=(3, 4), temperature=1.0, seed=7, n=2, batch_size=6, max_tokens=10)
+OPTIONS = GenerateOptions(grid=(3, 4), temperature=1.0, seed=7, n=2, batch_size=6, max_tokens=10, parallel=0)
 TEXTS = [[4, 5, 6], [], [9, 8, 7, 6, 5, 4]]
 PROMPTS = [Record((Segment("text", np.array(ids, np.uint16), {}),)) for ids in TEXTS]
 

@@ -7,6 +7,7 @@ Knows a decoder and options; a row that has ended, or waits for others, takes pa
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -18,10 +19,12 @@ from janus_cli.nets.decoder import DELIMITER, PADDING, Decoder
 from janus_cli.nets.finite import are_finite, refuse_numbers
 from janus_cli.stages.decoding.beams import END, Beams
 from janus_cli.stages.decoding.features import Net, join_features
+from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
-from janus_cli.stages.decoding.sampling import Noise, guide, make_filters, sample
+from janus_cli.stages.decoding.sampling import guide, make_filters, sample
 from janus_cli.stages.decoding.steps import Stepper, can_step, open_steps
+from janus_cli.stages.decoding.windows import Windows, choose_width
 
 CHECK_EVERY = 16  # steps between looks at whether all rows have ended, where a look waits for the device
 
@@ -58,15 +61,14 @@ class Loop:
         self.end = END if options.to == "text" else self.cfg.vocab_size  # where there is one
         self.may_end = options.to == "text" or self.cfg.ends
         self.every = 1 if self.device.type == "cpu" else CHECK_EVERY
-        self.noise = None
-        if options.temperature:
-            classes = self.cfg.vocab_size + self.cfg.ends
-            self.noise = Noise([item.seed for item in items], classes, self.device)
+        self.noise = Noise([item.seed for item in items]) if options.temperature else None
         self.finite = torch.ones((), dtype=torch.bool, device=self.device)  # all logits so far
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.cache: KVCache
         self.stepping = can_step(decoder, options)
         self.steps: Stepper | None = None
+        self.width = choose_width(decoder, options)
+        self.windows: Windows | None = None
 
     @torch.inference_mode()
     def run(self, every: int = 0) -> Iterator[Made]:
@@ -88,7 +90,8 @@ class Loop:
 
     def _read_back(self, asked: np.ndarray | None, made: Sequence[Tensor]) -> Made:
         """Take what is made to the CPU. Raises ModelError where the decoder's logits were no numbers."""
-        if not self.finite or (self.steps is not None and not self.steps.finite):
+        seen = [self.finite, *(way.finite for way in (self.steps, self.windows) if way is not None)]
+        if not all(seen):
             refuse_numbers(self.decoder)
         return Made(asked, torch.stack(list(made), dim=2).cpu().numpy())
 
@@ -110,7 +113,8 @@ class Loop:
             prompts = [p if words else p[:, :-1] for p, words in zip(prompts, waiting, strict=True)]
         ids, types, rows, cols = _pad(prompts, self.device)
         room = ids.shape[1] + self.asking * (self.options.max_words + 1)
-        room += 0 if self.stepping else self.options.length - 1  # steps have room of their own
+        has_own = self.stepping and self.width == 0  # steps have room of their own
+        room += 0 if has_own else self.options.length - 1
         self.cache = self.decoder.make_cache(len(prompts), room)
         here = {name: tensor.to(self.device) for name, tensor in features.items()}
         more = {"features": here} if here else {}  # a published net knows none
@@ -176,6 +180,9 @@ class Loop:
             asked = torch.ones(self.count, dtype=torch.bool, device=self.device)
             yield from self._search_words(hidden, asked, self.options.length)[..., None].unbind(1)
             return
+        if self.width != 0:
+            yield from self._look_ahead(hidden)
+            return
         kind, width = self.decoder.type_ids[self.options.to], self.options.grid[1]
         types = torch.full((self.count,), kind, device=self.device)
         ended = torch.zeros(self.count, dtype=torch.bool, device=self.device)
@@ -184,7 +191,7 @@ class Loop:
         codes: list[Tensor] = []
         for step in range(self.options.length):
             if step and self.steps is not None:
-                codes = [self.steps.draw(codes[0], self.noise.draw() if self.noise else None)]
+                codes = [self.steps.draw(codes[0], self.noise, step)]
             else:
                 codes = self._draw_codes(hidden, step)
             self._report()
@@ -201,6 +208,15 @@ class Loop:
                 place = divmod(step, width) if self.cfg.two_d else (0, 0)
                 hidden = self._advance(ids.repeat(self.copies), types.repeat(self.copies), *place)
 
+    def _look_ahead(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Draw a picture's tokens by windows; give codes [B, 1] of each once it is final in all rows."""
+        first = self._draw_codes(hidden, 0)[0]
+        self.windows = Windows(self.decoder, self.options, self.cache, self.noise, self.width)
+        for block in chain([first[:, None]], self.windows.draw(first)):
+            for codes in block.unbind(1):
+                self._report()
+                yield codes[:, None]
+
     def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
         """Draw the codes of the next token, one [B] for each codebook, in their order."""
         codes: list[Tensor] = []
@@ -215,8 +231,7 @@ class Loop:
                 logits = guide(logits[: self.count], logits[self.count :], self.options.cfg_scale)
             if self.cfg.ends and not level and not step:  # a sound has at least one frame
                 logits = torch.cat([logits[:, :-1], torch.full_like(logits[:, -1:], -math.inf)], dim=1)
-            noise = self.noise.draw()[:, : logits.shape[1]] if self.noise else None
-            codes.append(sample(logits, self.chain, noise))
+            codes.append(sample(logits[:, None], self.chain, self.noise, [[step]], level)[:, 0])
         return codes
 
     @property

@@ -27,6 +27,7 @@ class GenerateOptions:
     batch_size: int = 8  # outputs generated together; changes no token
     through_words: bool = True  # a prompt that holds no text is put into words first, the likeliest ones
     max_words: int = 64  # tokens of those
+    parallel: int | None = None  # tokens of a picture guessed ahead; 0: none; None: where it pays
     beams: int = 1  # tries at the likeliest words at a time; 1 = always the next likeliest
 
     def __post_init__(self) -> None:
@@ -42,6 +43,8 @@ class GenerateOptions:
         for word in ("seed", "top_k", "temperature", "cfg_scale"):
             if not 0 <= getattr(self, word) < math.inf:
                 raise UsageError(f"{word} is {getattr(self, word)}: give 0 or more")
+        if self.parallel is not None and self.parallel < 0:
+            raise UsageError(f"parallel is {self.parallel}: give 0 or more")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p is {self.top_p}: give more than 0 and at most 1")
         if min(self.grid) < 1:

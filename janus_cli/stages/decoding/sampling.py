@@ -1,24 +1,21 @@
-"""From logits to a token: guidance, filters and reproducible noise.
+"""From logits to a token: guidance, filters, and the choice by noise.
 
-A filter takes logits [B, V] and gives logits [B, V]; filters compose as a list. The draw is Gumbel-max:
-the noise of an output's step t depends on (its seed, t) alone, not on the batch, the prompts before or the
-device.
+A filter takes logits [.., V] and gives logits [.., V]; filters compose as a list.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-Filter = Callable[[Tensor], Tensor]
+from janus_cli.stages.decoding.noise import Noise
 
-STREAM = 0x67656E  # sets these random numbers apart from other stages' with the same seed
-BLOCK = 16  # steps of noise drawn at a time
+Filter = Callable[[Tensor], Tensor]
 
 
 def guide(conditional: Tensor, unconditional: Tensor, scale: float) -> Tensor:
-    """Apply classifier-free guidance (Ho and Salimans, 2207.12598): l_u + scale * (l_c - l_u), [B, V]."""
+    """Apply classifier-free guidance (Ho and Salimans, 2207.12598): l_u + scale * (l_c - l_u), [.., V]."""
     return unconditional + scale * (conditional - unconditional)
 
 
@@ -62,33 +59,20 @@ def make_filters(heat: float, count: int = 0, mass: float = 1.0) -> list[Filter]
     return chosen + ([top_p(mass)] if mass < 1 else [])
 
 
-def sample(logits: Tensor, chain: Sequence[Filter], noise: Tensor | None) -> Tensor:
-    """Choose a token a row, int64 [B], by filtered logits [B, V] plus Gumbel noise [B, V]; greedy without."""
+def narrow(logits: Tensor, chain: Sequence[Filter]) -> Tensor:
+    """Apply the filters to logits [.., V], in float32."""
     logits = logits.float()
     for keep in chain:
         logits = keep(logits)
-    return (logits if noise is None else logits + noise).argmax(dim=-1)
+    return logits
 
 
-class Noise:
-    """Gumbel noise of a batch: one random stream per seed, drawn on the CPU."""
+def sample(
+    logits: Tensor, chain: Sequence[Filter], noise: Noise | None, steps: Any, level: int = 0
+) -> Tensor:
+    """Choose tokens, int64 [B, T], by filtered logits [B, T, V] and the noise of their steps; greedy without.
 
-    def __init__(self, seeds: Sequence[int], vocab_size: int, device: torch.device | str) -> None:
-        """Make noise for the outputs with these seeds; `draw` gives it on `device`."""
-        keys = [np.random.SeedSequence([STREAM, seed]) for seed in seeds]
-        self._streams = [np.random.Generator(np.random.PCG64(key)) for key in keys]
-        self._vocab_size, self._device = vocab_size, device
-        self._block = torch.empty(0)
-        self._used = BLOCK
-
-    def draw(self) -> Tensor:
-        """Draw the noise of the next step, float32 [B, V]."""
-        if self._used == BLOCK:
-            shape = (BLOCK, self._vocab_size)
-            uniform = np.stack([s.random(shape, dtype=np.float32) for s in self._streams], axis=1)
-            with np.errstate(divide="ignore"):  # a uniform 0 becomes -inf: never chosen
-                gumbel = -np.log(-np.log(uniform))
-            self._block = torch.from_numpy(gumbel).to(self._device)
-            self._used = 0
-        self._used += 1
-        return self._block[self._used - 1]
+    `steps` is int [B or 1, T]; `level` says which of a token's codebooks it is.
+    """
+    logits = narrow(logits, chain)
+    return logits.argmax(dim=-1) if noise is None else noise.choose(logits, steps, level)

@@ -1,6 +1,6 @@
 """The loop's fast path: folded steps of fixed shape with the sampling inside, on CUDA as one captured graph.
 
-Knows a net, options and noise that others draw. It gives, token for token, what the general forward would.
+Knows a net, options and noise. It gives, token for token, what the general forward would.
 """
 
 import importlib.util
@@ -12,10 +12,12 @@ from janus_cli.nets.attention import KVCache
 from janus_cli.nets.finite import are_finite
 from janus_cli.nets.step import ALIGNED, Folded, Run, Step, can_fold, fold, run_layer
 from janus_cli.stages.decoding.features import Net
+from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
-from janus_cli.stages.decoding.sampling import guide, make_filters, sample
+from janus_cli.stages.decoding.sampling import guide, make_filters, narrow, sample
 
 WARM_RUNS = 3  # of a program before it is captured
+AHEAD = 64  # steps whose noise a device draws at once
 
 
 def can_step(net: Net, options: GenerateOptions) -> bool:
@@ -35,7 +37,7 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     A captured graph is taken again where its shape fits; of each net the last one is kept.
     """
     rows, columns = cache.keys.shape[1], options.grid[1]
-    folded, slots = _fold_once(net, options.to), cache.length + options.length
+    folded, slots = fold_once(net, options.to), cache.length + options.length
     if can_capture(net):
         steps = _capture_once(net, folded, rows, -(-slots // ALIGNED) * ALIGNED, options, copies)
     else:
@@ -44,7 +46,7 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     return steps
 
 
-def _fold_once(net: Net, modality: str) -> Folded:
+def fold_once(net: Net, modality: str) -> Folded:
     """Fold the weights of `net`, or take what was folded before from the same weights."""
     folds: dict[str, tuple[object, Folded]] = net.__dict__.setdefault("folds", {})
     known = folds.get(modality)
@@ -97,9 +99,10 @@ class Stepper:
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.ids = torch.zeros(count, dtype=torch.int64, device=device)
         self.finite = torch.ones((), dtype=torch.bool, device=device)
-        classes = len(step.folded.head(step.folded.norm[None])[0])
-        self.noise = torch.zeros(count, classes, device=device) if options.temperature else None
+        self.classes = len(step.folded.head(step.folded.norm[None])[0])
+        self.noise = torch.zeros(count, self.classes, device=device) if options.temperature else None
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.block: tuple[object, Tensor] | None = None  # noise that was drawn ahead, and which
 
     def capture(self) -> None:
         """Capture the program as a CUDA graph, with the fastest layers that this machine can run."""
@@ -134,19 +137,31 @@ class Stepper:
 
     def run(self) -> None:
         """Read the tokens `ids` and draw the next ones into their place: what a graph captures."""
+        scores = narrow(self._advance(), self.chain)
+        self.ids.copy_((scores if self.noise is None else scores + self.noise).argmax(dim=-1))
+
+    def _advance(self) -> Tensor:
+        """Read the tokens `ids`: guided logits [B, V] of the next."""
         logits = self.step.advance(self.ids.repeat(self.copies))
         self.finite &= are_finite(logits)
         if self.copies > 1:
             logits = guide(logits[: self.count], logits[self.count :], self.scale)
-        self.ids.copy_(sample(logits, self.chain, self.noise))
+        return logits
 
-    def draw(self, ids: Tensor, noise: Tensor | None) -> Tensor:
-        """Draw the tokens [B] that follow `ids` [B], with Gumbel noise [B, V] or greedily."""
+    def draw(self, ids: Tensor, noise: Noise | None, step: int) -> Tensor:
+        """Draw the tokens [B] of `step` that follow `ids` [B], by noise or greedily."""
         self.ids.copy_(ids)
+        if self.graph is None:  # which asks for numbers of its own, of all classes
+            return sample(self._advance()[:, None], self.chain, noise, [[step]])[:, 0]
         if self.noise is not None and noise is not None:
-            self.noise.copy_(noise)
-        if self.graph is None:
-            self.run()
-        else:
-            self.graph.replay()
+            self.noise.copy_(self._look_up(noise, step))
+        self.graph.replay()
         return self.ids.clone()
+
+    def _look_up(self, noise: Noise, step: int) -> Tensor:
+        """Look up the noise of a step, [B, V]; a block of AHEAD steps is drawn when its first one comes."""
+        first = step // AHEAD * AHEAD
+        if self.block is None or self.block[0] != (noise, first):
+            steps, classes = [range(first, first + AHEAD)], self.classes
+            self.block = (noise, first), noise.draw(steps, classes, device=self.ids.device)
+        return self.block[1][:, step % AHEAD]

@@ -45,6 +45,7 @@ from janus_cli.stages.decoding.loop import Item, Loop
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
 from janus_cli.stages.decoding.steps import Stepper
+from janus_cli.weights.modules import build_hollow
 from janus_cli.zoo import janus_pro
 
 PROMPTS = ("a red apple", "penguin, noto", "rocket, twemoji", "two cats")
@@ -124,8 +125,7 @@ def make_janus_pro(shape: str, device: torch.device | str, dtype: torch.dtype, l
     cfg = read_config(shape)
     if layers:
         cfg = replace(cfg, decoder=replace(cfg.decoder, n_layer=layers))
-    with torch.device("meta"):
-        net = JanusPro(cfg)
+    net = build_hollow(lambda: JanusPro(cfg), shape)
     buffers = dict(net.language_model.named_buffers(recurse=False))  # the rotations are real
     net = net.to(dtype).to_empty(device=device)
     for name, buffer in buffers.items():

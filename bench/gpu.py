@@ -417,7 +417,7 @@ def measure_way(report: Report, net: JanusPro, shape: str, way: str, counts: tup
         name = f"{shape}, {way}, {count} pictures" if count > 1 else f"{shape}, {way}, one picture"
         with layers_by(net, way):
             report.attempt(name, 12, partial(measure_draw, report, net, count, name))
-            if "captured" in net.__dict__:
+            if "captured" in net.__dict__ and (count == 1 or way == "kernels"):
                 report.attempt(f"{name}, kernels", 5, partial(list_kernels, report, net, name))
 
 
@@ -471,23 +471,32 @@ def list_ways(q: Tensor, bias: Tensor) -> dict[str, Callable[[Tensor, Tensor], o
 
 
 def measure_products(report: Report) -> None:
-    """Time products of few rows with the 1b shape's and the 7b shape's matrices: the library's, and ours."""
+    """Time products of few rows with the shapes' matrices: the library's, and ours by several tiles."""
     from janus_cli.nets import kernels
 
-    tiles = ((16, 256, 4, 3), (16, 256, 4, 5), (16, 128, 4, 6), (32, 128, 4, 4), (16, 512, 8, 3))
-    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (2, 12288, 4096), (32, 6144, 2048)):
+    tiles = (None, (16, 256, 4, 3), (16, 256, 4, 5), (16, 128, 4, 4), (16, 128, 4, 6), (32, 128, 4, 4))
+    cases = [(2, 6144, 2048, False), (2, 5632, 2048, True), (2, 2048, 5632, False), (32, 6144, 2048, False)]
+    for rows, n_out, width, gated in [*cases, (2, 12288, 4096, False), (2, 11008, 4096, True)]:
         kind = {"device": report.device, "dtype": torch.bfloat16}
-        weights = [torch.randn(n_out, width, **kind) for _ in range(max(4, (1 << 28) // (2 * n_out * width)))]
-        x = torch.randn(rows, width, **kind)
-        pairs, size = [(x, weight) for weight in weights], weights[0].nbytes
-        ways: dict[str, Callable[[Tensor, Tensor], object]] = {"library": F.linear}
-        ways |= {f"tile {tile}": partial(kernels.multiply, tile=tile) for tile in tiles}
-        exact, found = F.linear(x.float(), weights[0].float()), {}
+        heights = n_out * (1 + gated)
+        weights = [torch.randn(heights, width, **kind) for _ in range(max(3, (1 << 27) // (heights * width)))]
+        x = torch.randn(rows, width, **kind) / width**0.5
+        library = multiply_gated if gated else F.linear
+        ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"library": library}
+        ways |= {str(tile): partial(kernels.multiply, tile=tile, gated=gated) for tile in tiles}
+        exact, found = library(x.float(), weights[0].float()), {}
         for name, way in ways.items():
             error = float((way(x, weights[0]).float() - exact).norm() / exact.norm())
-            ms = time_graph(partial(over_all, way, pairs)) / len(pairs)
-            found[name] = f"{ms * 1000:.1f} us {size / ms / 1e9:.2f} TB/s error {error:.0e}"
-        report.say(f"product of {rows} rows, {width} to {n_out}", **found)
+            ms = time_graph(partial(over_all, way, [(x, weight) for weight in weights])) / len(weights)
+            speed = weights[0].nbytes / ms / 1e9
+            found[name] = f"{ms * 1000:.1f} us {speed:.2f} TB/s error {error:.0e}"
+        report.say(f"product of {rows} rows, {width} to {n_out}{' gated' * gated}", **found)
+
+
+def multiply_gated(x: Tensor, weight: Tensor) -> Tensor:
+    """Compute a SwiGLU's inner vector by the library's product."""
+    gate, up = F.linear(x, weight).chunk(2, dim=1)
+    return F.silu(gate) * up
 
 
 def time_graph(action: Callable[[], object]) -> float:

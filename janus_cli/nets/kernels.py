@@ -13,7 +13,7 @@ from torch import Tensor
 
 from janus_cli.nets.step import Folded, Here, Layer, Shape
 
-FEW_PROGRAMS = 264  # two for each multiprocessor of an H100
+FEW_PROGRAMS, MANY_PROGRAMS = 264, 600  # two, and over four, for each multiprocessor of an H100
 MOST_ROWS = 32  # above it the matrix units are busy, and a library's products better
 
 
@@ -99,9 +99,12 @@ def multiply(
 
 
 def _choose_tile(padded: int, n_out: int) -> tuple[int, int, int, int]:
-    """Choose a tile: where few programs share the device, each has more of its matrix on the way."""
+    """Choose a tile: few programs have much of the matrix on the way, many are small enough to run at once."""
     block, depth = (16, 256) if padded == 16 else (32, 128)
-    return block, depth, 4, 5 if n_out // block < FEW_PROGRAMS else 3
+    programs = n_out // block
+    if programs < FEW_PROGRAMS:
+        return block, depth, 4, 5
+    return (block, depth, 4, 3) if programs < MANY_PROGRAMS else (block, 128, 4, 4)
 
 
 @triton.jit

@@ -43,10 +43,11 @@ def begin(rows: int, kernel: bool) -> Step:
     return step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [2, 20])
 def test_kernels_compute_what_the_plain_step_does(rows: int) -> None:
     ours, theirs = begin(rows, True), begin(rows, False)
-    for token in range(4):
+    for token in range(2):
         ids = torch.arange(rows) + token
         torch.testing.assert_close(ours.advance(ids), theirs.advance(ids), **CLOSE)
     for mine, plain in zip(ours.keys + ours.values, theirs.keys + theirs.values, strict=True):

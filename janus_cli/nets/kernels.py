@@ -99,7 +99,7 @@ def multiply(
 
 
 def _choose_tile(padded: int, n_out: int) -> tuple[int, int, int, int]:
-    """Choose a tile: few programs have much of the matrix on the way, many are small enough to run at once."""
+    """Choose a tile: few programs have much of the matrix on the way, many are small to run all at once."""
     block, depth = (16, 256) if padded == 16 else (32, 128)
     programs = n_out // block
     if programs < FEW_PROGRAMS:

@@ -40,6 +40,7 @@ def draw(
     output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
     stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))] = False,
     batch_size: opt.BatchSize = 8,
+    parallel: opt.Parallel = None,
     model: opt.NewModelName = zoo.DEFAULT,
     device: opt.DeviceChoice = Device.auto,
     dtype: opt.DtypeChoice = Dtype.auto,
@@ -59,7 +60,8 @@ def draw(
     order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
     order.check()
     _check_names(animation, output)
-    sampling = Sampling(number, seed, cfg_scale, temperature, top_k, top_p, batch_size, literal=literal)
+    drawn = number, seed, cfg_scale, temperature, top_k, top_p
+    sampling = Sampling(*drawn, batch_size, literal=literal, parallel=parallel)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
     watcher.check_count(max(len(order.texts), 1) * number)

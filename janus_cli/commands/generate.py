@@ -69,6 +69,7 @@ def generate(
     join: Annotated[bool, typer.Option("--join", help="Make one prompt of all records.")] = False,
     literal: opt.Literal = False,
     batch_size: opt.BatchSize = 8,
+    parallel: opt.Parallel = None,
     stream: opt.Stream = False,
     model: opt.ModelName = None,
     device: opt.DeviceChoice = Device.auto,
@@ -82,11 +83,11 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
-    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream)
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel)
     check_parts(stream, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
-    sampling = Sampling(*drawn, batch_size, through_words, beams, literal)
+    sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel)
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
 
     loader = Loader(model, device, talk, dtype)
@@ -118,6 +119,7 @@ def _check_flags(
     cfg_scale: float | None,
     seconds: float | None,
     stream: bool,
+    parallel: int | None,
 ) -> None:
     """Raise UsageError for a flag that is for another modality than `to`."""
     if to is not Target.text and max_tokens is not None:
@@ -126,6 +128,8 @@ def _check_flags(
         raise UsageError("--size is for pictures")
     if to is not Target.image and cfg_scale is not None:
         raise UsageError(f"--cfg-scale is for pictures: {to.value} is generated without guidance")
+    if to is not Target.image and parallel:
+        raise UsageError(f"--parallel is for pictures: {to.value} is drawn token by token")
     if to is not Target.audio and seconds is not None:
         raise UsageError("--seconds is for --to audio")
     if to is not Target.image and stream:

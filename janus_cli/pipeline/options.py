@@ -38,6 +38,7 @@ class Sampling:
     through_words: bool = True  # a prompt without words is put into words before it is drawn or spoken
     beams: int | None = None  # tries at the likeliest words
     literal: bool = False  # a picture's prompt is taken word by word, whatever the model's lexicon says
+    parallel: int | None = None  # tokens of a picture guessed ahead; 0: none; None: as many as pay
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def complete(to: str, given: Sampling, beams: int, **ours: Any) -> GenerateOptio
     """
     words = ("temperature", "top_k", "top_p", *(["cfg_scale"] if to == "image" else []))
     wanted = {word: value for word in words if (value := getattr(given, word)) is not None}
-    same = {word: getattr(given, word) for word in ("n", "seed", "batch_size", "through_words")}
+    same = {word: getattr(given, word) for word in ("n", "seed", "batch_size", "through_words", "parallel")}
     greedy = {"cfg_scale": 1.0, "temperature": 0.0}
     return GenerateOptions(to=to, beams=beams, **same, **(greedy | ours | wanted))
 

@@ -234,9 +234,9 @@ class Pipeline:
     ) -> Iterator["Record"]:
         """Run every stage from the prompts that `plan` prepared to pixels; a None is as in `draw_tokens`.
 
-        `progress` is called with each number of new tokens; `watch` with "generate", "denoise" or "upsample"
-        and every part that it makes, as soon as it is made: rows of tokens and pixels, and then the whole. It
-        changes no record.
+        `progress` is called with the number of new tokens of each pass; `watch` with "generate", "denoise"
+        or "upsample" and every part that it makes, as soon as it is made: rows of tokens and pixels, and then
+        the whole. It changes no record.
         """
         from janus_cli.records.progressive import as_part, is_whole
 

@@ -199,7 +199,7 @@ class Maker:
         facts: dict[str, Any] = {
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }
-        cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3)}
+        cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3), "passes": rate.passes}
         put_json({"path": name, "prompt": record.prompt, **facts, **cost})
 
 

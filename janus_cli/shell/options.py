@@ -97,6 +97,29 @@ BatchSize = Annotated[
         "change tokens.",
     ),
 ]
+
+
+def parse_parallel(text: str) -> int | None:
+    """Read how many tokens are guessed ahead: off is 0, auto None. Raises UsageError."""
+    word = text.strip().lower()
+    if word in ("off", "auto"):
+        return 0 if word == "off" else None
+    if not (re.fullmatch(r"\d{1,9}", word, re.ASCII) and int(word)):
+        raise UsageError(f"--parallel {text}: give off, auto or a number of tokens, such as 40")
+    return int(word)
+
+
+Parallel = Annotated[
+    int | None,
+    typer.Option(
+        "--parallel",
+        metavar="off|auto|N",
+        show_default="auto",
+        parser=parse_parallel,
+        help="Guess N tokens of a picture ahead and check them in one pass: in fp32 the same picture in "
+        "fewer passes. auto: as many as suit the batch, where the model is nearly sure of its tokens.",
+    ),
+]
 CfgScale = Annotated[
     float | None,
     typer.Option(

@@ -20,11 +20,11 @@ _SHARE = ("{task.description}", "BarColumn", "TaskProgressColumn", "TimeRemainin
 
 
 class Rate:
-    """Counts tokens, and the seconds since it was created."""
+    """Counts tokens, the passes of the decoder that made them, and the seconds since it was created."""
 
     def __init__(self) -> None:
         self.start = time.perf_counter()
-        self.tokens = 0
+        self.tokens = self.passes = 0
 
     @property
     def seconds(self) -> float:
@@ -37,7 +37,8 @@ class Rate:
         return self.tokens / max(self.seconds, 1e-9)
 
     def __str__(self) -> str:
-        return f"{self.tokens} tokens in {self.seconds:.1f} s ({self.per_second:.0f} tokens/s)"
+        made = f"{self.tokens} tokens in {self.passes} passes"
+        return f"{made}, {self.seconds:.1f} s ({self.per_second:.0f} tokens/s)"
 
 
 def byte_bar(label: str, quiet: bool) -> contextlib.AbstractContextManager[Progress]:
@@ -71,6 +72,7 @@ def token_bar(quiet: bool) -> Iterator[tuple[Rate, Progress]]:
 
         def count(new: int) -> None:
             rate.tokens += new
+            rate.passes += 1
             advance(new)
 
         yield rate, count

@@ -43,9 +43,9 @@ class Generate:
 
         An output's randomness depends on its seed alone: not on the batch size, nor on what comes before. A
         None says that no more prompts are waiting: those before it are not kept back. `progress` is called
-        with each number of new tokens. `stream`: pictures come in parts, a row of every picture of the batch
-        as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError for a
-        modality that the model lacks.
+        with the number of new tokens of each pass. `stream`: pictures come in parts, a row of every picture
+        of the batch as soon as the decoder has made it, then the whole ones as last parts. Raises UsageError
+        for a modality that the model lacks.
         """
         decoder, options = self.preparer.decoder, self.preparer.options
         if options.to not in decoder.type_ids:

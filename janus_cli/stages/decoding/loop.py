@@ -212,9 +212,9 @@ class Loop:
         """Draw a picture's tokens by windows; give codes [B, 1] of each once it is final in all rows."""
         first = self._draw_codes(hidden, 0)[0]
         self.windows = Windows(self.decoder, self.options, self.cache, self.noise, self.width)
-        for block in chain([first[:, None]], self.windows.draw(first)):
-            for codes in block.unbind(1):
-                self._report()
+        for made in chain([first[:, None]], self.windows.draw(first)):
+            self._report(made.shape[1])
+            for codes in made.unbind(1):
                 yield codes[:, None]
 
     def _draw_codes(self, hidden: Tensor, step: int) -> list[Tensor]:
@@ -243,9 +243,10 @@ class Loop:
     def _have_ended(self, ended: Tensor, step: int) -> bool:
         return step % self.every == self.every - 1 and bool(ended.all())
 
-    def _report(self) -> None:
+    def _report(self, tokens: int = 1) -> None:
+        """Tell of a pass that made so many tokens a row."""
         if self.progress is not None:
-            self.progress(self.count)
+            self.progress(self.count * tokens)
 
 
 def _pad(prompts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:

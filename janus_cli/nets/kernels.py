@@ -13,6 +13,7 @@ from torch import Tensor
 
 from janus_cli.nets.step import Folded, Here, Layer, Shape
 
+FEW_PROGRAMS, MANY_PROGRAMS = 264, 600  # two, and over four, for each multiprocessor of an H100
 MOST_ROWS = 32  # above it the matrix units are busy, and a library's products better
 
 
@@ -83,7 +84,7 @@ def multiply(
     rows, width = x.shape
     n_out = len(weight) // 2 if gated else len(weight)
     padded = 16 if rows <= 16 else 32
-    block, depth, warps, stages = tile or ((16, 256, 4, 3) if padded == 16 else (32, 128, 4, 3))
+    block, depth, warps, stages = tile or _choose_tile(padded, n_out)
     while width % depth:
         depth //= 2
     while n_out % block:
@@ -95,6 +96,15 @@ def multiply(
         normed=norm is not None, gated=gated, added=rest is not None, num_warps=warps, num_stages=stages,
     )  # fmt: skip
     return out
+
+
+def _choose_tile(padded: int, n_out: int) -> tuple[int, int, int, int]:
+    """Choose a tile: few programs have much of the matrix on the way, many are small to run all at once."""
+    block, depth = (16, 256) if padded == 16 else (32, 128)
+    programs = n_out // block
+    if programs < FEW_PROGRAMS:
+        return block, depth, 4, 5
+    return (block, depth, 4, 3) if programs < MANY_PROGRAMS else (block, 128, 4, 4)
 
 
 @triton.jit

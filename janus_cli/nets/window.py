@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from janus_cli.nets.attention import KVCache, Places
+from janus_cli.nets.packed import multiply
 from janus_cli.nets.step import Folded, Layer
 
 
@@ -29,7 +30,7 @@ def run_layer(x: Tensor, layer: Layer, keys: Tensor, values: Tensor, here: Here,
     """Compute one block, [R, W, D] -> [R, W, D]; keys and values [R, Hkv, slots, hd] get the window's."""
     cfg = folded.cfg
     normed = F.rms_norm(x, x.shape[-1:], layer.norm, cfg.norm_eps)
-    qkv = torch.cat([F.linear(normed, weight) for weight in layer.qkv], dim=-1)
+    qkv = _project(normed, layer.qkv)
     qk, v = qkv.unflatten(-1, (-1, cfg.head_dim)).split([cfg.n_head + cfg.n_kv_head, cfg.n_kv_head], dim=2)
     if layer.gain is not None:
         qk = F.rms_norm(qk, (cfg.head_dim,), None, cfg.norm_eps) * layer.gain
@@ -37,10 +38,16 @@ def run_layer(x: Tensor, layer: Layer, keys: Tensor, values: Tensor, here: Here,
     q, k = qk.split([cfg.n_head, cfg.n_kv_head], dim=2)
     keys.transpose(1, 2)[here.rows, here.slots] = k
     values.transpose(1, 2)[here.rows, here.slots] = v
-    x = x + F.linear(_attend(q, keys, values, here, layer.gate), layer.out)
+    x = x + multiply(_attend(q, keys, values, here, layer.gate), layer.out)
     normed = F.rms_norm(x, x.shape[-1:], layer.mlp_norm, cfg.norm_eps)
-    gate, up = torch.cat([F.linear(normed, weight) for weight in layer.gate_up], dim=-1).chunk(2, dim=-1)
-    return x + F.linear(F.silu(gate) * up, layer.down)
+    gate, up = _project(normed, layer.gate_up).chunk(2, dim=-1)
+    return x + multiply(F.silu(gate) * up, layer.down)
+
+
+def _project(x: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    """Multiply x [R, W, D] by matrices that stand for one: [R, W, O]."""
+    made = [multiply(x, weight) for weight in weights]
+    return made[0] if len(made) == 1 else torch.cat(made, dim=-1)
 
 
 def _attend(q: Tensor, keys: Tensor, values: Tensor, here: Here, gate: Tensor | None) -> Tensor:

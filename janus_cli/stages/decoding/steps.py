@@ -26,6 +26,11 @@ def can_step(net: Net, options: GenerateOptions) -> bool:
     return not searches and options.length > 1 and can_fold(net, options.to)
 
 
+def can_capture(net: Net) -> bool:
+    """Tell whether the device of `net` runs a program of many kernels as one graph."""
+    return net.device.type == "cuda"
+
+
 def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) -> "Stepper":
     """Make the steps that go on after the prompts in `cache`; `copies` 2: half of them are for guidance.
 
@@ -33,10 +38,10 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     """
     rows, columns = cache.keys.shape[1], options.grid[1]
     folded, slots = fold_once(net, options.to), cache.length + options.length
-    if net.device.type == "cpu":
-        steps = Stepper(Step(folded, rows, slots, options.length), options, copies)
-    else:
+    if can_capture(net):
         steps = _capture_once(net, folded, rows, -(-slots // ALIGNED) * ALIGNED, options, copies)
+    else:
+        steps = Stepper(Step(folded, rows, slots, options.length), options, copies)
     steps.begin(cache, columns)
     return steps
 

@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from janus_cli.nets.attention import KVCache
+from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.finite import are_finite
+from janus_cli.nets.packed import can_pack, pack
+from janus_cli.nets.step import Folded
 from janus_cli.nets.window import Window
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.noise import Noise
@@ -39,6 +42,17 @@ def choose_width(net: Net, options: GenerateOptions) -> int | None:
     return None if options.temperature <= SURE else 0
 
 
+def _pack_once(net: Net, modality: str) -> Folded:
+    """Fold the weights of `net`, and pack them where that pays; or take what was made before of the same."""
+    folded = fold_once(net, modality)
+    if not isinstance(net, Decoder) or not can_pack(folded):
+        return folded
+    known: tuple[Folded, Folded] | None = net.__dict__.get("packed")
+    if known is None or known[0] is not folded:
+        known = net.__dict__["packed"] = folded, pack(folded, net, modality)
+    return known[1]
+
+
 class Windows:
     """The windows of one batch, after its prompts, which are in `cache`, with room for the output.
 
@@ -49,7 +63,7 @@ class Windows:
         self, net: Net, options: GenerateOptions, cache: KVCache, noise: Noise | None, width: int | None
     ) -> None:
         """Make the windows; the cache's rows beyond the outputs' are for guidance. `width`: None: choose."""
-        self.window = Window(fold_once(net, options.to), cache, options.length, options.grid[1])
+        self.window = Window(_pack_once(net, options.to), cache, options.length, options.grid[1])
         self.options, self.noise, self.width = options, noise, width
         self.chain = make_filters(options.temperature, options.top_k, options.top_p)
         self.finite = torch.ones((), dtype=torch.bool, device=net.device)

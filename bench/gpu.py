@@ -19,7 +19,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,19 +27,16 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench import make_checkpoint
 from bench.peers import stand_in
 from janus_cli import config
+from janus_cli.nets import step as step_file
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.janus_pro import IMAGE, TEXT, JanusPro
-from janus_cli.nets.step import Here, Shape, Step, fold, run_layer
+from janus_cli.nets.step import Step, fold
 from janus_cli.records import Record
 from janus_cli.stages.decoding import loop as loop_file
-from janus_cli.stages.decoding import steps as steps_file
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.loop import Item, Loop
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -208,15 +205,13 @@ def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = Tru
 
 @torch.inference_mode()
 def compare_logits(net: Net) -> tuple[float, float]:
-    """Compare steps, with the layers that a loop would choose, with the general forward, on the same tokens.
+    """Compare steps with the general forward, on the same tokens.
 
     Gives the largest difference of logits, as a share of their spread, and how often the likeliest agree.
     """
     device, length, worst, agreed = net.device, 24, 0.0, 0.0
     folded = fold(net, "image")
     step = Step(folded, 2, 64, length)
-    if device.type == "cuda":
-        step.run_layer = steps_file.choose_layers(step)
     ids = torch.arange(1, 9, device=device).expand(2, -1)
     types, nowhere = torch.full_like(ids, TEXT), torch.zeros_like(ids)
     cache = net.make_cache(2, 8 + length)
@@ -305,7 +300,6 @@ def measure_draw(report: Report, net: JanusPro, count: int, name: str) -> None:
     if report.device.type == "cuda":
         net.__dict__.pop("captured", None)
         found["captured_again"] = report.clock(draw)
-        found["layers"] = net.__dict__["captured"][1].step.run_layer.__module__
         found["peak_GB"] = torch.cuda.max_memory_allocated() / 1e9
         found |= measure_replays(report, net, count)
     report.say(name, **found)
@@ -352,18 +346,15 @@ def list_kernels(report: Report, net: JanusPro, name: str) -> None:
 
 @contextmanager
 def layers_by(net: Net, way: str) -> Iterator[None]:
-    """Have layers run by "kernels" of our own, by "plain" calls, or "compiled" by torch, once for all."""
-    choose, growing = steps_file.choose_layers, net.device.type == "cpu"
+    """Have layers run as they are, "plain", or "compiled" by torch, once for all."""
+    plain, growing = step_file.run_layer, net.device.type == "cpu"
     net.__dict__.pop("captured", None)
-    if way == "plain":
-        steps_file.choose_layers = lambda step: run_layer
-    elif way == "compiled":
-        made = torch.compile(run_layer, dynamic=growing, fullgraph=True)
-        steps_file.choose_layers = lambda step: made
+    if way == "compiled":
+        step_file.run_layer = torch.compile(plain, dynamic=growing, fullgraph=True)
     try:
         yield
     finally:
-        steps_file.choose_layers = choose
+        step_file.run_layer = plain
         net.__dict__.pop("captured", None)
 
 
@@ -397,14 +388,13 @@ def measure_pixels(report: Report, net: JanusPro, name: str) -> None:
 
 
 def measure_shape(report: Report, shape: str, whole: bool) -> None:
-    """Measure all about one shape; `whole`: batches, other programs of its layers and pixels too."""
+    """Measure all about one shape; `whole`: batches, pixels and the general forward too."""
     start = time.monotonic()
     net = make_janus_pro(shape, report.device, report.dtype)
     report.wait()
     size = sum(p.nbytes for p in net.parameters()) / 1e9
     report.say(f"{shape}, weights made", seconds=time.monotonic() - start, GB=size)
-    for way in ("kernels", "plain"):
-        measure_way(report, net, shape, way, counts=(1, 16) if whole else (1,))
+    measure_way(report, net, shape, "plain", counts=(1, 16) if whole else (1,))
     if not whole:
         return
     report.attempt(f"{shape}, VQ decode", 10, partial(measure_pixels, report, net, shape))
@@ -417,103 +407,8 @@ def measure_way(report: Report, net: JanusPro, shape: str, way: str, counts: tup
         name = f"{shape}, {way}, {count} pictures" if count > 1 else f"{shape}, {way}, one picture"
         with layers_by(net, way):
             report.attempt(name, 12, partial(measure_draw, report, net, count, name))
-            if "captured" in net.__dict__ and (count == 1 or way == "kernels"):
+            if "captured" in net.__dict__:
                 report.attempt(f"{name}, kernels", 5, partial(list_kernels, report, net, name))
-
-
-def measure_attention(report: Report) -> None:
-    """Time ways of one query's attention over the slots, each over several caches in one graph."""
-    for rows, heads in ((2, 16), (32, 16), (2, 32)):
-        shape, kind = (rows, heads, 640, 128), {"device": report.device, "dtype": torch.bfloat16}
-        caches = [(torch.randn(shape, **kind), torch.randn(shape, **kind)) for _ in range(12)]
-        q, bias = torch.randn(rows, heads, 128, **kind), torch.zeros(rows, 1, 640, **kind)
-        found = {}
-        for name, way in list_ways(q, bias).items():
-            with suppress(RuntimeError):  # not every way knows every shape
-                found[f"{name}_us"] = time_graph(partial(over_all, way, caches)) * 1000 / len(caches)
-        report.say(f"attention of {rows} rows, {heads} heads, 640 slots", **found)
-
-
-def over_all(way: Callable[[Tensor, Tensor], object], pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """Call `way` with every pair."""
-    for one, other in pairs:
-        way(one, other)
-
-
-def list_ways(q: Tensor, bias: Tensor) -> dict[str, Callable[[Tensor, Tensor], object]]:
-    """List ways of attention, each from keys and values."""
-    from janus_cli.nets import kernels
-
-    rows, heads, width = q.shape
-    rope, slot = (
-        torch.ones(2, rows, 1, width, device=q.device, dtype=q.dtype),
-        torch.tensor([639], device=q.device),
-    )
-    here, numbers = Here(slot, rope, bias, None, None), Shape(heads, heads, width, 1e-6)
-    qkv = torch.cat([q.flatten(1)] * 3, dim=1)
-
-    def by_products(k: Tensor, v: Tensor) -> Tensor:
-        spread = bias.expand(rows, heads, -1).reshape(rows * heads, 1, -1)
-        scores = torch.baddbmm(spread, q.reshape(-1, 1, width), k.flatten(0, 1).transpose(1, 2))
-        return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v.flatten(0, 1))
-
-    def by_backend(backend: SDPBackend, k: Tensor, v: Tensor) -> Tensor:
-        with sdpa_kernel(backend):
-            return F.scaled_dot_product_attention(q[:, :, None], k, v, bias[:, None])
-
-    return {
-        "kernel": lambda k, v: kernels.attend(qkv, k, v, here, numbers),
-        "kernel_64": lambda k, v: kernels.attend(qkv, k, v, here, numbers, 64),
-        "products": by_products,
-        "efficient": partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
-        "cudnn": partial(by_backend, SDPBackend.CUDNN_ATTENTION),
-    }
-
-
-def measure_products(report: Report) -> None:
-    """Time products of few rows with the shapes' matrices: the library's, and ours by several tiles."""
-    from janus_cli.nets import kernels
-
-    tiles = (None, (16, 256, 4, 3), (16, 256, 4, 5), (16, 128, 4, 4), (16, 128, 4, 6), (32, 128, 4, 4))
-    cases = [(2, 6144, 2048, False), (2, 5632, 2048, True), (2, 2048, 5632, False), (32, 6144, 2048, False)]
-    for rows, n_out, width, gated in [*cases, (2, 12288, 4096, False), (2, 11008, 4096, True)]:
-        kind = {"device": report.device, "dtype": torch.bfloat16}
-        heights = n_out * (1 + gated)
-        weights = [torch.randn(heights, width, **kind) for _ in range(max(3, (1 << 27) // (heights * width)))]
-        x = torch.randn(rows, width, **kind) / width**0.5
-        library = multiply_gated if gated else F.linear
-        ways: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"library": library}
-        ways |= {str(tile): partial(kernels.multiply, tile=tile, gated=gated) for tile in tiles}
-        exact, found = library(x.float(), weights[0].float()), {}
-        for name, way in ways.items():
-            error = float((way(x, weights[0]).float() - exact).norm() / exact.norm())
-            ms = time_graph(partial(over_all, way, [(x, weight) for weight in weights])) / len(weights)
-            speed = weights[0].nbytes / ms / 1e9
-            found[name] = f"{ms * 1000:.1f} us {speed:.2f} TB/s error {error:.0e}"
-        report.say(f"product of {rows} rows, {width} to {n_out}{' gated' * gated}", **found)
-
-
-def multiply_gated(x: Tensor, weight: Tensor) -> Tensor:
-    """Compute a SwiGLU's inner vector by the library's product."""
-    gate, up = F.linear(x, weight).chunk(2, dim=1)
-    return F.silu(gate) * up
-
-
-def time_graph(action: Callable[[], object]) -> float:
-    """Milliseconds of one replay of `action`, captured."""
-    action()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        action()
-    graph.replay()
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in "12")
-    begin.record()
-    for _ in range(20):
-        graph.replay()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 20
 
 
 def measure_compiled(report: Report, shape: str) -> None:
@@ -530,6 +425,7 @@ def measure_peer(report: Report, shape: str) -> None:
     command = [sys.executable, "-m", "bench.gpu", "--peer", shape, "--device", str(report.device)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=min(report.left, PEER_SECONDS))
     if done.returncode:
+        print(done.stderr[-4000:], flush=True)  # its last line alone rarely says what is missing
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     report.say(f"transformers, {shape}, 24 tokens", **json.loads(done.stdout.splitlines()[-1]))
 
@@ -590,9 +486,6 @@ def main() -> None:
     for i, shape in enumerate(given.shape):
         report.attempt(shape, 15, partial(measure_shape, report, shape, whole=not i))
     report.attempt("pocket", 20, partial(compare_pocket, report))
-    if report.device.type == "cuda":
-        report.attempt("products", 15, partial(measure_products, report))
-        report.attempt("attention", 8, partial(measure_attention, report))
     report.attempt("transformers", 15, partial(measure_peer, report, given.shape[0]))
     report.attempt("compiled", 40, partial(measure_compiled, report, given.shape[0]))
 

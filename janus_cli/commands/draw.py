@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from janus_cli.pipeline import Plan, Prompt
     from janus_cli.records import Record
 
+_Prompts = Annotated[
+    list[str] | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
+]
+_Stdin = Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))]
+
 
 def draw(
-    prompts: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
-    ] = None,
+    prompts: _Prompts = None,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
     best_of: opt.BestOf = 1,
@@ -39,7 +42,7 @@ def draw(
     top_p: opt.TopP = None,
     literal: opt.Literal = False,
     output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
-    stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))] = False,
+    stdin: _Stdin = False,
     batch_size: opt.BatchSize = 8,
     parallel: opt.Parallel = None,
     model: opt.NewModelName = zoo.DEFAULT,

@@ -92,10 +92,7 @@ def generate(
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
 
     loader = Loader(model, device, talk, dtype)
-    records = read_records(inputs or [], failures, "generate")
-    prompts: Iterator[Record | None] = _join(records, failures) if join else records
-    if not join and "-" in (inputs or ["-"]):
-        prompts = with_pauses(records)
+    prompts = _read_prompts(inputs or ["-"], join, failures)
 
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
@@ -158,6 +155,14 @@ def _plan(
     if to is Target.audio:
         return pipeline.plan_sound(sampling, seconds)
     return pipeline.plan_picture(sampling, PictureOptions(size))
+
+
+def _read_prompts(inputs: list[str], join: bool, failures: Failures) -> Iterator["Record | None"]:
+    """Read prompts, or one of all records; a None says that the next one may take a while."""
+    records = read_records(inputs, failures, "generate")
+    if join:
+        return _join(records, failures)
+    return with_pauses(records) if "-" in inputs else records
 
 
 def _join(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:

@@ -10,7 +10,6 @@ from helpers.decoders import ANY, MODALITIES, SWITCHES, generate, random_decoder
 from bench.gpu import make_janus_pro
 from janus_cli.config import ModalityConfig
 from janus_cli.errors import ModelError
-from janus_cli.nets.step import run_layer
 from janus_cli.records import Record, Segment
 from janus_cli.stages.decoding import loop, steps
 from janus_cli.stages.decoding.features import Net
@@ -45,21 +44,21 @@ def plainly(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[Stepper]:
-    """Have programs recorded as on CUDA, by a stand-in that runs them again; gives those that were."""
+    """Have programs captured as on CUDA, by a stand-in that runs them again; gives those that were."""
     recorded: list[Stepper] = []
 
     class Graph:
         def __init__(self, own: Stepper) -> None:
             self.replay = own.run
 
-    def record(own: Stepper) -> None:
+    def capture(own: Stepper) -> None:
         recorded.append(own)
         for _ in range(2):  # as the true one does, into buffers that hold no prompt
             own.run()
         own.graph = Graph(own)
 
     monkeypatch.setattr(steps, "can_capture", lambda net: True)
-    monkeypatch.setattr(Stepper, "_record", record)
+    monkeypatch.setattr(Stepper, "capture", capture)
     return recorded
 
 
@@ -134,18 +133,6 @@ def test_weights_that_change_are_folded_again(captures: list[Stepper], plainly) 
     after = draw(net, OPTIONS)
     assert after != before
     assert after == plainly(net, OPTIONS)
-
-
-def test_layers_that_cannot_be_built_give_way_to_the_plain_ones(
-    captures: list[Stepper], monkeypatch: pytest.MonkeyPatch, plainly
-) -> None:
-    def fail(*_: object) -> torch.Tensor:
-        raise RuntimeError("no compiler here")
-
-    monkeypatch.setattr(steps, "choose_layers", lambda step: fail)
-    net = random_decoder(SWITCHES["full"])
-    assert draw(net, OPTIONS) == plainly(net, OPTIONS)
-    assert captures[0].step.run_layer is run_layer
 
 
 def test_numbers_that_are_none_are_refused() -> None:

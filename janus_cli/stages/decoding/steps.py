@@ -3,14 +3,12 @@
 Knows a net, options and noise. It gives, token for token, what the general forward would.
 """
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.finite import are_finite
-from janus_cli.nets.step import ALIGNED, Folded, Run, Step, can_fold, fold, run_layer
+from janus_cli.nets.step import ALIGNED, Folded, Step, can_fold, fold
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -77,15 +75,6 @@ def _capture_once(
     return steps
 
 
-def choose_layers(step: Step) -> Run:
-    """Choose what computes the layers of `step` on a GPU: kernels of our own where they can."""
-    if importlib.util.find_spec("triton") is None or step.folded.norm.dtype != torch.bfloat16:
-        return run_layer
-    from janus_cli.nets import kernels
-
-    return kernels.run_layer if kernels.can_run(step.folded, step.rows) else run_layer
-
-
 class Stepper:
     """A step and the draw after it: `begin` after the prompts, then `draw` the output's tokens one by one.
 
@@ -104,20 +93,9 @@ class Stepper:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.block: tuple[object, Tensor] | None = None  # noise that was drawn ahead, and which
 
-    def capture(self) -> None:
-        """Capture the program as a CUDA graph, with the fastest layers that this machine can run."""
-        self.step.run_layer = choose_layers(self.step)
-        try:
-            self._record()
-        except Exception:  # a kernel is built when it first runs, and not everywhere is a compiler for it
-            if self.step.run_layer is run_layer:
-                raise
-            self.step.run_layer = run_layer
-            self._record()
-
     @torch.inference_mode()
-    def _record(self) -> None:
-        """Run the program until libraries are ready, then record it. The buffers hold no prompt yet."""
+    def capture(self) -> None:
+        """Capture the program as a CUDA graph, when libraries are ready. The buffers hold no prompt yet."""
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

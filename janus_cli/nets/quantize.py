@@ -17,7 +17,7 @@ class Quantizer(nn.Module):
 
     def __init__(self, codebook_size: int, codebook_dim: int):
         super().__init__()
-        self.register_buffer("codebook", torch.randn(codebook_size, codebook_dim))
+        self.register_buffer("codebook", nn.init.normal_(torch.empty(codebook_size, codebook_dim)))
 
     def encode(self, latents: Tensor) -> Tensor:
         """Find the nearest code of each latent: [..., D] -> [...] int64."""

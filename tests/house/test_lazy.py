@@ -14,6 +14,7 @@ SLOW = {
     "encodec",
     "huggingface_hub",
     "safetensors.torch",
+    "torch._dynamo",
     "transformers",
     "spandrel",
 }
@@ -94,3 +95,8 @@ def test_sounds_that_are_samples_already_need_no_torch(loaded, environment):
     assert loaded("decode -o a.wav", dumps(Record((sound,)))) == {"numpy"}
     assert loaded("info a.wav") == {"numpy", "soundfile"}
     assert loaded("tokenize audio --help") == set()
+
+
+def test_a_picture_is_drawn_without_torchs_compiler(loaded):
+    """Its import takes as long as that of torch itself; arithmetic on the meta device is enough for it."""
+    assert "torch._dynamo" not in loaded('draw "a red apple" -o apple.png')

@@ -5,19 +5,18 @@ there: nothing is computed twice, and what is under way fits into a processor's 
 this for sounds. Knows convolutions of 3 x 3, and what works on each row alone.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Chunks = Iterator[
-    tuple[Tensor, bool]
-]  # [B, C, n, W], the next n rows from the top; whether they are the last
+# Takes the next rows [B, C, n, W] of a picture, from the top, and whether they are the last; gives the rows
+# that are done now, None if there are none. The last rows give the others.
+Step = Callable[[Tensor, bool], Tensor | None]
 
 
-def cut_chunks(whole: Tensor, rows: int, more: int = 0) -> Chunks:
+def cut_chunks(whole: Tensor, rows: int, more: int = 0) -> Iterator[tuple[Tensor, bool]]:
     """Cut [B, C, H, W] into chunks of about `rows` rows, the first of `more` rows in addition.
 
     Each convolution holds a row of the first chunk back. A single row that is left may be computed in another
@@ -29,50 +28,65 @@ def cut_chunks(whole: Tensor, rows: int, more: int = 0) -> Chunks:
     return ((whole[:, :, top:end], end == height) for top, end in zip(tops, ends, strict=True))
 
 
-def run_by_rows(net: nn.Module, chunks: Chunks) -> Chunks:
-    """Run `net` over the picture that `chunks` make up; gives chunks of other heights.
-
-    A module that is more than a chain says itself how it runs, by a method `run_by_rows`.
-    """
+def make_step(net: nn.Module) -> Step:
+    """Make the step that runs `net`; a module that is more than a chain makes its own, by `make_step`."""
     if isinstance(net, nn.Sequential):
-        for layer in net:
-            chunks = run_by_rows(layer, chunks)
-        return chunks
+        return chain([make_step(layer) for layer in net])
     if isinstance(net, nn.Conv2d) and net.kernel_size != (1, 1):
-        return _convolve(net, chunks)
-    run = getattr(net, "run_by_rows", partial(work_on_rows, net))
-    made: Chunks = run(chunks)
-    return made
+        return Convolution(net)
+    if hasattr(net, "make_step"):
+        step: Step = net.make_step()
+        return step
+    return on_each_row(net)
 
 
-def work_on_rows(work: Callable[[Tensor], Tensor], chunks: Chunks) -> Chunks:
-    """Give what `work`, which looks at each row alone, makes of the chunks."""
-    return ((work(chunk), is_last) for chunk, is_last in chunks)
+def on_each_row(work: Callable[[Tensor], Tensor]) -> Step:
+    """Make the step of what looks at each row alone."""
+    return lambda rows, is_last: work(rows)
 
 
-def add_by_rows(work: Callable[[Tensor], Tensor], run: Callable[[Chunks], Chunks], chunks: Chunks) -> Chunks:
-    """Give work(x) + run(x): what `work` makes of each row alone waits for what `run` gives later."""
-    waiting: list[Tensor] = []
+def chain(steps: Sequence[Step]) -> Step:
+    """Make one step of several, one behind the other."""
 
-    def keep() -> Chunks:
-        for chunk, is_last in chunks:
-            waiting.append(work(chunk))
-            yield chunk, is_last
+    def run(rows: Tensor, is_last: bool) -> Tensor | None:
+        made: Tensor | None = rows
+        for step in steps:
+            made = None if made is None else step(made, is_last)
+        return made
 
-    for made, is_last in run(keep()):
-        held = torch.cat(waiting, 2)
-        yield held[:, :, : made.shape[2]] + made, is_last
-        waiting[:] = [held[:, :, made.shape[2] :]]
+    return run
 
 
-def _convolve(conv: nn.Conv2d, chunks: Chunks) -> Chunks:
-    """Run a convolution of 3 x 3; a chunk's last row waits for the next chunk, which has its neighbours."""
-    assert conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.padding == (1, 1)
-    held: Tensor | None = None  # the last two rows
-    for chunk, is_last in chunks:
-        border = torch.zeros_like(chunk[:, :, :1])
-        parts = [border if held is None else held, chunk, *([border] if is_last else [])]
-        rows = torch.cat(parts, 2)
-        held = rows[:, :, -2:].clone()
-        if rows.shape[2] > 2:
-            yield F.conv2d(rows, conv.weight, conv.bias, padding=(0, 1)), is_last
+class Sum:
+    """The step of work(x) + step(x): what `work` makes of each row alone waits for what `step` gives."""
+
+    def __init__(self, work: Callable[[Tensor], Tensor], step: Step) -> None:
+        self._work, self._step = work, step
+        self._waiting: list[Tensor] = []
+
+    def __call__(self, rows: Tensor, is_last: bool) -> Tensor | None:
+        self._waiting.append(self._work(rows))
+        made = self._step(rows, is_last)
+        if made is None:
+            return None
+        waiting, count = torch.cat(self._waiting, 2), made.shape[2]
+        self._waiting = [waiting[:, :, count:].clone()]
+        return waiting[:, :, :count] + made
+
+
+class Convolution:
+    """The step of a convolution of 3 x 3: a row waits for the one below."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        assert conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.padding == (1, 1)
+        self._conv = conv
+        self._held: Tensor | None = None  # the last two rows
+
+    def __call__(self, rows: Tensor, is_last: bool) -> Tensor | None:
+        border = torch.zeros_like(rows[:, :, :1])
+        above = border if self._held is None else self._held
+        rows = torch.cat([above, rows, *([border] if is_last else [])], 2)
+        self._held = rows[:, :, -2:].clone()
+        return (
+            F.conv2d(rows, self._conv.weight, self._conv.bias, padding=(0, 1)) if rows.shape[2] > 2 else None
+        )

@@ -8,7 +8,6 @@ decoded in bounded memory, some rows at a time.
 """
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_cli.config import DVAEConfig
-from janus_cli.nets.by_rows import Chunks, add_by_rows, cut_chunks, run_by_rows, work_on_rows
+from janus_cli.nets.by_rows import Step, Sum, chain, cut_chunks, make_step, on_each_row
 from janus_cli.nets.finite import check_finite
 from janus_cli.nets.pixels import to_uint8
 from janus_cli.nets.quantize import Quantizer
@@ -38,15 +37,10 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.gelu(self.conv1(F.gelu(x))))
 
-    def run_by_rows(self, chunks: Chunks) -> Chunks:
-        """Do as `forward` does, chunk by chunk."""
-
-        def run(chunks: Chunks) -> Chunks:
-            for conv in (self.conv1, self.conv2):
-                chunks = run_by_rows(conv, work_on_rows(F.gelu, chunks))
-            return chunks
-
-        return add_by_rows(lambda x: x, run, chunks)
+    def make_step(self) -> Step:
+        """Make the step of `nets.by_rows` that does as `forward`."""
+        gelu = on_each_row(F.gelu)
+        return Sum(lambda x: x, chain([gelu, make_step(self.conv1), gelu, make_step(self.conv2)]))
 
 
 class DVAE(nn.Module):
@@ -139,10 +133,10 @@ class DVAE(nn.Module):
 
     def decode_by_rows(self, codes: Tensor, step: int) -> Iterator[Tensor]:
         """Decode codes [B, h, w], `step` rows at a time, to bands of the pixels that `decode` gives."""
-        grids = cut_chunks(codes[:, None], step, self.reach)
-        chunks = work_on_rows(lambda grid: self.lookup(grid[:, 0]), grids)
-        for band, _ in add_by_rows(self._decode_plainly, partial(run_by_rows, self.context), chunks):
-            yield check_finite(band, self)
+        decode = Sum(self._decode_plainly, make_step(self.context))
+        for grid, is_last in cut_chunks(codes[:, None], step, self.reach):
+            if (band := decode(self.lookup(grid[:, 0]), is_last)) is not None:
+                yield check_finite(band, self)
 
     def decode_picture(self, codes: Tensor) -> np.ndarray:
         """Decode codes [1, h, w] to a picture uint8 [H, W, 3]."""

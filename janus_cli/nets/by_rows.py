@@ -34,10 +34,8 @@ def make_step(net: nn.Module) -> Step:
         return chain([make_step(layer) for layer in net])
     if isinstance(net, nn.Conv2d) and net.kernel_size != (1, 1):
         return Convolution(net)
-    if hasattr(net, "make_step"):
-        step: Step = net.make_step()
-        return step
-    return on_each_row(net)
+    make: Callable[[], Step] | None = getattr(net, "make_step", None)
+    return on_each_row(net) if make is None else make()
 
 
 def on_each_row(work: Callable[[Tensor], Tensor]) -> Step:

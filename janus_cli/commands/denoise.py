@@ -52,5 +52,7 @@ def denoise(
     def stage(pipeline: "Pipeline") -> "Transform":
         return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
+    if not target.is_done:
+        loader.load_meanwhile(inputs, stage)
     sharp = loader.run_each(records, failures, stage)
     write_all(sharp, target, failures, inputs)

@@ -105,6 +105,10 @@ def generate(
                     talk(explain_choice(made))
                 yield made
 
+    if not target.is_done:
+        loader.load_meanwhile(
+            inputs, lambda pipeline: _plan(to, pipeline, sampling, size, max_tokens, seconds).open()
+        )
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")

@@ -1,6 +1,7 @@
 """`janus tokenize text|image|audio`, and what plugins bring: media in, token records out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ import typer
 
 from janus_cli import zoo
 from janus_cli.media import picture_formats, sound_formats
+from janus_cli.media.files import is_special
 from janus_cli.shell import options as opt
+from janus_cli.shell.ahead import read_ahead
 from janus_cli.shell.console import Talk, open_stdin
 from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
@@ -28,9 +31,12 @@ from janus_cli.shell.sinks import Destination, write_all
 from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
+    from janus_cli.media.pictures import Frame
     from janus_cli.records import Record
     from janus_cli.stages.text import TextTokenizer
 
+AHEAD = 1 << 26  # bytes of pictures that are read before they are worked on
+_NO_PICTURE = "name a picture (janus tokenize image FILE), or pipe one in"
 _NO_SOUND = "name a sound (janus tokenize audio FILE), or pipe one in"
 
 
@@ -147,18 +153,59 @@ def image(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A file of pictures, and what was to be said when it was read."""
+
+    item: Input
+    notes: list[str] = field(default_factory=list)
+
+    def read(self) -> "Iterator[Frame]":
+        """Read its pictures, each when it is asked for. Raises MediaError."""
+        from janus_cli.media.pictures import read_frames
+
+        return read_frames(self.item.open(_NO_PICTURE), self.item.label, self.notes.append)
+
+    def read_first(self) -> "list[Frame]":
+        """Read the first picture alone, as `read` does."""
+        frames = self.read()
+        try:
+            return [next(frames)]
+        finally:
+            frames.close()  # type: ignore[attr-defined]  # what it is decoded from is large, too
+
+    def read_beside(self) -> "list[Frame]":
+        """Read the first picture in another thread; nothing of a pipe, which may never come."""
+        waits = self.item.name == "-" or is_special(Path(self.item.name))
+        return [] if waits else self.read_first()
+
+
+def _read_first_pictures(
+    files: Sequence[_File], target: Destination
+) -> "Iterator[tuple[_File, Callable[[], list[Frame]]]]":
+    """Give for each file a call that reads its first picture, perhaps beside the work on the one before."""
+    if target.existing is Existing.skip:  # some may be passed over
+        yield from ((file, file.read_first) for file in files)
+        return
+    for file, take in read_ahead(
+        files, _File.read_beside, lambda read: sum(frame.pixels.nbytes for frame in read), AHEAD
+    ):
+        yield file, lambda take=take, file=file: take() or file.read_first()  # type: ignore[misc]
+
+
 def _tokenize_pictures(
     inputs: Sequence[Input], every: bool, loader: Loader, target: Destination, failures: Failures
 ) -> Iterator["Record"]:
     """Make a record of each picture; every: of all that a file holds, each with its number in its id."""
-    from janus_cli.media.pictures import describe_several, read_frames
+    from janus_cli.media.pictures import describe_several
 
-    for item in inputs:
+    files = [_File(item) for item in inputs]
+    for file, read in ((f, f.read) for f in files) if every else _read_first_pictures(files, target):
+        item = file.item
         if not every and target.passes_over(item.id):
             continue
         with failures.item(item.label):
-            place = item.open("name a picture (janus tokenize image FILE), or pipe one in")
-            for frame in read_frames(place, item.label, failures.note):
+            for frame in _say_notes(file, read, failures):
                 id = item.id
                 if frame.count > 1 and every:
                     id += f"-{frame.number:0{len(str(frame.count))}}"
@@ -166,8 +213,21 @@ def _tokenize_pictures(
                     failures.note(f"{item.label}: {describe_several(frame)}: --frames all reads each")
                 if not (every and target.passes_over(id)):
                     yield loader.open().pictures.encode(frame.pixels, id=id, source=item.source)
-                if not every:
-                    break
+
+
+def _say_notes(file: _File, read: "Callable[[], Iterable[Frame]]", failures: Failures) -> "Iterator[Frame]":
+    """Give the pictures that `read` reads of the file, after what was noted of them."""
+
+    def say() -> None:
+        while file.notes:
+            failures.note(file.notes.pop(0))
+
+    try:
+        for frame in read():
+            say()
+            yield frame
+    finally:
+        say()
 
 
 @app.command("audio")

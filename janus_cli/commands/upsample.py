@@ -26,6 +26,8 @@ from janus_cli.shell.sinks import Destination, check_parts, write_all
 if TYPE_CHECKING:
     import numpy as np
 
+    from janus_cli.pipeline import Pipeline
+    from janus_cli.pipeline.refining import Transform
     from janus_cli.records import Record
     from janus_cli.stages.super_resolution import Picture, SuperResolution
 
@@ -128,9 +130,13 @@ def upsample(
     failures = Failures(quiet)
     loader = Loader(model, device, Talk(quiet), dtype)
     records = target.keep_wanted(read_records(inputs or [], failures, "upsample", stream))
-    large = loader.run_each(
-        records, failures, lambda pipeline: pipeline.refining.upsampler(scale, stream, steps)
-    )
+
+    def stage(pipeline: "Pipeline") -> "Transform":
+        return pipeline.refining.upsampler(scale, stream, steps)
+
+    if not target.is_done:
+        loader.load_meanwhile(inputs, stage)
+    large = loader.run_each(records, failures, stage)
     write_all(large, target, failures, inputs)
 
 

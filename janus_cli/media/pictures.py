@@ -51,10 +51,16 @@ _EXIF_IFD = 0x8769
 _INTEROPERABILITY = 0xA005
 _ORIENTATION = 0x0112
 _OPTIONS: dict[str, dict[str, int | bool]] = {
-    "png": {"compress_level": 6},
+    # zlib's Z_RLE: what nets draw hardly repeats itself. To search for repeats takes three to seven times as
+    # long, and makes 512 px of a drawing 0 to 4 % larger, a photograph 5 %.
+    "png": {"compress_level": 6, "compress_type": 3},
     "jpeg": {"quality": 95, "subsampling": 0},
     "webp": {"quality": 95, "method": 4},
 }
+_REPEATS = (
+    30  # a PNG smaller than the picture by this factor has repeats: a search for them pays, and is short
+)
+_AT_ONCE = 256  # rows that are copied out of a picture together
 FRAME_MS = 80  # of an animation
 LAST_FRAME_MS = 2000
 
@@ -163,7 +169,7 @@ class _Reader:
         if read is not None:
             self.check_end()
         for number, (image, count) in enumerate(read() if read else self.read_pages(), 1):
-            yield Frame(np.array(image), number, count, self.what)
+            yield Frame(_copy_pixels(image), number, count, self.what)
 
     def check_end(self, format: str = "") -> None:
         """Account for all bytes: note those behind the picture, refuse a picture among them, or a cut one."""
@@ -349,6 +355,15 @@ def _read_low_bytes(data: bytes) -> np.ndarray:
         return np.asarray(image)
 
 
+def _copy_pixels(image: "Image.Image") -> np.ndarray:
+    """Copy an RGB picture to uint8 [H, W, 3], some rows at a time: Pillow holds what it gives twice."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _AT_ONCE):
+        band = image.crop((0, top, image.width, min(top + _AT_ONCE, image.height)))
+        pixels[top : top + _AT_ONCE] = np.asarray(band)
+    return pixels
+
+
 def _check_size(size: tuple[int, ...]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
@@ -452,12 +467,24 @@ def image_bytes(pixels: np.ndarray, format: str, metadata: Mapping[str, str] | N
         extra["exif"] = packed = exif.tobytes()
         if format == "jpeg" and len(packed) > MAX_EXIF:
             raise MediaError(f"parameters of {len(packed):,} bytes do not fit into a jpeg file: use png")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    data = _save(image, format, **_OPTIONS[format], **extra)
+    if format == "png" and len(data) * _REPEATS < pixels.nbytes:
+        data = min(
+            data, _save(image, format, compress_level=_OPTIONS[format]["compress_level"], **extra), key=len
+        )
+    return data
+
+
+def _save(image: "Image.Image", format: str, **options: Any) -> bytes:
+    """Write a picture as a file of `format`. Raises MediaError where it is larger than the format allows."""
     file = io.BytesIO()
     try:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(file, format, **_OPTIONS[format], **extra)
-    except (OSError, ValueError) as error:  # larger than the format allows
-        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise MediaError(f"{size} pixels cannot be written as {format} ({error})") from None
+        image.save(file, format, **options)
+    except (OSError, ValueError) as error:
+        raise MediaError(
+            f"{image.width} x {image.height} pixels cannot be written as {format} ({error})"
+        ) from None
     return file.getvalue()
 
 

@@ -45,7 +45,7 @@ def write_png(file: BinaryIO, rows: Rows, metadata: Mapping[str, str] | None = N
             put_chunk(file, b"tEXt", name + text.encode("ascii"))
         else:
             put_chunk(file, b"iTXt", name + b"\0\0\0\0" + text.encode("utf-8"))
-    packer = zlib.compressobj(_LEVEL)
+    packer = zlib.compressobj(_LEVEL, strategy=zlib.Z_RLE)  # as media.pictures has it, and why
     for lines in _filter_rows(rows):
         if packed := packer.compress(lines):
             put_chunk(file, b"IDAT", packed)

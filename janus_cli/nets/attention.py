@@ -116,13 +116,14 @@ class RelativeBias(nn.Module):
         size = flat + sum(two_d) * self.side**2
         self.table = nn.Embedding(size, n_head)
         nn.init.zeros_(self.table.weight)
-        near = bucket_distances(cfg.n_bucket, cfg.max_distance)
-        far = bucket_distances(cfg.grid_bucket, cfg.max_distance)
-        signed = torch.cat([-far.flip(0)[:-1], far]) + cfg.grid_bucket - 1
-        base = [flat + sum(two_d[:i]) * self.side**2 for i in range(len(two_d))]
+        with torch.device("cpu"):  # real even where weights are on the meta device: no file has them
+            near = bucket_distances(cfg.n_bucket, cfg.max_distance)
+            far = bucket_distances(cfg.grid_bucket, cfg.max_distance)
+            signed = torch.cat([-far.flip(0)[:-1], far]) + cfg.grid_bucket - 1
+            base = torch.tensor([flat + sum(two_d[:i]) * self.side**2 for i in range(len(two_d))])
         self.register_buffer("near", near, persistent=False)
         self.register_buffer("signed", signed, persistent=False)
-        self.register_buffer("grid_base", torch.tensor(base), persistent=False)
+        self.register_buffer("grid_base", base, persistent=False)
         self.near: Tensor
         self.signed: Tensor
         self.grid_base: Tensor

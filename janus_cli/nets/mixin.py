@@ -20,7 +20,7 @@ class TypeEmbedding(nn.Module):
 
     def __init__(self, n_modality: int, dim: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.randn(n_modality, dim) * 0.02)
+        self.table = nn.Parameter(nn.init.normal_(torch.empty(n_modality, dim), std=0.02))
         self.gate = nn.Parameter(torch.zeros(n_modality))
 
     def forward(self, onehot: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ class ModalityLoRA(nn.Module):
 
     def __init__(self, dim: int, out_dim: int, n_modality: int, rank: int) -> None:
         super().__init__()
-        self.down = nn.Parameter(torch.randn(n_modality * rank, dim) * dim**-0.5)
+        self.down = nn.Parameter(nn.init.normal_(torch.empty(n_modality * rank, dim), std=dim**-0.5))
         self.up = nn.Parameter(torch.zeros(out_dim, n_modality * rank))
 
     def forward(self, x: Tensor, own: Tensor) -> Tensor:

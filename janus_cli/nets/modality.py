@@ -26,7 +26,7 @@ class ModalityAdapter(nn.Module):
         rows = cfg.vocab_size * cfg.n_q + self.ends
         self.embed = nn.Embedding(rows, dim)
         nn.init.normal_(self.embed.weight, std=0.02)
-        self.delimiter = nn.Parameter(torch.randn(dim) * 0.02)
+        self.delimiter = nn.Parameter(nn.init.normal_(torch.empty(dim), std=0.02))
         self.head = None if tied else nn.Linear(dim, rows, bias=False)
         self.head_bias = nn.Parameter(torch.zeros(rows))
         self.deeper = nn.ModuleList(DepthStep(dim) for _ in range(1, cfg.n_q))
@@ -92,7 +92,7 @@ class FeatureAdapter(nn.Module):
         self.norm = RMSNorm(cfg.feature_dim)
         self.project = nn.Linear(cfg.feature_dim, dim)
         nn.init.normal_(self.project.weight, std=0.1 * cfg.feature_dim**-0.5)
-        self.delimiter = nn.Parameter(torch.randn(dim) * 0.02)
+        self.delimiter = nn.Parameter(nn.init.normal_(torch.empty(dim), std=0.02))
 
     def forward(self, ids: Tensor, features: Tensor) -> Tensor:
         """Embed the rows ids [..] of features [N, feature_dim]: [.., D]."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from janus_cli.config import VQ_GROUPS, VQConfig
 from janus_cli.nets.finite import check_finite
+from janus_cli.nets.pixels import to_float
 
 CHUNK = 4096  # latents compared with the whole codebook at a time
 
@@ -189,6 +190,11 @@ class VQ16(nn.Module):
         """Encode pixels [B, 3, H, W] in [-1, 1] to codes [B, h, w] int64."""
         latents = self.quant_conv(self.encoder(pixels.to(self.quant_conv.weight.dtype)))
         return self.quantize.encode(check_finite(latents, self).movedim(1, -1))
+
+    def encode_picture(self, picture: np.ndarray) -> np.ndarray:
+        """Encode a picture uint8 [H, W, 3], both sides of which the patch divides, to codes int64 [h, w]."""
+        device = self.quant_conv.weight.device
+        return self.encode(to_float(picture, device)[None])[0].cpu().numpy()
 
     def decode(self, codes: Tensor) -> Tensor:
         """Decode codes [B, h, w] to pixels [B, 3, H, W], nominally in [-1, 1] but not clamped."""

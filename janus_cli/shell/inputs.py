@@ -100,6 +100,14 @@ def with_pauses(records: Iterator["Record"]) -> Iterator["Record | None"]:
         yield record
 
 
+def is_awaited(inputs: Sequence[str] | None) -> bool:
+    """Tell whether the first input is a pipe in which there is nothing yet: its other end is at work."""
+    stdin = sys.stdin
+    if (inputs or ["-"])[0] != "-" or stdin is None or stdin.isatty():
+        return False
+    return not _is_ready(stdin.buffer)
+
+
 def _is_ready(file: BinaryIO) -> bool:
     """Tell whether reading from behind `file` gives something at once, or its end; its buffer is not seen."""
     try:

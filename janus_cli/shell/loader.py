@@ -1,18 +1,19 @@
 """Which model a command uses: the one that --model names, else the one that a record names."""
 
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from janus_cli import zoo
-from janus_cli.errors import ModelError
+from janus_cli.errors import JanusError, ModelError
 from janus_cli.pipeline import Pipeline
 from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
-from janus_cli.shell.inputs import make_label
+from janus_cli.shell.inputs import is_awaited, make_label
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -51,6 +52,15 @@ class Loader:
     def open_for(self, record: "Record") -> Pipeline:
         """Open the model whose tokens `record` holds. Raises ModelError where it is not here."""
         return self.open(self._model or find_model_name(record))
+
+    def load_meanwhile(self, inputs: Sequence[str] | None, load: Callable[[Pipeline], object]) -> None:
+        """Load the nets of the model that the records are probably of while the stage before is at work.
+
+        What fails here will fail, and be said, when it is needed.
+        """
+        if is_awaited(inputs):
+            with contextlib.suppress(JanusError):
+                load(self.open())
 
     def run_each(
         self,

@@ -32,23 +32,26 @@ _WORDS = (
     "style fluent noto twemoji emoji"
 )
 _SILENT = frozenset(_WORDS.split())  # words of a prompt that say nothing of its things
-_BESIDE = frozenset(["and", "next", "to", "with", "beside"])  # those of things side by side, in any order
+_BESIDE = frozenset(
+    ["and", "next", "to", "with", "beside", "und", "neben", "y", "et", "と", "와", "과"]
+)  # words between things
 
 
 def word_prompt(text: str, lexicon: Lexicon | None) -> list[str]:
     """Word a prompt as descriptions of pictures are: things by their English names, without frame and style.
 
-    Gives wordings that say the same; which of them eyes would use they know best.
+    Gives wordings any of which may be meant; which of them eyes would use they know best.
     """
     language, things, others = lexicon.name_things(text) if lexicon is not None else ("", [], [])
-    more = set(others) - _SILENT if language == "en" else set()
-    if len(things) == 1 and not more:
-        return things
-    if len(things) == 2 and more <= _BESIDE:
-        one, two = (f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}" for name in things)
+    is_beside = not _BESIDE.isdisjoint(others)
+    is_all = language != "en" or not set(others) - _SILENT - _BESIDE  # no colour, number or place is left out
+    if things and is_all and not is_beside:
+        return list(dict.fromkeys(name for names in things for name in names))
+    if len(things) == 2 and is_all:
+        one, two = (f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}" for name, *_ in things)
         return [f"{one} left of {two}", f"{two} left of {one}"]
     if things and language != "en":
-        return [" and ".join(things)]
+        return [" and ".join(name for name, *_ in things)]
     plain = _FRAME.sub("", _STYLE.sub("", fold(text)).strip(" ,.!?")) or fold(text)
     return list(dict.fromkeys([plain, _ARTICLE.sub("", plain)]))
 

@@ -11,7 +11,6 @@ import torch
 from janus_cli.errors import RecordError
 from janus_cli.media.pictures import check_image, cut_to_size
 from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.pixels import to_float
 from janus_cli.nets.vq16 import VQ16
 from janus_cli.records import Record, Segment, check_ids, to_ids
 
@@ -29,9 +28,9 @@ def encode_image(
     check_image(image, source)
     patch = dvae.cfg.patch
     height, width = image.shape[:2]
-    padded = np.pad(image, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="edge")
-    device = next(dvae.parameters()).device
-    codes = dvae.encode(to_float(padded, device)[None])[0].cpu().numpy()
+    if height % patch or width % patch:
+        image = np.pad(image, ((0, -height % patch), (0, -width % patch), (0, 0)), mode="edge")
+    codes = dvae.encode_picture(image)
     info = {"tokenizer": name, "fingerprint": fingerprint, "patch": patch, "size": [height, width]}
     segment = Segment("image", to_ids(codes, dvae.cfg.codebook_size), info)
     note: dict[str, Any] = {"source": source} if source else {}

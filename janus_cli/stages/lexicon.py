@@ -49,6 +49,7 @@ _PLACES = frozenset(f"{' '.join(LINKS)} {_ELSEWHERE}".split())
 GRAMMAR = {language: frozenset(f"{words} {_STYLING}".split()) for language, words in _GRAMMAR.items()}
 LONGEST = 2000  # characters of a prompt that is read; what is longer is no wish for a picture
 LEAST = 1.95  # weight of a word that is replaced; less only helps among others, and says that it is known
+AS_WELL = 0.7  # share of the weight of the likeliest meaning that another needs beside it
 NEAREST = 3  # names that a prompt without known words is answered with
 _ENGLISH = frozenset(["a", "an", "the", "of", "with", "and"])  # words that say that a prompt is English
 SURE = float("inf")  # a name
@@ -149,6 +150,14 @@ class Tongue:
             return None
         number, weight = max(owners, key=lambda owner: owner[1])
         return int(number), weight
+
+    def list_owners(self, key: str) -> list[int]:
+        """List what a phrase that `find` finds may mean, the likeliest first; a name means one thing."""
+        first, weight = self.find(key) or (0, SURE)
+        if weight == SURE:
+            return [first]
+        owners = next(self.words[form] for form in self.list_singulars(key) if form in self.words)
+        return [first, *(int(n) for n, w in owners.items() if w >= AS_WELL * weight and int(n) != first)]
 
     @cached_property
     def longest_key(self) -> int:
@@ -253,16 +262,16 @@ class Lexicon:
                 break
         return best
 
-    def name_things(self, text: str) -> tuple[str, list[str], list[str]]:
+    def name_things(self, text: str) -> tuple[str, list[list[str]], list[str]]:
         """Name in English the things that a prompt speaks of.
 
-        Gives its language, the names, and its words that are none of them; ("", [], []) for no text.
+        Gives its language, what each thing may be, and its words that are none; ("", [], []) for no text.
         """
         sentence, english = self._find_sentence(text), self.tongues.get("en")
         if sentence is None or english is None:
             return "", [], []
-        numbers = sentence.list_concepts()
-        return sentence.tongue.language, [english.names[n] for n in numbers], sentence.list_others()
+        things = [[english.names[number] for number in owners] for owners in sentence.list_concepts()]
+        return sentence.tongue.language, things, sentence.list_others()
 
     def find_near(self, key: str) -> tuple[str, ...]:
         """Find English names that are spelled like `key`."""
@@ -293,10 +302,10 @@ class _Sentence:
         """List the words that are not of the grammar."""
         return [word.key for word in self.words if word.key not in self.tongue.grammar]
 
-    def list_concepts(self) -> list[int]:
-        """List the concepts that its known phrases name or mean, by number, in order."""
+    def list_concepts(self) -> list[list[int]]:
+        """List for each known phrase, in order, the concepts that it names or may mean, by number."""
         phrases = (" ".join(w.key for w in self.words[m.first : m.last]) for m in self.matches)
-        return [hit[0] for phrase in phrases if (hit := self.tongue.find(phrase))]
+        return [self.tongue.list_owners(phrase) for phrase in phrases]
 
     def list_others(self) -> list[str]:
         """List the words outside of known phrases."""

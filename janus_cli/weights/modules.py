@@ -121,7 +121,10 @@ def save(weights: nn.Module | Mapping[str, Tensor], path: Path, dtype: torch.dty
 
 
 class _NoInitialValues(TorchFunctionMode):
-    """Passes over torch.nn.init: on the meta device it has nothing to do, but imports for two seconds."""
+    """Passes over torch.nn.init: on the meta device it has nothing to do, but imports for two seconds.
+
+    So does arithmetic there: a net computes nothing of its weights while it is built, but by torch.nn.init.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", "") == "torch.nn.init":

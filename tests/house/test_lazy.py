@@ -14,6 +14,7 @@ SLOW = {
     "encodec",
     "huggingface_hub",
     "safetensors.torch",
+    "torch._dynamo",
     "transformers",
     "spandrel",
 }
@@ -33,8 +34,8 @@ def loaded(shell, environment):
     """The slow libraries that `janus ARGS` has imported when it ends."""
     (environment / "run.py").write_text(RUN)
 
-    def run(args: str, stdin: bytes = b"") -> set[str]:
-        line = f'"$PYTHON" run.py {",".join(SLOW | {"numpy"})} {args}'
+    def run(args: str, stdin: bytes = b"", watched: set[str] = SLOW | {"numpy"}) -> set[str]:
+        line = f'"$PYTHON" run.py {",".join(watched)} {args}'
         done = shell(line, stdin, {"PYTHON": sys.executable})
         assert done.code == 0, done.err
         return set(done.err.splitlines()[-1].split()[1:])
@@ -94,3 +95,22 @@ def test_sounds_that_are_samples_already_need_no_torch(loaded, environment):
     assert loaded("decode -o a.wav", dumps(Record((sound,)))) == {"numpy"}
     assert loaded("info a.wav") == {"numpy", "soundfile"}
     assert loaded("tokenize audio --help") == set()
+
+
+def test_a_picture_is_drawn_without_torchs_compiler(loaded):
+    """Its import takes as long as that of torch itself; arithmetic on the meta device is enough for it."""
+    assert "torch._dynamo" not in loaded('draw "a red apple" -o apple.png')
+
+
+def test_nets_are_loaded_without_what_torch_has_for_compilers(loaded, janus):
+    """sympy and torch._dynamo come with some operations on the meta device, for a second and more."""
+    tokens = janus("generate", stdin=janus("tokenize", "text", "a").out).out
+    needless = {"sympy", "torch._dynamo"}
+    for line, data in (
+        ("generate", janus("tokenize", "text", "a").out),
+        ("denoise", tokens),
+        ("upsample", tokens),
+        ("decode -o a.png", tokens),
+    ):
+        found = loaded(line, data, needless | {"torch"})
+        assert found == {"torch"}, line

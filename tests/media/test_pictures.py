@@ -280,3 +280,22 @@ def test_too_little_memory_is_no_damage(monkeypatch):
     monkeypatch.setattr(pictures, "_load", load)
     with pytest.raises(MemoryError):
         read(Image.fromarray(CORNER))
+
+
+def test_a_png_is_searched_for_repeats_where_it_has_them():
+    glyph = np.random.default_rng(0).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    page = np.full((512, 512, 3), 255, np.uint8)
+    for y, x in np.random.default_rng(1).integers(0, 504, (30, 2)):
+        page[y : y + 8, x : x + 8] = glyph
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, "png", compress_level=6)
+    data = pictures.image_bytes(page, "png")
+    assert len(data) <= len(file.getvalue())
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), page)
+
+
+@pytest.mark.parametrize("height", [1, 255, 256, 257, 600])
+def test_pixels_are_copied_band_by_band(height):
+    pixels = np.random.default_rng(height).integers(0, 256, (height, 3, 3)).astype(np.uint8)
+    file = io.BytesIO(pictures.image_bytes(pixels, "png"))
+    assert np.array_equal(pictures.read_image(file, "a.png"), pixels)

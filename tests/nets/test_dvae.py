@@ -1,11 +1,14 @@
 """The image tokenizer's net and its quantiser: shapes, locality, and codebooks that find what is there."""
 
+import numpy as np
 import pytest
 import torch
 
 from janus_cli.config import DVAEConfig
+from janus_cli.nets import dvae, quantize
 from janus_cli.nets.dvae import DVAE
-from janus_cli.nets.quantize import Quantizer
+from janus_cli.nets.pixels import to_float, to_uint8
+from janus_cli.nets.quantize import Quantizer, find_best
 
 CONFIG = DVAEConfig(codebook_size=64, codebook_dim=6, dim=16, n_block=1)
 
@@ -56,6 +59,53 @@ def test_a_patch_has_the_same_code_wherever_it_stands() -> None:
         assert net.encode(among)[0, 1, 2] == codes[0, 0, 0]
 
 
+def make_picture(height: int, width: int) -> np.ndarray:
+    """Make a picture whose left half is paper: white, but for a few rows."""
+    picture = np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    picture[8:, : width // 2] = 255
+    return picture
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (16, 24), (72, 136), (200, 40), (8, 1600)])
+def test_a_picture_is_encoded_in_bands_as_it_is_at_once(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    net, picture = make_dvae(), make_picture(height, width)
+    whole = net.encode(to_float(picture)[None])[0].numpy()
+    for patches in (1 << 14, 50, 1):
+        monkeypatch.setattr(dvae, "PATCHES", patches)
+        assert np.array_equal(net.encode_picture(picture), whole)
+
+
+def test_equal_patches_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, picture = make_dvae(), make_picture(160, 160)
+    counts: list[int] = []
+    encode = net._encode_patches
+    monkeypatch.setattr(net, "_encode_patches", lambda x: [counts.append(len(x)), encode(x)][1])
+    net.encode_picture(picture)
+    assert counts == [20 * 10 + 10 + 1]  # the right half, the first row of the left one, and paper
+    net.encode_picture(np.full_like(picture, 255))
+    assert counts[1:] == [dvae.FEW]
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 12, 100])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 5), (9, 4), (60, 7), (61, 3)])
+def test_a_picture_is_decoded_by_rows_as_it_is_at_once(rows: int, cols: int, step: int) -> None:
+    net = make_dvae(DVAEConfig(codebook_size=64, codebook_dim=6, dim=16, n_block=2))
+    codes = torch.randint(64, (1, rows, cols))
+    bands = list(net.decode_by_rows(codes, step))
+    assert max(band.shape[2] for band in bands) <= 8 * (max(2 * step, step + net.reach) + net.reach)
+    torch.testing.assert_close(torch.cat(bands, 2), net.decode(codes), atol=2e-6, rtol=0)
+
+
+def test_a_large_picture_is_the_one_that_is_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, codes = make_dvae(), torch.randint(64, (1, 70, 40))
+    whole = to_uint8(net.decode(codes)[0])
+    assert np.array_equal(net.decode_picture(codes), whole)
+    monkeypatch.setattr(dvae, "CELLS", 400)
+    assert np.array_equal(net.decode_picture(codes), whole)
+
+
 def test_a_code_reaches_pixels_within_the_receptive_field_only() -> None:
     net = make_dvae()  # 3 cells of 8 px (the first convolution, one block), then a half cell at the end
     reach = 8 * (1 + 2 * CONFIG.n_block) + 4
@@ -96,9 +146,18 @@ def test_the_quantizer_takes_the_nearest_code(monkeypatch: pytest.MonkeyPatch) -
     net, latents = Quantizer(16, 3), torch.randn(5, 7, 3)
     expected = torch.cdist(latents.view(-1, 3), net.codebook).argmin(1).view(5, 7)
     assert torch.equal(net.encode(latents), expected)
-    monkeypatch.setattr("janus_cli.nets.quantize.CHUNK", 4)
+    monkeypatch.setattr(quantize, "AT_ONCE", 4 * 16)
     assert torch.equal(net.encode(latents), expected)
     assert torch.equal(net.encode(net.lookup(expected)), expected)
+
+
+@pytest.mark.parametrize("size", [1, 63, 64, 128, 640])
+def test_the_best_is_the_first_of_the_highest(size: int) -> None:
+    torch.manual_seed(size)
+    scores = torch.randint(-3, 3, (50, size)).float()  # many are equal
+    scores[-1] = -torch.inf
+    assert torch.equal(find_best(scores), scores.argmax(1))
+    assert find_best(scores[:0]).shape == (0,)
 
 
 def planted(clusters: int = 24, dim: int = 4) -> tuple[torch.Tensor, torch.Tensor]:

@@ -15,7 +15,11 @@ from janus_cli.records import Record, Segment
 from janus_cli.stages.choose import Choose, rate_pictures, word_prompt
 from janus_cli.stages.lexicon import Lexicon, Tongue
 
-ENGLISH = Tongue(["dog", "red apple", "horse", "Santa Claus", "cat"], {"puppy": {"0": 2.0}}, "en")
+ENGLISH = Tongue(
+    ["dog", "red apple", "horse", "Santa Claus", "cat"],
+    {"puppy": {"0": 2.0}, "pet": {"4": 1.0, "0": 0.9}},
+    "en",
+)
 GERMAN = Tongue(["Hund", "roter Apfel", "Pferd", "Weihnachtsmann", "Katze"], {}, "de")
 LEXICON = Lexicon({"en": ENGLISH, "de": GERMAN})
 
@@ -30,7 +34,10 @@ LEXICON = Lexicon({"en": ENGLISH, "de": GERMAN})
         ("ein Hund auf blauem Hintergrund", ["dog"]),
         ("a cat and a dog", ["a cat left of a dog", "a dog left of a cat"]),
         ("Hund und Katze", ["a dog left of a cat", "a cat left of a dog"]),
-        ("Hund, Katze, Pferd", ["dog and cat and horse"]),
+        ("Hund und Katze und Pferd", ["dog and cat and horse"]),
+        ("a pet", ["cat", "dog"]),  # what may mean several things
+        ("a pet horse", ["cat", "dog", "horse"]),
+        ("two pets", ["two pets"]),
         ("a red apple", ["red apple"]),
         ("a blue horse", ["a blue horse", "blue horse"]),
         ("Draw me a picture of a blue horse, noto", ["a blue horse", "blue horse"]),

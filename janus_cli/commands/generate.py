@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,21 +95,21 @@ def generate(
     loader = Loader(model, device, talk, dtype)
     prompts = _read_prompts(inputs or ["-"], join, failures)
 
+    plan = partial(_plan, to, sampling, size, max_tokens, seconds)
+
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
-            plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
-            if plan.limits:
-                talk(f"--size {size}: {plan.limits}")
-            for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
+            planned = plan(pipeline)
+            if planned.limits:
+                talk(f"--size {size}: {planned.limits}")
+            for made in planned.generate(prepare_all(group, planned, failures, target), count, stream):
                 twins.add(made)
                 if best_of > 1:
                     talk(explain_choice(made))
                 yield made
 
     if not target.is_done:
-        loader.load_meanwhile(
-            inputs, lambda pipeline: _plan(to, pipeline, sampling, size, max_tokens, seconds).open()
-        )
+        loader.load_meanwhile(inputs, lambda found: plan(found).open())
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")
@@ -147,11 +148,11 @@ def _check_flags(
 
 def _plan(
     to: Target,
-    pipeline: "Pipeline",
     sampling: Sampling,
     size: Size | None,
     max_tokens: int | None,
     seconds: float | None,
+    pipeline: "Pipeline",
 ) -> "Plan":
     """Plan what is to be generated. Raises UsageError where the model cannot."""
     if to is Target.text:

@@ -91,7 +91,6 @@ def generate(
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
     sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel, best_of)
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
-
     loader = Loader(model, device, talk, dtype)
     prompts = _read_prompts(inputs or ["-"], join, failures)
 

@@ -85,8 +85,7 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
-    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel, best_of)
-    check_parts(stream, output)
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel, best_of, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
     sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel, best_of)
@@ -125,6 +124,7 @@ def _check_flags(
     stream: bool,
     parallel: int | None,
     best_of: int,
+    output: str | None,
 ) -> None:
     """Raise UsageError for a flag that is for another modality than `to`, and for two that cannot be."""
     if to is not Target.text and max_tokens is not None:
@@ -143,6 +143,7 @@ def _check_flags(
         raise UsageError(f"--best-of is for pictures: no {to.value} is chosen among several")
     if stream and best_of > 1:
         raise UsageError("--best-of and --stream: which picture is best is known at the end: leave one away")
+    check_parts(stream, output)
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -84,31 +85,29 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
-    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel, best_of)
-    check_parts(stream, output)
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel, best_of, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
     sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel, best_of)
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
-
     loader = Loader(model, device, talk, dtype)
     prompts = _read_prompts(inputs or ["-"], join, failures)
 
+    plan = partial(_plan, to, sampling, size, max_tokens, seconds)
+
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
-            plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
-            if plan.limits:
-                talk(f"--size {size}: {plan.limits}")
-            for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
+            planned = plan(pipeline)
+            if planned.limits:
+                talk(f"--size {size}: {planned.limits}")
+            for made in planned.generate(prepare_all(group, planned, failures, target), count, stream):
                 twins.add(made)
                 if best_of > 1:
                     talk(explain_choice(made))
                 yield made
 
     if not target.is_done:
-        loader.load_meanwhile(
-            inputs, lambda pipeline: _plan(to, pipeline, sampling, size, max_tokens, seconds).open()
-        )
+        loader.load_meanwhile(inputs, lambda found: plan(found).open())
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")
@@ -125,6 +124,7 @@ def _check_flags(
     stream: bool,
     parallel: int | None,
     best_of: int,
+    output: str | None,
 ) -> None:
     """Raise UsageError for a flag that is for another modality than `to`, and for two that cannot be."""
     if to is not Target.text and max_tokens is not None:
@@ -143,15 +143,16 @@ def _check_flags(
         raise UsageError(f"--best-of is for pictures: no {to.value} is chosen among several")
     if stream and best_of > 1:
         raise UsageError("--best-of and --stream: which picture is best is known at the end: leave one away")
+    check_parts(stream, output)
 
 
 def _plan(
     to: Target,
-    pipeline: "Pipeline",
     sampling: Sampling,
     size: Size | None,
     max_tokens: int | None,
     seconds: float | None,
+    pipeline: "Pipeline",
 ) -> "Plan":
     """Plan what is to be generated. Raises UsageError where the model cannot."""
     if to is Target.text:

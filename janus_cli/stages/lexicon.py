@@ -46,7 +46,28 @@ LINKS = frozenset(
 )
 _ELSEWHERE = "in on at of with over under to auf mit über unter von im"  # what else says where a thing is
 _PLACES = frozenset(f"{' '.join(LINKS)} {_ELSEWHERE}".split())
-GRAMMAR = {language: frozenset(f"{words} {_STYLING}".split()) for language, words in _GRAMMAR.items()}
+# What a wish is wrapped in, and small words with it. English frames were learned; of the others few were, so
+# what stands in such a frame alone is asked for by its name.
+_FRAMES = {
+    "de": "bild foto zeichnung icon symbol zeichne zeichnen male mal mir zeig zeige bitte",
+    "es": "foto imagen dibujo icono dibuja dibújame pinta píntame muéstrame por favor",
+    "fr": "photo image dessin icône dessine dessinez moi montre s il te vous plaît plait",
+    "ja": "絵 写真 イラスト アイコン 絵文字 描いて 描いてください ください",
+    "ko": "그림 사진 아이콘 이모티콘 이모지 그려줘 그려 줘 주세요 그려주세요",
+}
+_AROUND = {
+    "de": "ein eine einen einem einer der die das dem den von",
+    "es": "un una el la de del",
+    "fr": "un une le la l de d du",
+    "ja": "の を",
+    "ko": "의 을 를",
+}
+FRAMES = {language: frozenset(words.split()) for language, words in _FRAMES.items()}
+AROUND = {language: frozenset(words.split()) for language, words in _AROUND.items()}
+GRAMMAR = {
+    language: frozenset(f"{words} {_STYLING} {_FRAMES.get(language, '')} {_AROUND.get(language, '')}".split())
+    for language, words in _GRAMMAR.items()
+}
 LONGEST = 2000  # characters of a prompt that is read; what is longer is no wish for a picture
 LEAST = 1.95  # weight of a word that is replaced; less only helps among others, and says that it is known
 AS_WELL = 0.7  # share of the weight of the likeliest meaning that another needs beside it
@@ -237,16 +258,25 @@ class Lexicon:
         that owns all of them ("pine tree"); where one of them is something else, all stay as they are.
         """
         best = self._find_sentence(text)
-        if best is None or self._is_name(text):
+        if best is None:
             return Reading(text)
+        if named := self._find_name(text):
+            return Reading(text) if named == text else Reading(named, ((text.strip(), named),))
         if best.matches or (best.words and not best.list_things()):
             return best.rewrite()
         return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
 
-    def _is_name(self, text: str) -> bool:
-        """Tell whether a whole prompt is a thing's name in any language, which is what was learned best."""
+    def _find_name(self, text: str) -> str:
+        """Give a whole prompt that is a thing's name in any language, which is learned best; '' for others.
+
+        In capitals they were learned in English alone: elsewhere the name is written as it is.
+        """
         key = make_key(text)
-        return any(key in tongue.numbers for tongue in self.tongues.values())
+        for language, tongue in self.tongues.items():
+            if key in tongue.numbers:
+                shouted = language != "en" and text.isupper()
+                return tongue.names[tongue.numbers[key]] if shouted else text
+        return ""
 
     def _find_sentence(self, text: str) -> "_Sentence | None":
         """Find `text` in the language that knows most letters of it; None where nothing is to be read."""
@@ -321,7 +351,9 @@ class _Sentence:
         return sum(w.end - w.start for w in known), sum(w.end - w.start for w in self.words)
 
     def rewrite(self) -> Reading:
-        """Replace what the model knows under another name."""
+        """Replace what the model knows under another name, and a foreign frame by what is in it."""
+        if name := self._find_framed():
+            return Reading(name, ((self.text.strip(), name),))
         said, parts, at = [], [], 0
         for first, last, name in self._choose_changes():
             start, end = self.words[first].start, self.words[last - 1].end
@@ -336,6 +368,15 @@ class _Sentence:
             parts += [head, name]
             at = end
         return Reading("".join([*parts, self.text[at:]]), tuple(said))
+
+    def _find_framed(self) -> str:
+        """Find the name of the one thing that stands in a frame and nothing else; '' where there is more."""
+        frames = FRAMES.get(self.tongue.language, frozenset())
+        if len(self.matches) != 1 or not frames.intersection(others := self.list_others()):
+            return ""
+        concepts = self.list_concepts()
+        alone = frames.union(AROUND[self.tongue.language]).issuperset(others)
+        return self.tongue.names[concepts[0][0]] if alone and concepts else ""
 
     def _choose_changes(self) -> Iterator[tuple[int, int, str]]:
         """Choose which words get another name: (first, last, name). None do where the prompt says more than

@@ -199,3 +199,25 @@ def test_plurals(one: str, more: str) -> None:
 def test_a_whole_prompt_that_is_a_name_stays_as_it_is(name: str) -> None:
     tongue = Tongue(["Wagen und Wagen"], {"auto": {"0": 5.0}, "hund": {"0": 5.0}}, "fr")
     assert Lexicon({**LEXICON.tongues, "fr": tongue}).interpret(name) == Reading(name)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [
+        ("ein Foto von einem Hund", "Hund"),
+        ("ZEICHNE EINEN HUND", "Hund"),
+        ("zeichne mir bitte einen Wagen", "Auto"),
+        ("강아지 그려 주세요", "개"),
+        ("HUND", "Hund"),
+    ],
+)
+def test_what_stands_in_a_foreign_frame_alone_is_asked_for_by_name(prompt: str, name: str) -> None:
+    assert LEXICON.interpret(prompt) == Reading(name, ((prompt, name),))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["ein Hund", "ein Foto von zwei Hunden", "zeichne einen blauen Hund", "Foto", "a photo of a dog", "DOG"],
+)
+def test_what_says_more_or_is_no_frame_stays(prompt: str) -> None:
+    assert LEXICON.interpret(prompt).text == prompt

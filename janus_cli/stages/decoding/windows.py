@@ -33,13 +33,16 @@ def can_look_ahead(net: Net, options: GenerateOptions) -> bool:
 
 
 def choose_width(net: Net, options: GenerateOptions) -> int | None:
-    """Choose how many tokens a window has: 0 for no windows, None for as many as suit the batch."""
+    """Choose how many tokens a window has: 0 for no windows, None for as many as suit the batch.
+
+    Unless it is asked for, none on a GPU: captured steps were measured there, windows never, and they wait for it.
+    """
     wanted = options.parallel
     if wanted == 0 or not can_look_ahead(net, options):
         return 0
     if wanted is not None:
         return wanted
-    return None if options.temperature <= SURE else 0
+    return None if options.temperature <= SURE and net.device.type == "cpu" else 0
 
 
 def _pack_once(net: Net, modality: str) -> Folded:

@@ -35,7 +35,7 @@ def can_look_ahead(net: Net, options: GenerateOptions) -> bool:
 def choose_width(net: Net, options: GenerateOptions) -> int | None:
     """Choose how many tokens a window has: 0 for no windows, None for as many as suit the batch.
 
-    Unless it is asked for, none on a GPU: captured steps were measured there, windows never, and they wait for it.
+    Unless asked for, none on a GPU: captured steps were measured there, windows never, and these wait for it.
     """
     wanted = options.parallel
     if wanted == 0 or not can_look_ahead(net, options):

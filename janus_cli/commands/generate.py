@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -95,19 +96,18 @@ def generate(
     if not join and "-" in (inputs or ["-"]):
         prompts = with_pauses(records)
 
+    make_plan = partial(_plan, to, sampling, size, max_tokens, seconds)
+
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
-            plan = _plan(to, pipeline, sampling, size, max_tokens, seconds)
+            plan = make_plan(pipeline)
             if plan.limits:
                 talk(f"--size {size}: {plan.limits}")
             for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
                 twins.add(made)
                 yield made
 
-    if not target.is_done:
-        loader.load_meanwhile(
-            inputs, lambda pipeline: _plan(to, pipeline, sampling, size, max_tokens, seconds).open()
-        )
+    loader.load_meanwhile(inputs, target, lambda pipeline: make_plan(pipeline).open())
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number))}, {rate}")
@@ -138,11 +138,11 @@ def _check_flags(
 
 def _plan(
     to: Target,
-    pipeline: "Pipeline",
     sampling: Sampling,
     size: Size | None,
     max_tokens: int | None,
     seconds: float | None,
+    pipeline: "Pipeline",
 ) -> "Plan":
     """Plan what is to be generated. Raises UsageError where the model cannot."""
     if to is Target.text:

@@ -52,7 +52,6 @@ def denoise(
     def stage(pipeline: "Pipeline") -> "Transform":
         return pipeline.refining.denoiser(steps, noise, seed, stream, scale)
 
-    if not target.is_done:
-        loader.load_meanwhile(inputs, stage)
+    loader.load_meanwhile(inputs, target, stage)
     sharp = loader.run_each(records, failures, stage)
     write_all(sharp, target, failures, inputs)

@@ -92,22 +92,20 @@ def generate(
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
     loader = Loader(model, device, talk, dtype)
     prompts = _read_prompts(inputs or ["-"], join, failures)
-
-    plan = partial(_plan, to, sampling, size, max_tokens, seconds)
+    make_plan = partial(_plan, to, sampling, size, max_tokens, seconds)
 
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
-            planned = plan(pipeline)
-            if planned.limits:
-                talk(f"--size {size}: {planned.limits}")
-            for made in planned.generate(prepare_all(group, planned, failures, target), count, stream):
+            plan = make_plan(pipeline)
+            if plan.limits:
+                talk(f"--size {size}: {plan.limits}")
+            for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
                 twins.add(made)
                 if best_of > 1:
                     talk(explain_choice(made))
                 yield made
 
-    if not target.is_done:
-        loader.load_meanwhile(inputs, lambda found: plan(found).open())
+    loader.load_meanwhile(inputs, target, lambda pipeline: make_plan(pipeline).open())
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
     talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")

@@ -134,8 +134,7 @@ def upsample(
     def stage(pipeline: "Pipeline") -> "Transform":
         return pipeline.refining.upsampler(scale, stream, steps)
 
-    if not target.is_done:
-        loader.load_meanwhile(inputs, stage)
+    loader.load_meanwhile(inputs, target, stage)
     large = loader.run_each(records, failures, stage)
     write_all(large, target, failures, inputs)
 

@@ -14,6 +14,7 @@ from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device, Dtype, pick_device
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import is_awaited, make_label
+from janus_cli.shell.sinks import Destination
 
 if TYPE_CHECKING:
     from janus_cli.records import Record
@@ -53,12 +54,14 @@ class Loader:
         """Open the model whose tokens `record` holds. Raises ModelError where it is not here."""
         return self.open(self._model or find_model_name(record))
 
-    def load_meanwhile(self, inputs: Sequence[str] | None, load: Callable[[Pipeline], object]) -> None:
+    def load_meanwhile(
+        self, inputs: Sequence[str] | None, target: Destination, load: Callable[[Pipeline], object]
+    ) -> None:
         """Load the nets of the model that the records are probably of while the stage before is at work.
 
-        What fails here will fail, and be said, when it is needed.
+        What fails here will fail, and be said, when it is needed. Nothing is loaded where `target` is there.
         """
-        if is_awaited(inputs):
+        if is_awaited(inputs) and not target.is_done:
             with contextlib.suppress(JanusError):
                 load(self.open())
 

@@ -11,6 +11,7 @@ from janus_cli.shell.console import Talk
 from janus_cli.shell.devices import Device
 from janus_cli.shell.inputs import is_awaited
 from janus_cli.shell.loader import Loader
+from janus_cli.shell.sinks import Destination
 
 
 @pytest.fixture
@@ -41,15 +42,15 @@ def test_nothing_is_awaited_of_a_closed_standard_input(monkeypatch):
 def test_nets_are_loaded_while_the_pipe_is_empty(pipe):
     loaded = []
     loader = Loader(None, Device.cpu, Talk(quiet=True))
-    loader.load_meanwhile([], lambda pipeline: loaded.append(pipeline.model.name))
+    loader.load_meanwhile([], Destination(None), lambda pipeline: loaded.append(pipeline.model.name))
     assert loaded == ["pocket"]
     pipe.write(b"x")
-    loader.load_meanwhile([], lambda pipeline: loaded.append("again"))
+    loader.load_meanwhile([], Destination(None), lambda pipeline: loaded.append("again"))
     assert loaded == ["pocket"]
 
 
 def test_what_cannot_be_loaded_is_told_when_it_is_needed(pipe):
     loader = Loader("nowhere", Device.cpu, Talk(quiet=True))
-    loader.load_meanwhile([], lambda pipeline: None)
+    loader.load_meanwhile([], Destination(None), lambda pipeline: None)
     with pytest.raises(ModelError):
         loader.open()

@@ -9,6 +9,7 @@ comes; a part that fails or has no time left costs none of the others. `--device
 """
 
 import argparse
+import gc
 import json
 import os
 import statistics
@@ -19,30 +20,29 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bench import make_checkpoint
 from bench.peers import stand_in
 from janus_cli import config
+from janus_cli.nets import step as step_file
 from janus_cli.nets.decoder import Decoder
 from janus_cli.nets.janus_pro import IMAGE, TEXT, JanusPro
-from janus_cli.nets.step import Here, Shape, Step, fold, run_layer
+from janus_cli.nets.step import Step, fold
 from janus_cli.records import Record
 from janus_cli.stages.decoding import loop as loop_file
-from janus_cli.stages.decoding import steps as steps_file
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.loop import Item, Loop
 from janus_cli.stages.decoding.options import GenerateOptions
 from janus_cli.stages.decoding.prompt import Prompt
 from janus_cli.stages.decoding.steps import Stepper
+from janus_cli.weights.modules import build_hollow
 from janus_cli.zoo import janus_pro
 
 PROMPTS = ("a red apple", "penguin, noto", "rocket, twemoji", "two cats")
@@ -85,20 +85,19 @@ class Report:
         self.wait()
         return time.perf_counter() - start
 
-    @contextmanager
-    def part(self, name: str, seconds: float) -> Iterator[None]:
-        """Do a part if `seconds` are left for it; its failure is noted and ends nothing else."""
+    def attempt(self, name: str, seconds: float, action: Callable[[], object]) -> None:
+        """Do `action` if `seconds` are left for it; its failure is noted and ends nothing else."""
+        if self.left < seconds:
+            self.say(f"{name} left out", seconds_left=self.left)
+            return
         try:
-            if self.left < seconds:
-                raise TimeoutError(f"{self.left:.0f} s left, {seconds:.0f} needed")
-            yield
+            action()
         except Exception as error:
-            if not isinstance(error, TimeoutError):
-                traceback.print_exc()
+            traceback.print_exc()
             self.say(f"{name} failed", why=f"{type(error).__name__}: {error}"[:300])
-        finally:
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
+        gc.collect()  # a net and what is folded of it know each other
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 # ---- nets and prompts
@@ -115,12 +114,17 @@ def read_config(shape: str) -> config.JanusProConfig:
     return found.janus_pro
 
 
-def make_janus_pro(shape: str, device: torch.device | str, dtype: torch.dtype) -> JanusPro:
-    """Make a net of `shape` with random weights on `device`, as `make_checkpoint` scales them."""
-    with torch.device("meta"):
-        net = JanusPro(read_config(shape))
+def make_janus_pro(shape: str, device: torch.device | str, dtype: torch.dtype, layers: int = 0) -> JanusPro:
+    """Make a net of `shape` with random weights on `device`, as `make_checkpoint` scales them.
+
+    layers: of the decoder, where not all of them.
+    """
+    cfg = read_config(shape)
+    if layers:
+        cfg = replace(cfg, decoder=replace(cfg.decoder, n_layer=layers))
+    net = build_hollow(lambda: JanusPro(cfg), shape)
     buffers = dict(net.language_model.named_buffers(recurse=False))  # the rotations are real
-    net = net.to_empty(device=device).to(dtype)
+    net = net.to(dtype).to_empty(device=device)
     for name, buffer in buffers.items():
         setattr(net.language_model, name, buffer.to(device))
     torch.manual_seed(0)
@@ -146,44 +150,51 @@ def make_items(count: int) -> list[Item]:
 # ---- correctness
 
 
-def compare_small(report: Report) -> None:
-    """Draw with small nets by steps and by the general forward: logits in fp32, tokens in both dtypes."""
-    mixed = config.DecoderConfig(
-        dim=128,
-        n_layer=4,
-        ff_dim=256,
-        modalities={"text": config.ModalityConfig(400), "image": config.ModalityConfig(512, two_d=True)},
-        mixin=config.MixinConfig(),
-        relative=config.RelativeConfig(),
-    )
-    torch.manual_seed(0)
-    full = Decoder(mixed).eval().requires_grad_(False)
-    for weight in full.parameters():
-        weight += 0.2 * torch.randn_like(weight)
-    options = GenerateOptions(grid=(12, 12), cfg_scale=3.0, temperature=1.0)
+def compare_small(report: Report, shape: str) -> None:
+    """Draw with few layers by steps and by the general forward, in fp32 and bf16."""
     for dtype in (torch.float32, torch.bfloat16):
-        for name, net in (
-            ("every switch", full.to(report.device)),
-            ("janus-pro", make_janus_pro("tiny", report.device, torch.float32)),
-        ):
-            with report.part(f"steps, {name}", 5):
-                fast, slow = (draw_codes(net.to(dtype), options, 3, steps=on) for on in (True, False))
-                apart, agreed = compare_logits(net)
-                alike = float((fast == slow).mean())
-                what = f"steps, {name}, {dtype}"
-                report.say(what, drawn_equal=alike, logits_apart=apart, likeliest_equal=agreed)
+        nets = {
+            "every switch": partial(make_full, report.device, dtype),
+            f"{shape} of 2 layers": partial(make_janus_pro, shape, report.device, dtype, 2),
+        }
+        for name, make in nets.items():
+            what = f"steps, {name}, {str(dtype).rsplit('.', 1)[-1]}"
+            report.attempt(what, 10, partial(compare_net, report, what, make))
+
+
+def compare_net(report: Report, what: str, make: Callable[[], Net]) -> None:
+    """Draw with one net by steps and by the general forward, and compare their logits on the same tokens."""
+    net = make()
+    apart, agreed = compare_logits(net)
+    report.say(what, logits_apart=apart, likeliest_equal=agreed)
+    options = GenerateOptions(grid=(6, 6), cfg_scale=3.0, temperature=1.0)
+    fast, slow = (draw_codes(net, options, 3, steps=on) for on in (True, False))
+    report.say(f"{what}, drawn", tokens_equal=float((fast == slow).mean()))
+
+
+def make_full(device: torch.device, dtype: torch.dtype) -> Decoder:
+    """Make a small decoder with every switch, in which nothing is left at its zero start."""
+    modalities = {"text": config.ModalityConfig(400), "image": config.ModalityConfig(512, two_d=True)}
+    switches: dict[str, Any] = {"mixin": config.MixinConfig(), "relative": config.RelativeConfig()}
+    torch.manual_seed(0)
+    cfg = config.DecoderConfig(dim=128, n_layer=4, ff_dim=256, modalities=modalities, **switches)
+    net = Decoder(cfg).eval().requires_grad_(False)
+    for weight in net.parameters():
+        weight += 0.2 * torch.randn_like(weight)
+    return net.to(device, dtype)
 
 
 @contextmanager
 def by_steps(on: bool) -> Iterator[None]:
-    """Have loops take steps, or the general forward."""
-    before = loop_file.can_step
+    """Have loops draw one token at a time: by steps, or by the general forward."""
+    before = loop_file.can_step, loop_file.choose_width
+    loop_file.choose_width = lambda *_: 0
     if not on:
         loop_file.can_step = lambda *_: False
     try:
         yield
     finally:
-        loop_file.can_step = before
+        loop_file.can_step, loop_file.choose_width = before
 
 
 def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = True) -> np.ndarray:
@@ -194,15 +205,13 @@ def draw_codes(net: Net, options: GenerateOptions, count: int, steps: bool = Tru
 
 @torch.inference_mode()
 def compare_logits(net: Net) -> tuple[float, float]:
-    """Compare steps, with the layers that a loop would choose, with the general forward, on the same tokens.
+    """Compare steps with the general forward, on the same tokens.
 
     Gives the largest difference of logits, as a share of their spread, and how often the likeliest agree.
     """
     device, length, worst, agreed = net.device, 24, 0.0, 0.0
     folded = fold(net, "image")
     step = Step(folded, 2, 64, length)
-    if device.type == "cuda":
-        step.run_layer = steps_file.choose_layers(step)
     ids = torch.arange(1, 9, device=device).expand(2, -1)
     types, nowhere = torch.full_like(ids, TEXT), torch.zeros_like(ids)
     cache = net.make_cache(2, 8 + length)
@@ -236,9 +245,16 @@ def draw_pocket(report: Report, device: str) -> list[np.ndarray]:
     prompts = [pipeline.tokenize(text) for text in PROMPTS]
     records: list[Record] = []
     first = report.clock(lambda: records.extend(plan.run(prompts)))
+    if device == "cpu":  # which is here to compare with
+        report.say("pocket on cpu, tokens", four_first=first)
+        return [record.segments[-1].data for record in records]
     again = report.clock(lambda: list(plan.run(prompts)))
     single = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
-    report.say(f"pocket on {device}, tokens", four_first=first, four_again=again, one=single)
+    with by_steps(True):
+        report.clock(lambda: list(plan.run(prompts[:1])))  # captures
+        steps = min(report.clock(lambda: list(plan.run(prompts[:1]))) for _ in range(2))
+    found = {"four_first": first, "four_again": again, "one": single, "one_by_steps": steps}
+    report.say(f"pocket on {device}, tokens", **found)
     whole = min(report.clock(lambda: pipeline.draw_picture(PROMPTS[0])) for _ in range(2))
     report.say(f"pocket on {device}, one picture to pixels", seconds=whole)
     return [record.segments[-1].data for record in records]
@@ -282,6 +298,8 @@ def measure_draw(report: Report, net: JanusPro, count: int, name: str) -> None:
     first, again = report.clock(draw), report.clock(draw)
     found: dict[str, Any] = {"first": first, "again": again, "ms_per_token": again / options.length * 1000}
     if report.device.type == "cuda":
+        net.__dict__.pop("captured", None)
+        found["captured_again"] = report.clock(draw)
         found["peak_GB"] = torch.cuda.max_memory_allocated() / 1e9
         found |= measure_replays(report, net, count)
     report.say(name, **found)
@@ -292,9 +310,9 @@ def measure_replays(report: Report, net: JanusPro, count: int) -> dict[str, Any]
     steps: Stepper = net.__dict__["captured"][1]
     assert steps.graph is not None
     times = []
-    for start in (0, 250, 500):  # the counters go on; every slot is read whatever their value
+    for start in (0, 250, 500):  # the places of the first tokens, of which 50 are drawn
         steps.step.place.fill_(start % steps.step.length)
-        steps.step.slot.fill_(PROMPT_TOKENS)
+        steps.step.slot.fill_(PROMPT_TOKENS + start % steps.step.length)
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in "12")
         begin.record()
         for _ in range(50):
@@ -318,28 +336,25 @@ def list_kernels(report: Report, net: JanusPro, name: str) -> None:
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         steps.graph.replay()
         report.wait()
-    rows = [e for e in profiled.key_averages() if e.device_time_total]
-    rows.sort(key=lambda e: -e.device_time_total)
-    total, kernels = sum(e.device_time_total for e in rows), sum(e.count for e in rows)
+    rows = [e for e in profiled.key_averages() if e.self_device_time_total]
+    rows.sort(key=lambda e: -e.self_device_time_total)
+    total, kernels = sum(e.self_device_time_total for e in rows), sum(e.count for e in rows)
     report.say(f"{name}, kernels of a step", kernels=kernels, busy_ms=total / 1000)
     for e in rows[:14]:
-        print(f"{e.device_time_total:9.0f} us {e.count:5d} x {e.key[:110]}", flush=True)
+        print(f"{e.self_device_time_total:9.0f} us {e.count:5d} x {e.key[:110]}", flush=True)
 
 
 @contextmanager
 def layers_by(net: Net, way: str) -> Iterator[None]:
-    """Have layers run by "kernels" of our own, by "plain" calls, or "compiled" by torch, once for all."""
-    choose, growing = steps_file.choose_layers, net.device.type == "cpu"
+    """Have layers run as they are, "plain", or "compiled" by torch, once for all."""
+    plain, growing = step_file.run_layer, net.device.type == "cpu"
     net.__dict__.pop("captured", None)
-    if way == "plain":
-        steps_file.choose_layers = lambda step: run_layer
-    elif way == "compiled":
-        made = torch.compile(run_layer, dynamic=growing, fullgraph=True)
-        steps_file.choose_layers = lambda step: made
+    if way == "compiled":
+        step_file.run_layer = torch.compile(plain, dynamic=growing, fullgraph=True)
     try:
         yield
     finally:
-        steps_file.choose_layers = choose
+        step_file.run_layer = plain
         net.__dict__.pop("captured", None)
 
 
@@ -355,7 +370,7 @@ def measure_pixels(report: Report, net: JanusPro, name: str) -> None:
     """Time the decoding of one picture, and how far bf16 in channels-last is from fp32."""
     side = net.janus_pro.grid
     codes = torch.randint(net.janus_pro.vq.codebook_size, (1, *side), device=report.device)
-    vq = net.gen_vision_model
+    vq, before = net.gen_vision_model, net.gen_vision_model.quant_conv.weight.dtype
     with torch.inference_mode():
         exact = vq.float().decode(codes)
         for dtype, order in (
@@ -367,130 +382,39 @@ def measure_pixels(report: Report, net: JanusPro, name: str) -> None:
             first = report.clock(lambda: vq.decode_picture(codes))
             again = min(report.clock(lambda: vq.decode_picture(codes)) for _ in range(3))
             apart = float((vq.decode(codes).float() - exact).abs().mean() * 127.5)
-            what = f"{name}, VQ decode, {dtype}, {str(order).rsplit('.', 1)[-1]}"
+            what = f"{name}, VQ decode, {dtype}, {order}".replace("torch.", "")
             report.say(what, first=first, again=again, levels_apart=apart)
+    vq.to(before)
 
 
 def measure_shape(report: Report, shape: str, whole: bool) -> None:
-    """Measure all about one shape; `whole`: batches, other programs of its layers and pixels too."""
-    with report.part(shape, 15):
-        start = time.monotonic()
-        net = make_janus_pro(shape, report.device, report.dtype)
-        report.wait()
-        size = sum(p.nbytes for p in net.parameters()) / 1e9
-        report.say(f"{shape}, weights made", seconds=time.monotonic() - start, GB=size)
-        for way in ("kernels", "plain"):
-            measure_way(report, net, shape, way, counts=(1, 16) if whole else (1,))
-        if whole:
-            measure_more(report, net, shape)
+    """Measure all about one shape; `whole`: batches, pixels and the general forward too."""
+    start = time.monotonic()
+    net = make_janus_pro(shape, report.device, report.dtype)
+    report.wait()
+    size = sum(p.nbytes for p in net.parameters()) / 1e9
+    report.say(f"{shape}, weights made", seconds=time.monotonic() - start, GB=size)
+    measure_way(report, net, shape, "plain", counts=(1, 16) if whole else (1,))
+    if not whole:
+        return
+    report.attempt(f"{shape}, VQ decode", 10, partial(measure_pixels, report, net, shape))
+    report.attempt(f"{shape}, general forward", 10, partial(measure_general, report, net, shape))
 
 
 def measure_way(report: Report, net: JanusPro, shape: str, way: str, counts: tuple[int, ...]) -> None:
     """Time so many pictures at a time by one program of the layers, and list its kernels."""
     for count in counts:
-        pictures = "one picture" if count == 1 else f"{count} pictures"
-        with report.part(f"{shape}, {way}, {pictures}", 12), layers_by(net, way):
-            measure_draw(report, net, count, f"{shape}, {way}, {pictures}")
-            if report.device.type == "cuda":
-                with report.part(f"{shape}, {way}, {pictures}, kernels", 5):
-                    list_kernels(report, net, f"{shape}, {way}, {pictures}")
+        name = f"{shape}, {way}, {count} pictures" if count > 1 else f"{shape}, {way}, one picture"
+        with layers_by(net, way):
+            report.attempt(name, 12, partial(measure_draw, report, net, count, name))
+            if "captured" in net.__dict__:
+                report.attempt(f"{name}, kernels", 5, partial(list_kernels, report, net, name))
 
 
-def measure_more(report: Report, net: JanusPro, shape: str) -> None:
-    """Measure what one shape is enough for."""
-    with report.part(f"{shape}, VQ decode", 10):
-        measure_pixels(report, net, shape)
-        net.gen_vision_model.to(net.language_model.norm.weight.dtype)
-    with report.part(f"{shape}, general forward", 10):
-        measure_general(report, net, shape)
-
-
-def measure_attention(report: Report) -> None:
-    """Time ways of one query's attention over the slots, each over several caches in one graph."""
-    for rows, heads in ((2, 16), (32, 16), (2, 32)):
-        shape, kind = (rows, heads, 640, 128), {"device": report.device, "dtype": torch.bfloat16}
-        caches = [(torch.randn(shape, **kind), torch.randn(shape, **kind)) for _ in range(12)]
-        q, bias = torch.randn(rows, heads, 128, **kind), torch.zeros(rows, 1, 640, **kind)
-        found = {}
-        for name, way in list_ways(q, bias).items():
-            with report.part(f"attention by {name}", 5):
-                run = partial(over_all, way, caches)
-                found[f"{name}_us"] = time_graph(run) * 1000 / len(caches)
-        report.say(f"attention of {rows} rows, {heads} heads, 640 slots", **found)
-
-
-def over_all(way: Callable[[Tensor, Tensor], object], pairs: list[tuple[Tensor, Tensor]]) -> None:
-    """Call `way` with every pair."""
-    for one, other in pairs:
-        way(one, other)
-
-
-def list_ways(q: Tensor, bias: Tensor) -> dict[str, Callable[[Tensor, Tensor], object]]:
-    """List ways of attention, each from keys and values."""
-    from janus_cli.nets import kernels
-
-    rows, heads, width = q.shape
-    rope, slot = (
-        torch.ones(2, rows, 1, width, device=q.device, dtype=q.dtype),
-        torch.tensor([639], device=q.device),
-    )
-    here, numbers = Here(slot, rope, bias, None, None), Shape(heads, heads, width, 1e-6)
-    qkv = torch.cat([q.flatten(1)] * 3, dim=1)
-
-    def by_products(k: Tensor, v: Tensor) -> Tensor:
-        spread = bias.expand(rows, heads, -1).reshape(rows * heads, 1, -1)
-        scores = torch.baddbmm(spread, q.reshape(-1, 1, width), k.flatten(0, 1).transpose(1, 2))
-        return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v.flatten(0, 1))
-
-    def by_backend(backend: SDPBackend, k: Tensor, v: Tensor) -> Tensor:
-        with sdpa_kernel(backend):
-            return F.scaled_dot_product_attention(q[:, :, None], k, v, bias[:, None])
-
-    return {
-        "kernel": lambda k, v: kernels.attend(qkv, k, v, here, numbers),
-        "kernel_64": lambda k, v: kernels.attend(qkv, k, v, here, numbers, 64),
-        "products": by_products,
-        "efficient": partial(by_backend, SDPBackend.EFFICIENT_ATTENTION),
-        "cudnn": partial(by_backend, SDPBackend.CUDNN_ATTENTION),
-    }
-
-
-def measure_products(report: Report) -> None:
-    """Time products of few rows with the 1b shape's and the 7b shape's matrices: the library's, and ours."""
-    from janus_cli.nets import kernels
-
-    tiles = ((16, 256, 4, 3), (16, 256, 4, 4), (16, 128, 4, 5), (32, 128, 4, 4), (16, 512, 8, 2))
-    for rows, n_out, width in ((2, 6144, 2048), (2, 2048, 5632), (2, 12288, 4096), (32, 6144, 2048)):
-        kind = {"device": report.device, "dtype": torch.bfloat16}
-        weights = [torch.randn(n_out, width, **kind) for _ in range(max(4, (1 << 28) // (2 * n_out * width)))]
-        x = torch.randn(rows, width, **kind)
-        pairs, size = [(x, weight) for weight in weights], weights[0].nbytes
-        ways: dict[str, Callable[[Tensor, Tensor], object]] = {"library": F.linear}
-        ways |= {f"tile {tile}": partial(kernels.multiply, tile=tile) for tile in tiles}
-        exact, found = F.linear(x.float(), weights[0].float()), {}
-        for name, way in ways.items():
-            with report.part(f"product by {name}", 6):
-                error = float((way(x, weights[0]).float() - exact).norm() / exact.norm())
-                ms = time_graph(partial(over_all, way, pairs)) / len(pairs)
-                found[name] = f"{ms * 1000:.1f} us {size / ms / 1e9:.2f} TB/s error {error:.0e}"
-        report.say(f"product of {rows} rows, {width} to {n_out}", **found)
-
-
-def time_graph(action: Callable[[], object]) -> float:
-    """Milliseconds of one replay of `action`, captured."""
-    action()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        action()
-    graph.replay()
-    begin, end = (torch.cuda.Event(enable_timing=True) for _ in "12")
-    begin.record()
-    for _ in range(20):
-        graph.replay()
-    end.record()
-    end.synchronize()
-    return begin.elapsed_time(end) / 20
+def measure_compiled(report: Report, shape: str) -> None:
+    """Time layers that torch compiles: the longest to wait for."""
+    net = make_janus_pro(shape, report.device, report.dtype)
+    measure_way(report, net, shape, "compiled", counts=(1,))
 
 
 # ---- transformers
@@ -501,6 +425,7 @@ def measure_peer(report: Report, shape: str) -> None:
     command = [sys.executable, "-m", "bench.gpu", "--peer", shape, "--device", str(report.device)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=min(report.left, PEER_SECONDS))
     if done.returncode:
+        print(done.stderr[-4000:], flush=True)  # its last line alone rarely says what is missing
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     report.say(f"transformers, {shape}, 24 tokens", **json.loads(done.stdout.splitlines()[-1]))
 
@@ -556,24 +481,13 @@ def main() -> None:
     report = Report(given.device, given.minutes, given.out)
     name = torch.cuda.get_device_name() if report.device.type == "cuda" else "cpu"
     report.say("machine", torch=torch.__version__, device=name, processors=os.cpu_count())
-    with report.part("copy", 5):
-        measure_bandwidth(report)
-    with report.part("small nets", 10):
-        compare_small(report)
+    report.attempt("copy", 5, partial(measure_bandwidth, report))
+    compare_small(report, given.shape[0])
     for i, shape in enumerate(given.shape):
-        measure_shape(report, shape, whole=not i)
-    with report.part("pocket", 20):
-        compare_pocket(report)
-    if report.device.type == "cuda":
-        with report.part("attention", 8):
-            measure_attention(report)
-        with report.part("products", 10):
-            measure_products(report)
-    with report.part("compiled", 30):
-        net = make_janus_pro(given.shape[0], report.device, report.dtype)
-        measure_way(report, net, given.shape[0], "compiled", counts=(1,))
-    with report.part("transformers", 15):
-        measure_peer(report, given.shape[0])
+        report.attempt(shape, 15, partial(measure_shape, report, shape, whole=not i))
+    report.attempt("pocket", 20, partial(compare_pocket, report))
+    report.attempt("transformers", 15, partial(measure_peer, report, given.shape[0]))
+    report.attempt("compiled", 40, partial(measure_compiled, report, given.shape[0]))
 
 
 if __name__ == "__main__":

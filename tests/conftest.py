@@ -85,10 +85,10 @@ def plug(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture(scope="session")
 def zoo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models whose `pocket` is tiny, for JANUS_MODELS; it is `pocket-any`, too."""
+    """A folder of tiny models, for JANUS_MODELS: `pocket`, and `pocket-any`, which sees, hears and speaks."""
     folder = tmp_path_factory.mktemp("zoo")
     build_tiny_model(folder / "pocket")
-    (folder / "pocket-any").symlink_to("pocket")
+    build_tiny_model(folder / "pocket-any", senses=True)
     return folder
 
 

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from janus_cli.pipeline import Plan, Prompt
     from janus_cli.records import Record
 
+_Prompts = Annotated[
+    list[str] | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
+]
+_Stdin = Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))]
+
 
 def draw(
-    prompts: Annotated[
-        list[str] | None, typer.Argument(metavar="PROMPT", show_default=False, help="What to draw.")
-    ] = None,
+    prompts: _Prompts = None,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
+    best_of: opt.BestOf = 1,
     size: opt.Size = None,
     scale: opt.Scale = None,
     steps: opt.Steps = None,
@@ -38,7 +42,7 @@ def draw(
     top_p: opt.TopP = None,
     literal: opt.Literal = False,
     output: Annotated[str, opt.template(".png .jpg .webp")] = "{prompt}.png",
-    stdin: Annotated[bool, typer.Option("--stdin", help=opt.STDIN_HELP.format("prompts"))] = False,
+    stdin: _Stdin = False,
     batch_size: opt.BatchSize = 8,
     parallel: opt.Parallel = None,
     model: opt.NewModelName = zoo.DEFAULT,
@@ -57,11 +61,10 @@ def draw(
     janus draw "a red apple" --seed 7 -o apple.png
     """
     existing = Existing.from_flags(force, skip_existing)
-    order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number)
-    order.check()
+    order = Order(DRAWING, prompts or [], stdin, output, as_json, existing, quiet, seed, number, best_of)
     _check_names(animation, output)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
-    sampling = Sampling(*drawn, batch_size, literal=literal, parallel=parallel)
+    sampling = Sampling(*drawn, batch_size, literal=literal, parallel=parallel, best_of=best_of)
     maker = Maker(order)
     watcher = Watcher(preview and not quiet, frames, animation, existing, maker.failures)
     watcher.check_count(max(len(order.texts), 1) * number)
@@ -69,9 +72,8 @@ def draw(
 
     @cache
     def plan_for(chosen: Size | None) -> "Plan":
-        plan = pipeline.plan_picture(
-            sampling, PictureOptions(chosen, None if chosen != size else scale, steps)
-        )
+        picture = PictureOptions(chosen, None if chosen != size else scale, steps)
+        plan = pipeline.plan_picture(sampling, picture)
         if plan.limits:
             maker.talk(f"--size {chosen}: {plan.limits}")
         return plan

@@ -15,7 +15,7 @@ from janus_cli.shell.devices import Device, Dtype
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_records, with_pauses
 from janus_cli.shell.loader import Loader
-from janus_cli.shell.making import Twins, format_seeds
+from janus_cli.shell.making import Twins, explain_choice, format_seeds
 from janus_cli.shell.names import Existing
 from janus_cli.shell.progress import token_bar
 from janus_cli.shell.prompts import prepare_all
@@ -57,6 +57,7 @@ def generate(
     to: Annotated[Target, typer.Option("--to", help="What to generate.")] = Target.image,
     number: opt.Number = 1,
     seed: opt.Seed = 0,
+    best_of: opt.BestOf = 1,
     size: opt.Size = None,
     cfg_scale: opt.CfgScale = None,
     temperature: _Temperature = None,
@@ -83,18 +84,15 @@ def generate(
 
     janus tokenize audio rocket.wav | janus generate --to image -m pocket-any | janus decode -o rocket.png
     """
-    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel)
+    _check_flags(to, max_tokens, size, cfg_scale, seconds, stream, parallel, best_of)
     check_parts(stream, output)
     target = Destination(output, Existing.from_flags(force, skip_existing), quiet)
     drawn = number, seed, cfg_scale, temperature, top_k, top_p
-    sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel)
+    sampling = Sampling(*drawn, batch_size, through_words, beams, literal, parallel, best_of)
     talk, failures, twins = Talk(quiet), Failures(quiet), Twins()
 
     loader = Loader(model, device, talk, dtype)
-    records = read_records(inputs or [], failures, "generate")
-    prompts: Iterator[Record | None] = _join(records, failures) if join else records
-    if not join and "-" in (inputs or ["-"]):
-        prompts = with_pauses(records)
+    prompts = _read_prompts(inputs or ["-"], join, failures)
 
     def make(count: Progress) -> Iterator["Record"]:
         for pipeline, group in loader.group(prompts, failures):
@@ -103,11 +101,13 @@ def generate(
                 talk(f"--size {size}: {plan.limits}")
             for made in plan.generate(prepare_all(group, plan, failures, target), count, stream):
                 twins.add(made)
+                if best_of > 1:
+                    talk(explain_choice(made))
                 yield made
 
     with token_bar(quiet) as (rate, count):
         write_all(make(count), target, failures, inputs)
-    talk(f"{format_seeds(range(seed, seed + number))}, {rate}")
+    talk(f"{format_seeds(range(seed, seed + number * best_of), best_of)}, {rate}")
     if line := twins.explain("result"):
         talk(line)
 
@@ -120,8 +120,9 @@ def _check_flags(
     seconds: float | None,
     stream: bool,
     parallel: int | None,
+    best_of: int,
 ) -> None:
-    """Raise UsageError for a flag that is for another modality than `to`."""
+    """Raise UsageError for a flag that is for another modality than `to`, and for two that cannot be."""
     if to is not Target.text and max_tokens is not None:
         raise UsageError("--max-tokens is for --to text: a picture has a fixed number, a sound --seconds")
     if to is not Target.image and size is not None:
@@ -134,6 +135,10 @@ def _check_flags(
         raise UsageError("--seconds is for --to audio")
     if to is not Target.image and stream:
         raise UsageError(f"--stream is for pictures: {to.value} comes whole")
+    if to is not Target.image and best_of > 1:
+        raise UsageError(f"--best-of is for pictures: no {to.value} is chosen among several")
+    if stream and best_of > 1:
+        raise UsageError("--best-of and --stream: which picture is best is known at the end: leave one away")
 
 
 def _plan(
@@ -150,6 +155,14 @@ def _plan(
     if to is Target.audio:
         return pipeline.plan_sound(sampling, seconds)
     return pipeline.plan_picture(sampling, PictureOptions(size))
+
+
+def _read_prompts(inputs: list[str], join: bool, failures: Failures) -> Iterator["Record | None"]:
+    """Read prompts, or one of all records; a None says that the next one may take a while."""
+    records = read_records(inputs, failures, "generate")
+    if join:
+        return _join(records, failures)
+    return with_pauses(records) if "-" in inputs else records
 
 
 def _join(records: Iterator["Record"], failures: Failures) -> Iterator["Record"]:

@@ -43,7 +43,6 @@ def speak(
     """
     existing = Existing.from_flags(force, skip_existing)
     order = Order(SPEAKING, texts or [], stdin, output, as_json, existing, quiet, seed, number)
-    order.check()
     sampling = Sampling(number, seed, None, temperature, top_k, top_p, batch_size=batch_size)
     maker = Maker(order)
     pipeline = Loader(model, device, maker.talk).open()

@@ -24,8 +24,29 @@ class Component(StrEnum):
     judge = "judge"
 
 
+WarmStart = Annotated[
+    bool,
+    typer.Option("--warm-start", help="Begin with the weights in the model folder; codes stay as they are."),
+]
+OutFolder = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."),
+]
 SaveEvery = Annotated[
     float, typer.Option("--save-every", min=0, metavar="SECONDS", help="Between two checkpoints.")
+]
+Minutes = Annotated[
+    float,
+    typer.Option(
+        "--minutes",
+        min=0,
+        metavar="N",
+        show_default="the recipe's steps",
+        help="Train each component for so long, its schedule fitted to the time.",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, metavar="N", help="Processes that make batches beside the device.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 
@@ -38,22 +59,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint, exactly as if never stopped.")
     ] = False,
-    warm: Annotated[
-        bool,
-        typer.Option(
-            "--warm-start", help="Begin with the weights in the model folder; codes stay as they are."
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", show_default="the recipe's folder", help="Model folder to write."
-        ),
-    ] = None,
+    warm: WarmStart = False,
+    out: OutFolder = None,
     data: opt.DataFolder = None,
     runs: Annotated[
         str, typer.Option("--runs", metavar="DIR", help="Folder of checkpoints and metrics (JSONL).")
     ] = "runs",
+    minutes: Minutes = 0,
+    workers: Workers = 0,
     save_every: SaveEvery = 120,
     dry_run: DryRun = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="Mixed precision; for GPUs.")] = False,
@@ -81,6 +94,8 @@ def train(
         bf16,
         compile,
         save_every,
+        minutes,
+        workers,
     )
     if dry_run:
         put("\n".join(plan_training(recipe, options)))

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from janus_cli.dataset.pack import LANGUAGES, Concept
-from janus_cli.dataset.samples import Sample
-from janus_cli.stages.lexicon import COLOURS, NUMBERS, pluralise
+from janus_cli.dataset.pack import DEFAULT_STYLE, LANGUAGES, LOOK_WORDS, Concept
+from janus_cli.dataset.samples import Sample, change_colour
+from janus_cli.stages.lexicon import NUMBERS, pluralise
 
-DEFAULT_STYLE = "fluent"
 # how a language says "X on a blue background"
 ON_BACKGROUND = {
     "en": ("{x} on a {c} background", "{x} on {c}"),
@@ -38,6 +37,7 @@ def add_article(name: str) -> str:
 
 def add_style(phrase: str, style: str, form: int) -> str:
     """Name the style after, or before, `phrase` in one of three ways."""
+    style = LOOK_WORDS.get(style, style)
     return (f"{phrase}, {style}", f"{phrase} in {style} style", f"{style} {phrase}")[form]
 
 
@@ -46,12 +46,6 @@ def add_background(phrase: str, background: str, language: str = "en", form: int
     word = BACKGROUND_WORDS.get(language, {}).get(background, background)
     forms = ON_BACKGROUND[language]
     return forms[form % len(forms)].format(x=phrase, c=word)
-
-
-def change_colour(name: str, hue: str) -> str:
-    """Replace the colour in a name: 'red apple' in blue is 'blue apple'."""
-    kept = [word for word in name.split() if word not in COLOURS]
-    return " ".join([hue, *(kept or [name])])
 
 
 def describe_layout(sample: Sample, names: Sequence[str]) -> str:

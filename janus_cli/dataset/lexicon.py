@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict
 
 from janus_cli.dataset.pack import LANGUAGES, Concept
 from janus_cli.errors import JanusError
@@ -63,7 +64,14 @@ def rank_owners(who: dict[int, float]) -> dict[str, float]:
     return {str(number): round(weight, 2) for number, weight in ranked[:KEPT]}
 
 
-def make_lexicon(concepts: Sequence[Concept]) -> dict[str, object]:
+class LanguagePart(TypedDict):
+    """One language of lexicon.json."""
+
+    names: list[str]  # by a concept's number
+    words: dict[str, dict[str, float]]  # what each may mean, the likeliest first
+
+
+def make_lexicon(concepts: Sequence[Concept]) -> dict[str, LanguagePart]:
     """Make the content of lexicon.json: per language the concepts' names, and what each word may mean.
 
     Raises JanusError for a pack without words.
@@ -71,7 +79,7 @@ def make_lexicon(concepts: Sequence[Concept]) -> dict[str, object]:
     if not any(concept.words for concept in concepts):
         raise JanusError("the data pack is of an earlier version and has no words: delete it, train again")
     english, english_names = find_owners(concepts, "en"), name_concepts(concepts, "en")
-    content: dict[str, object] = {}
+    content: dict[str, LanguagePart] = {}
     for language in LANGUAGES:
         owners = english if language == "en" else find_owners(concepts, language)
         if language != "en":

@@ -27,7 +27,8 @@ STYLES = {
     "noto": "@iconify-json/noto@1.2.9",
     "twemoji": "@iconify-json/twemoji@1.2.5",
 }
-# sets that are looked at and never drawn -> npm package, the style by the same hands (licences: Apache-2.0,
+DEFAULT_STYLE = "fluent"  # of a caption that names none
+# sets that the eyes are shown -> npm package, the style by the same hands (licences: Apache-2.0,
 # MIT, CC-BY-4.0, Apache-2.0, CC-BY-4.0, MIT, CC-BY-4.0)
 LOOKS = {
     "noto-v1": ("@iconify-json/noto-v1@1.2.5", "noto"),
@@ -39,6 +40,14 @@ LOOKS = {
     "emojione-black": ("@iconify-json/emojione-monotone@1.2.1", ""),
 }
 BLACK = ("fluent-black", "emojione-black")
+# those of them that can also be drawn, and what a caption calls them
+LOOK_WORDS = {
+    "noto-v1": "noto v1",
+    "fluent-emoji": "fluent gradient",
+    "emojione": "emojione",
+    "fxemoji": "fxemoji",
+    "streamline": "streamline",
+}
 NAMES = "emojibase-data@17.0.0"  # MIT
 LANGUAGES = ("en", "de", "es", "fr", "ja", "ko")
 # emojibase's groups that are no things to draw: components, symbols (arrows, buttons, signs), flags

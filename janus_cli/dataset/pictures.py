@@ -30,6 +30,8 @@ BACKGROUNDS = {
     "gray": (150, 150, 155),
     "black": (25, 25, 30),
 }
+LEAST_COLOURED = 0.4  # of what is seen of a drawing; with less of it in colour, its greys are dyed
+_DYE = ((40, 90, 200, 255), (0, 170, 170, 90))  # lightness -> saturation that a grey takes on, of 255
 HUES = {"red": 0, "orange": 20, "yellow": 36, "green": 90, "blue": 150, "purple": 195, "pink": 228}  # of 256
 
 
@@ -149,11 +151,21 @@ def shrink(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def tint(sprite: np.ndarray, hue: str) -> np.ndarray:
-    """Turn every coloured pixel of a sprite to one hue; greys, black and white stay."""
+    """Turn every coloured pixel of a sprite to one hue; greys, black and white stay.
+
+    Where most of it is grey or white these take the colour on as well, by `_DYE`: a pink elephant is pink.
+    """
     alpha = sprite[..., 3:].astype(np.float32) / 255
     straight = np.clip(sprite[..., :3] / np.maximum(alpha, 1 / 255), 0, 255).astype(np.uint8)
     hsv = np.array(Image.fromarray(straight).convert("HSV"))
-    hsv[..., 0] = np.where(hsv[..., 1] > 40, HUES[hue], hsv[..., 0])
+    coloured, seen = hsv[..., 1] > 40, sprite[..., 3] > 127
+    if (coloured & seen).sum() < LEAST_COLOURED * seen.sum():
+        taken = np.interp(hsv[..., 2], *_DYE).astype(np.uint8)
+        dyed = ~coloured & (taken > 40)
+        hsv[..., 1] = np.where(dyed, taken, hsv[..., 1])
+        hsv[..., 2] = np.where(dyed, 127 + hsv[..., 2] // 2, hsv[..., 2])  # a dark yellow would be olive
+        coloured = coloured | dyed
+    hsv[..., 0] = np.where(coloured, HUES[hue], hsv[..., 0])
     rgb = np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
     return np.concatenate([np.round(rgb * alpha).astype(np.uint8), sprite[..., 3:]], -1)
 

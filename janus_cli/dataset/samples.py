@@ -6,13 +6,13 @@ styles; recolouring, backgrounds and layouts in the default style, so that a sma
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from janus_cli.dataset import heldout
-from janus_cli.dataset.pack import BLACK, STYLES, Concept
+from janus_cli.dataset.pack import BLACK, DEFAULT_STYLE, LOOK_WORDS, STYLES, Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, list_drawings, list_looks
 from janus_cli.errors import JanusError
 from janus_cli.stages.lexicon import COLOURS
@@ -32,7 +32,7 @@ LAYOUTS: dict[str, tuple[tuple[int, int], ...]] = {  # (top, left) of each 32-un
     "center": ((16, 16),),
 }
 RELATIONS = ("left of", "above")
-KINDS = ("plain", "background", "hue", "scene")
+KINDS = ("plain", "background", "hue", "scene", "look")
 TRIES = 10_000  # draws of a couple before the pack is said to have none
 
 
@@ -41,7 +41,7 @@ class Sample:
     """One picture to learn: concepts by number, style, and at most one of hue and layout."""
 
     concepts: tuple[int, ...]
-    style: str  # "" = none of those that have a name
+    style: str  # of STYLES, or a set of LOOK_WORDS; "" = none of those that have a name
     background: str = ""
     hue: str = ""
     layout: str = ""
@@ -51,6 +51,8 @@ class Sample:
         """One of KINDS: what the sampling weights speak of."""
         if self.layout:
             return "scene"
+        if self.style in LOOK_WORDS:
+            return "look"
         return "hue" if self.hue else "background" if self.background else "plain"
 
 
@@ -65,8 +67,8 @@ def build_scene(sample: Sample, drawings: dict[tuple[int, str], int]) -> Scene:
 
 
 def number_drawings(concepts: Sequence[Concept]) -> dict[tuple[int, str], int]:
-    """Number the drawings: (concept, style) -> number of its sprite."""
-    return {pair: i for i, pair in enumerate(list_drawings(concepts))}
+    """Number the drawings: (concept, style or set) -> number of its sprite."""
+    return {pair: i for i, pair in enumerate([*list_drawings(concepts), *list_looks(concepts)])}
 
 
 def split_name(concept: Concept) -> set[str]:
@@ -138,19 +140,57 @@ def draw_scene_sample(
     raise JanusError(f"the pack has too few animals, plants and foods for scenes ({len(nouns)})")
 
 
+def change_colour(name: str, hue: str) -> str:
+    """Replace the colour in a name: 'red apple' in blue is 'blue apple'."""
+    kept = [word for word in name.split() if word not in COLOURS]
+    return " ".join([hue, *(kept or [name])])
+
+
+def list_dyed(pairs: Sequence[tuple[int, str]], concepts: Sequence[Concept]) -> list[Sample]:
+    """List the drawings `pairs` in every hue that leaves a caption one picture.
+
+    A red apple in green is none: that is the green apple's name. Of two that would be called alike in one
+    style the first counts.
+    """
+    called = {(concept.name, style) for concept in concepts for style in STYLES}
+    dyed = []
+    for concept, style in pairs:
+        for hue in HUES:
+            name = change_colour(concepts[concept].name, hue), style
+            if name not in called:
+                called.add(name)
+                dyed.append(Sample((concept,), style, hue=hue))
+    return dyed
+
+
 def make_training_samples(
-    concepts: Sequence[Concept], style: str, scenes: int, seed: int = 0
+    concepts: Sequence[Concept],
+    style: str,
+    scenes: int,
+    seed: int = 0,
+    *,
+    vary_all: bool = False,
+    with_looks: bool = False,
 ) -> list[Sample]:
-    """List all that is trained on: all pairs that are not held out, and variations in the default style."""
+    """List all that is trained on: all pairs that are not held out, and variations in the default `style`.
+
+    `vary_all`: drawings in the other styles on backgrounds and in hues, too; `with_looks`: the drawings of
+    LOOK_WORDS' sets.
+    """
     held = heldout.find_pairs(concepts)
     pairs = [(c, s) for c, s in list_drawings(concepts) if (concepts[c].name, s) not in held]
     samples = [Sample((c,), s) for c, s in pairs]
-    plain = [c for c, s in pairs if s == style]
-    samples += [Sample((c,), style, background) for c in plain for background in BACKGROUNDS]
-    samples += [Sample((c,), style, hue=hue) for c in plain for hue in HUES]
+    varied = pairs if vary_all else [(c, s) for c, s in pairs if s == style]
+    samples += [Sample((c,), s, background) for c, s in varied for background in BACKGROUNDS]
+    samples += list_dyed(varied, concepts)
     rng = np.random.default_rng(seed)
     nouns = find_scene_nouns(concepts, style)
     samples += [draw_scene_sample(nouns, concepts, style, rng) for _ in range(scenes)]
+    if with_looks:
+        places = list_looks(concepts)
+        first = len(list_drawings(concepts))
+        shown = [places[n - first] for numbers in find_other_looks(concepts).values() for n in numbers]
+        samples += [Sample((c,), look) for c, look in shown if look in LOOK_WORDS]
     return samples
 
 
@@ -167,22 +207,55 @@ def restyle(
 
 
 class Corpus:
-    """Samples with their precomputed codes [N, rows, cols], drawn by kind."""
+    """Samples with their precomputed codes [N, rows, cols], drawn by kind and style."""
 
-    def __init__(self, samples: Sequence[Sample], codes: np.ndarray, weights: dict[str, float]):
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        codes: np.ndarray,
+        weights: Mapping[str, float],
+        others: Mapping[str, float] | None = None,
+    ):
+        """`weights`, `others`: see `share_out`; they hold where `draw` is given none."""
         self.samples, self.codes = samples, codes
-        groups: dict[str, list[int]] = {}
+        groups: dict[tuple[str, bool], list[int]] = {}
         for i, sample in enumerate(samples):
-            groups.setdefault(sample.kind, []).append(i)
-        self.groups = {kind: np.array(groups[kind]) for kind in weights if kind in groups}
-        share = np.array([weights[kind] for kind in self.groups])
-        self.share = share / share.sum()
+            groups.setdefault((sample.kind, sample.style == DEFAULT_STYLE), []).append(i)
+        self.groups = {key: np.array(numbers) for key, numbers in groups.items()}
+        self.share = self.share_out(weights, others or {})
+        same: dict[tuple[tuple[int, ...], str, str], list[int]] = {}
+        for i, sample in enumerate(samples):
+            if not sample.layout:
+                same.setdefault((sample.concepts, sample.background, sample.hue), []).append(i)
+        self._same = same
 
-    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Draw the numbers of `count` samples."""
-        kinds = rng.choice(len(self.share), count, p=self.share)
+    def share_out(self, weights: Mapping[str, float], others: Mapping[str, float]) -> np.ndarray:
+        """Compute each group's share of what is drawn, by the shares of their kinds; only ratios count.
+
+        `weights` are of the default style and `others` of the others; without these `weights` are of all.
+        """
+        share = []
+        for (kind, is_default), numbers in self.groups.items():
+            both = sum(len(more) for (other, _), more in self.groups.items() if other == kind)
+            part = 1.0 if others else len(numbers) / both
+            share.append((weights if is_default or not others else others).get(kind, 0.0) * part)
+        return np.array(share) / sum(share)
+
+    def draw(self, rng: np.random.Generator, count: int, share: np.ndarray | None = None) -> np.ndarray:
+        """Draw the numbers of `count` samples, of the groups by their `share`."""
+        kinds = rng.choice(len(self.groups), count, p=self.share if share is None else share)
         groups = list(self.groups.values())
         return np.array([groups[k][rng.integers(len(groups[k]))] for k in kinds])
+
+    def find_cousins(self, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Find for each sample the same thing in another style, drawn at random; -1 where there is none."""
+        found = np.full(len(chosen), -1)
+        for n, number in enumerate(chosen):
+            sample = self.samples[number]
+            alike = [] if sample.layout else self._same[sample.concepts, sample.background, sample.hue]
+            if others := [other for other in alike if other != number]:
+                found[n] = others[int(rng.integers(len(others)))]
+        return found
 
 
 def allows_changes(sample: Sample, concepts: Sequence[Concept]) -> bool:

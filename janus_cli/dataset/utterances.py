@@ -11,16 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from janus_cli.dataset.captions import (
-    add_background,
-    add_style,
-    change_colour,
-    describe_layout,
-    write_caption,
-)
+from janus_cli.dataset.captions import add_background, add_style, describe_layout, write_caption
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Track
-from janus_cli.dataset.samples import Sample
+from janus_cli.dataset.samples import Sample, change_colour
 from janus_cli.dataset.speech import PAUSE, Phone, Speaker, Utterance, choose_voice
 from janus_cli.media.files import write_with
 from janus_cli.nets.codec import Codec

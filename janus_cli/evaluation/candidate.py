@@ -74,18 +74,25 @@ class Candidate:
         """Tokenize waveforms float32 [T] at the codec's rate."""
         return [self.pipeline.sounds.encode([w[None]], str(i)) for i, w in enumerate(waveforms)]
 
+    def is_reread(self, prompt: Record) -> bool:
+        """Whether the model's lexicon has other words for what the prompt says."""
+        return self.pipeline.interpret(prompt)[0] is not prompt
+
     # ---- answers
 
-    def _run(self, plan: Plan, prompts: Sequence[Record]) -> Iterator[Record | None]:
+    def _run(
+        self, plan: Plan, prompts: Sequence[Record], numbers: Sequence[int] | None = None
+    ) -> Iterator[Record | None]:
         """Generate from each prompt, with a seed of its own: one seed's chance decides no whole list.
 
-        None stands for a recording in which nothing is heard.
+        The seeds count from the candidate's: by the prompts' `numbers`, or as they come. None stands for a
+        recording in which nothing is heard.
         """
         heard: deque[bool] = deque()
 
         def prepare() -> Iterator[object]:
-            for i, record in enumerate(prompts):
-                prompt = self._hear(plan, record, self.seed + i)
+            for number, record in zip(numbers or range(len(prompts)), prompts, strict=True):
+                prompt = self._hear(plan, record, self.seed + number)
                 heard.append(prompt is not None)
                 if prompt is not None:
                     yield prompt
@@ -120,12 +127,15 @@ class Candidate:
         tell: Tell = _stay_silent,
         batch_size: int = BATCH,
         literal: bool = False,
+        numbers: Sequence[int] | None = None,
     ) -> np.ndarray:
         """Draw each prompt: final pictures uint8 [N, S, S, 3], refined and enlarged if the model can.
 
         A recording in which nothing is heard gives a white one. `literal`: the lexicon is not asked.
+        `numbers` are the prompts' own: those with equal ones have the same seed. All pictures that the judge
+        sees are drawn here.
         """
-        records = list(self._run(self._plan_picture(False, batch_size, literal), prompts))
+        records = list(self._run(self._plan_picture(False, batch_size, literal), prompts, numbers))
         pictures = []
         for picture in self._finish(record for record in records if record is not None):
             pictures.append(picture)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
+from janus_cli.dataset.captions import add_style
+from janus_cli.dataset.pack import DEFAULT_STYLE
 from janus_cli.dataset.samples import LAYOUTS
 from janus_cli.dataset.speech import RATE, Speaker, Utterance, choose_voice
 from janus_cli.evaluation.candidate import MIXED_BATCH, Candidate, Tell

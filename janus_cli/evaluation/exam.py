@@ -1,7 +1,8 @@
 """`janus eval`: what a model can do, measured on fixed lists that were never trained on.
 
-Four parts are measured: the image tokenizer, the judge's own limits, the generator as the judge sees it,
-and the refiner. The report is plain JSON data; tables.py makes it readable.
+Measured are the image tokenizer, the judge's own limits, the refiner, and the generator as the judge sees it:
+pairs of concept and style, names and everyday words in six languages, scenes, and wishes in words of one's
+own. The report is plain JSON data; tables.py makes it readable.
 """
 
 import dataclasses
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from janus_cli import zoo
-from janus_cli.dataset.captions import DEFAULT_STYLE, add_style
-from janus_cli.dataset.pack import LANGUAGES, Concept, find_data_folder
-from janus_cli.dataset.pictures import Sprites, list_drawings
+from janus_cli.dataset.captions import add_style
+from janus_cli.dataset.pack import DEFAULT_STYLE, LANGUAGES, Concept, find_data_folder
+from janus_cli.dataset.pictures import Item, Scene, Sprites, compose, list_drawings
 from janus_cli.dataset.samples import number_drawings
 from janus_cli.errors import JanusError, UsageError
 from janus_cli.evaluation import fidelity
@@ -30,6 +31,8 @@ from janus_cli.evaluation.measures import compute_share, resize
 from janus_cli.evaluation.scenes import paint_scenes, score_scenes
 from janus_cli.evaluation.sheets import write_album, write_gallery
 from janus_cli.evaluation.tables import render_table, update_card
+from janus_cli.evaluation.wishes import FILE as WISHES
+from janus_cli.evaluation.wishes import Wishes, Wishing, read_wishes, score_colours
 from janus_cli.training.recipe import Recipe
 from janus_cli.training.workshop import Say, Workshop
 
@@ -45,6 +48,7 @@ class Exam:
     candidate: Candidate
     judge: Examiner
     lists: Lists
+    wishes: Wishes | None
     concepts: list[Concept]
     sprites: Sprites
     limit: int | None
@@ -54,9 +58,21 @@ class Exam:
         """Give what shows how far one part is."""
         return partial(self.progress, label)
 
-    def draw(self, prompts: Sequence[str], label: str, literal: bool = False) -> np.ndarray:
-        """Let the model draw all prompts: final pictures [N, S, S, 3]."""
-        return self.candidate.draw(self.candidate.read(prompts), self.tell(label), literal=literal)
+    def draw(
+        self, prompts: Sequence[str], label: str, literal: bool = False, numbers: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """Let the model draw all prompts: final pictures [N, S, S, 3]; `numbers` as in `Candidate.draw`."""
+        records = self.candidate.read(prompts)
+        return self.candidate.draw(records, self.tell(label), literal=literal, numbers=numbers)
+
+    def draw_both_ways(self, prompts: Sequence[str], label: str) -> dict[str, np.ndarray]:
+        """Let the model draw all prompts word by word, and with its lexicon; the same seeds for both."""
+        literal = self.draw(prompts, label, literal=True)
+        other = [i for i, r in enumerate(self.candidate.read(prompts)) if self.candidate.is_reread(r)]
+        lexicon = literal.copy()
+        if other:  # where the lexicon says nothing, the picture is the same
+            lexicon[other] = self.draw([prompts[i] for i in other], label, numbers=other)
+        return {"literal": literal, "lexicon": lexicon}
 
     def find_drawings(self, pairs: Sequence[Pair]) -> list[int]:
         """Find the numbers of the drawings of (concept name, style) pairs."""
@@ -96,14 +112,18 @@ def _examine_generator(exam: Exam) -> dict[str, Any]:
     for name, pairs in (("trained", exam.lists.trained), ("heldout", exam.lists.pairs)):
         prompts = [add_style(concept, style, 0) for concept, style in pairs]
         report[name] = exam.judge.score(exam.draw(prompts, name), pairs)
-    plain = [(name, DEFAULT_STYLE) for name in exam.lists.plain]
-    report["plain"] = exam.judge.score(exam.draw(exam.lists.plain, "plain"), plain)
-    report["languages"] = {}
+    return report
+
+
+def _examine_names(exam: Exam) -> dict[str, Any]:
+    """Score what the model draws for names alone: by language, word by word and by its lexicon."""
+    report: dict[str, Any] = {}
     by_name = {concept.name: concept for concept in exam.concepts}
-    right = [(name, DEFAULT_STYLE) for name in exam.lists.languages]
-    for language in LANGUAGES[1:]:
-        prompts = [by_name[name].labels[language] for name in exam.lists.languages]
-        report["languages"][language] = exam.judge.score(exam.draw(prompts, language), right)
+    for language in LANGUAGES:
+        names = exam.lists.plain if language == "en" else exam.lists.languages
+        drawn = exam.draw_both_ways([by_name[name].labels[language] for name in names], language)
+        right = [(name, DEFAULT_STYLE) for name in names]
+        report[language] = {way: exam.judge.score(pictures, right) for way, pictures in drawn.items()}
     return report
 
 
@@ -113,12 +133,22 @@ def _examine_everyday(exam: Exam, path: Path) -> dict[str, Any] | None:
         return None
     report: dict[str, Any] = {}
     for language, entries in read_everyday(path, exam.limit).items():
-        prompts, meant = [prompt for prompt, _ in entries], [names for _, names in entries]
-        report[language] = {
-            way: exam.judge.count_found(exam.draw(prompts, f"everyday {language}", way == "literal"), meant)
-            for way in ("literal", "lexicon")
-        }
+        drawn = exam.draw_both_ways([prompt for prompt, _ in entries], f"everyday {language}")
+        meant = [names for _, names in entries]
+        report[language] = {way: exam.judge.count_found(pictures, meant) for way, pictures in drawn.items()}
     return report
+
+
+def _examine_wishes(exam: Exam) -> dict[str, Any] | None:
+    """Score what is asked for in words of one's own, and true things dyed; None without lists."""
+    if exam.wishes is None:
+        return None
+    paint = partial(paint_scenes, concepts=exam.concepts, sprites=exam.sprites)
+    report, colours = Wishing(exam.draw, exam.judge, paint).examine(exam.wishes), exam.wishes.colours
+    drawings = exam.find_drawings([(wish.meant[0], DEFAULT_STYLE) for wish in colours])
+    scenes = [Scene((Item(n, hue=wish.hue),)) for n, wish in zip(drawings, colours, strict=True)]
+    dyed = np.stack([compose(scene, exam.sprites) for scene in scenes])
+    return report | {"colours_limit": score_colours(dyed, colours, exam.judge)}
 
 
 def _match_tokens(exam: Exam) -> dict[str, float]:
@@ -177,17 +207,31 @@ def _choose_lists(model: zoo.Model, concepts: Sequence[Concept]) -> Lists:
         raise JanusError(
             f"there are no {empty[0]} to examine model {model.name} with: the data pack is too small"
         )
-    known = {(concept.name, style) for concept in concepts for style in concept.drawings}
     names = [*lists.plain, *lists.languages, *(name for entry in lists.scenes for name in entry.concepts)]
-    asked = [*lists.pairs, *lists.trained, *((name, DEFAULT_STYLE) for name in names)]
+    _check_known(path, [*lists.pairs, *lists.trained, *((name, DEFAULT_STYLE) for name in names)], concepts)
+    return lists
+
+
+def _choose_wishes(model: zoo.Model, concepts: Sequence[Concept], limit: int | None) -> Wishes | None:
+    """Choose the model's wishes, if it has any. Raises JanusError for what the data pack does not have."""
+    path = model.path / WISHES
+    if not path.is_file():
+        return None
+    wishes = read_wishes(path)
+    _check_known(path, [(name, DEFAULT_STYLE) for name in wishes.list_concepts()], concepts)
+    return wishes.limit(limit)
+
+
+def _check_known(path: Path, asked: Sequence[Pair], concepts: Sequence[Concept]) -> None:
+    """Raise JanusError where a list in `path` speaks of a drawing that is not in the data pack."""
+    known = {(concept.name, style) for concept in concepts for style in concept.drawings}
     if foreign := [pair for pair in asked if pair not in known]:
         raise JanusError(
             f"{path}: asks for {' in style '.join(foreign[0])}, which the data pack does not have"
         )
-    return lists
 
 
-def _check_wishes(limit: int | None, write_card: bool, sheets: Sequence[Path]) -> None:
+def _check_request(limit: int | None, write_card: bool, sheets: Sequence[Path]) -> None:
     """Raise UsageError for what cannot be examined, or has no place to go."""
     if write_card and limit is not None:
         raise UsageError("a limited evaluation does not go into the model card: leave out the limit")
@@ -220,7 +264,7 @@ def evaluate(
     `album` (of everything) are where contact sheets (PNG) go. `write_card` puts the table into the model's
     README.md. Raises ModelError for a missing component or judge, UsageError for a limited card.
     """
-    _check_wishes(limit, write_card, [file for file in (gallery, album) if file is not None])
+    _check_request(limit, write_card, [file for file in (gallery, album) if file is not None])
     start, found = time.monotonic(), zoo.find(model)
     tell: Reporter = progress or (lambda label, done, total: None)
     candidate, judge = Candidate.load(found, device, seed), Examiner.load(found, device)
@@ -228,7 +272,8 @@ def evaluate(
         Recipe(found.config), data or find_data_folder(), found.path, device, lambda items, label: items, say
     )
     lists = _choose_lists(found, shop.concepts).limit(limit)
-    exam = Exam(candidate, judge, lists, shop.concepts, shop.sprites, limit, tell)
+    wishes = _choose_wishes(found, shop.concepts, limit)
+    exam = Exam(candidate, judge, lists, wishes, shop.concepts, shop.sprites, limit, tell)
     report: dict[str, Any] = {
         "model": found.name,
         "seed": seed,
@@ -236,8 +281,10 @@ def evaluate(
         "tokenizer": _examine_tokenizer(exam),
         "judge": _examine_judge(exam),
         "generator": {**_examine_generator(exam), "match": _match_tokens(exam)},
+        "names": _examine_names(exam),
         "scenes": _examine_scenes(exam),
         "everyday": _examine_everyday(exam, found.path / EVERYDAY),
+        "wishes": _examine_wishes(exam),
         "refiner": None,
         "codec": None,
         "directions": None,
@@ -248,7 +295,7 @@ def evaluate(
     if everything:
         report["codec"], report["directions"] = _examine_senses(exam, album)
     if gallery is not None:
-        write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts)
+        write_gallery(gallery, partial(exam.draw, label="gallery"), lists, exam.concepts, wishes)
     report["seconds"] = round(time.monotonic() - start, 1)
     if write_card:
         update_card(found.path / "README.md", render_table(report))

@@ -53,12 +53,16 @@ class Examiner:
         right = np.array([number[name] for name in names], np.int64)
         return (logits > np.take_along_axis(logits, right[:, None], 1)).sum(1)
 
-    def count_found(self, pictures: np.ndarray, meant: Sequence[Sequence[str]]) -> dict[str, float]:
-        """Shares of pictures in which one of the concepts meant is guessed first, and among five."""
+    def rank_meant(self, pictures: np.ndarray, meant: Sequence[Sequence[str]]) -> np.ndarray:
+        """How many concepts the judge prefers to each of those meant, [N]; any of them is right."""
         concept, _ = self.classify(pictures)
         longest = max(map(len, meant))
         padded = [[*names] + [names[0]] * (longest - len(names)) for names in meant]
-        ranks = np.min([self.rank(concept, names) for names in zip(*padded, strict=True)], axis=0)
+        return np.min([self.rank(concept, names) for names in zip(*padded, strict=True)], axis=0)
+
+    def count_found(self, pictures: np.ndarray, meant: Sequence[Sequence[str]]) -> dict[str, float]:
+        """Shares of pictures in which one of the concepts meant is guessed first, and among five."""
+        ranks = self.rank_meant(pictures, meant)
         return {"n": len(meant), "top1": compute_share(ranks < 1), "top5": compute_share(ranks < 5)}
 
     def score(self, pictures: np.ndarray, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from janus_cli.dataset import heldout
-from janus_cli.dataset.captions import DEFAULT_STYLE, add_background, describe_layout
-from janus_cli.dataset.pack import LANGUAGES, Concept, read_pack
+from janus_cli.dataset.captions import add_background, describe_layout
+from janus_cli.dataset.pack import DEFAULT_STYLE, LANGUAGES, Concept, read_pack
 from janus_cli.dataset.pictures import BACKGROUNDS, list_drawings
 from janus_cli.dataset.samples import LAYOUTS, RELATIONS, Sample, find_scene_nouns
 from janus_cli.errors import JanusError

@@ -5,12 +5,12 @@ background. Knows pictures, samples and a judge.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from janus_cli.dataset.captions import DEFAULT_STYLE
 from janus_cli.dataset.labels import SIZE
-from janus_cli.dataset.pack import Concept
+from janus_cli.dataset.pack import DEFAULT_STYLE, Concept
 from janus_cli.dataset.pictures import BACKGROUNDS, WHITE, Sprites, compose
 from janus_cli.dataset.samples import LAYOUTS, Sample, build_scene, number_drawings
 from janus_cli.evaluation.judge import Examiner
@@ -93,33 +93,54 @@ def has_background(picture: np.ndarray, entry: SceneEntry) -> bool:
     return min(far, key=lambda name: far[name]) == entry.background and far[entry.background] <= SAME_COLOUR
 
 
-def score_scenes(
-    pictures: np.ndarray, entries: Sequence[SceneEntry], references: np.ndarray, judge: Examiner
-) -> dict[str, dict[str, float]]:
-    """Score by kind of scene and over all, for pictures uint8 [N, S, S, 3], references [N, 64, 64, 3].
+@dataclass(frozen=True)
+class Marks:
+    """What is right in each of N pictures, arrays [N]."""
 
-    concepts: share of the cells whose concept is in the judge's top 5; placed: pictures with exactly
-    the things asked for, where they were asked for; background: pictures of the right colour; all:
-    pictures of which everything is right.
-    """
+    cells: np.ndarray  # how many cells hold a drawing
+    found: np.ndarray  # in how many of them the concept is in the judge's top 5
+    placed: np.ndarray  # whether exactly the things asked for stand where they were asked for
+    background: np.ndarray  # whether it is of the right colour
+
+    @property
+    def whole(self) -> np.ndarray:
+        """Whether everything is right."""
+        return self.placed & self.background & (self.found == self.cells)
+
+    def summarise(self, chosen: np.ndarray) -> dict[str, float]:
+        """Summarise the pictures `chosen` (numbers); of the concepts the share of all their cells."""
+        return {
+            "n": len(chosen),
+            "concepts": round(float(self.found[chosen].sum() / self.cells[chosen].sum()), 4),
+            "placed": compute_share(self.placed[chosen]),
+            "background": compute_share(self.background[chosen]),
+            "all": compute_share(self.whole[chosen]),
+        }
+
+
+def mark_scenes(
+    pictures: np.ndarray, entries: Sequence[SceneEntry], references: np.ndarray, judge: Examiner
+) -> Marks:
+    """Mark pictures uint8 [N, S, S, 3] of scenes; `references` [N, 64, 64, 3] are from paint_scenes."""
     pictures = pictures if pictures.shape[1] % SIZE == 0 else resize(pictures, SIZE)
     small = resize(pictures, SIZE)
     names = [name for entry in entries for name in list_concepts(entry)]
     right = judge.rank(judge.classify(crop_cells(pictures, entries))[0], names) < 5
-    ends = np.cumsum([len(list_cells(entry)) for entry in entries])[:-1]
-    by_picture = np.split(right, ends)
-    stands = np.array([is_placed(*row) for row in zip(small, references, entries, strict=True)])
-    coloured = np.array([has_background(*row) for row in zip(small, entries, strict=True)])
-    whole = stands & coloured & np.array([part.all() for part in by_picture])
-    table = {}
+    cells = np.array([len(list_cells(entry)) for entry in entries])
+    return Marks(
+        cells,
+        np.array([part.sum() for part in np.split(right, np.cumsum(cells)[:-1])]),
+        np.array([is_placed(*row) for row in zip(small, references, entries, strict=True)]),
+        np.array([has_background(*row) for row in zip(small, entries, strict=True)]),
+    )
+
+
+def score_scenes(
+    pictures: np.ndarray, entries: Sequence[SceneEntry], references: np.ndarray, judge: Examiner
+) -> dict[str, dict[str, float]]:
+    """Score by kind of scene and over all; pictures and references are as in `mark_scenes`."""
+    marks = mark_scenes(pictures, entries, references, judge)
     kinds = np.array([entry.kind for entry in entries])
-    for kind in [*dict.fromkeys(kinds.tolist()), "all"]:
-        chosen = np.flatnonzero((kinds == kind) | (kind == "all"))
-        table[kind] = {
-            "n": len(chosen),
-            "concepts": compute_share(np.concatenate([by_picture[i] for i in chosen])),
-            "placed": compute_share(stands[chosen]),
-            "background": compute_share(coloured[chosen]),
-            "all": compute_share(whole[chosen]),
-        }
-    return table
+    chosen = {kind: np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+    chosen["all"] = np.arange(len(entries))
+    return {kind: marks.summarise(numbers) for kind, numbers in chosen.items()}

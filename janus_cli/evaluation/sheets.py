@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from janus_cli.dataset.captions import add_style, change_colour
+from janus_cli.dataset.captions import add_style
 from janus_cli.dataset.pack import LANGUAGES, STYLES, Concept
 from janus_cli.dataset.pictures import HUES
+from janus_cli.dataset.samples import change_colour
 from janus_cli.dataset.speech import RATE, Speaker, Utterance
 from janus_cli.evaluation.directions import Tour
 from janus_cli.evaluation.lists import Lists
 from janus_cli.evaluation.measures import resize
+from janus_cli.evaluation.wishes import Wishes
 from janus_cli.media.files import atomic_write
 from janus_cli.media.pictures import image_bytes
 from janus_cli.records import Record
@@ -35,7 +37,7 @@ Shown = tuple[str, str]  # prompt, and its label in letters that the built-in fo
 Strip = tuple[str, list[Shown]]  # title and pictures of one line of a sheet
 
 
-def list_strips(lists: Lists, concepts: Sequence[Concept]) -> list[Strip]:
+def list_strips(lists: Lists, concepts: Sequence[Concept], wishes: Wishes | None = None) -> list[Strip]:
     """List what the gallery shows: a title and up to COLUMNS prompts a strip."""
 
     def pairs(title: str, chosen: Sequence[tuple[str, str]]) -> Strip:
@@ -44,12 +46,22 @@ def list_strips(lists: Lists, concepts: Sequence[Concept]) -> list[Strip]:
     table = [pairs(f"trained: {s}", [p for p in lists.trained if p[1] == s]) for s in STYLES]
     table.append(pairs("held out: never seen in this style", lists.pairs))
     hues = [change_colour(name, hue) for name, hue in zip(lists.plain, list(HUES) * COLUMNS, strict=False)]
-    table.append(("recoloured", [(prompt, prompt) for prompt in hues[:COLUMNS]]))
-    on_colours = [entry.prompt for entry in lists.scenes if entry.kind == "background"]
-    table.append(("on a background", [(prompt, prompt) for prompt in on_colours[:COLUMNS]]))
     composed = [entry.prompt for entry in lists.scenes if entry.layout]
-    spread = composed[:: max(1, len(composed) // COLUMNS)][:COLUMNS]
-    table.append(("scenes: couples (never seen together), counts, places", [(p, p) for p in spread]))
+    said = {
+        "recoloured": hues,
+        "on a background": [entry.prompt for entry in lists.scenes if entry.kind == "background"],
+        "scenes: couples (never seen together), counts, places": composed[
+            :: max(1, len(composed) // COLUMNS)
+        ],
+    }
+    if wishes is not None:
+        said |= {
+            "things in other colours": [wish.prompt for wish in wishes.colours],
+            "in frames, capitals and punctuation": [wish.frames[0] for wish in wishes.frames],
+            "two things": [wish.prompt for wish in wishes.couples],
+            "in one place": [wish.prompt for wish in wishes.corners],
+        }
+    table += [(title, [(prompt, prompt) for prompt in few[:COLUMNS]]) for title, few in said.items()]
     table.append(("other languages", _list_foreign(lists, concepts)))
     return [(title, shown) for title, shown in table if shown]
 
@@ -90,10 +102,14 @@ def lay_out_sheet(table: Sequence[Strip], pictures: np.ndarray) -> np.ndarray:
 
 
 def write_gallery(
-    path: Path, draw: Callable[[Sequence[str]], np.ndarray], lists: Lists, concepts: Sequence[Concept]
+    path: Path,
+    draw: Callable[[Sequence[str]], np.ndarray],
+    lists: Lists,
+    concepts: Sequence[Concept],
+    wishes: Wishes | None,
 ) -> None:
     """Draw the sheet's prompts and write it to `path` as a PNG, over what is there."""
-    table = list_strips(lists, concepts)
+    table = list_strips(lists, concepts, wishes)
     pictures = draw([prompt for _, shown in table for prompt, _ in shown])
     atomic_write(path, image_bytes(lay_out_sheet(table, pictures), "png"), force=True)
 

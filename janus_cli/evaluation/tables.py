@@ -8,7 +8,14 @@ from janus_cli.errors import JanusError
 from janus_cli.media.files import atomic_write
 
 START, END = "<!-- eval:start -->", "<!-- eval:end -->"
-LANGUAGE_NAMES = {"de": "German", "es": "Spanish", "fr": "French", "ja": "Japanese", "ko": "Korean"}
+LANGUAGE_NAMES = {
+    "en": "English",
+    "de": "German",
+    "es": "Spanish",
+    "fr": "French",
+    "ja": "Japanese",
+    "ko": "Korean",
+}
 KINDS = {
     "couple": "two objects, never trained on together",
     "count": "two, three or four of a kind",
@@ -16,6 +23,33 @@ KINDS = {
     "background": "one on a colour",
     "all": "all scenes",
 }
+# tables of wishes: their rows, the heads and the keys of their columns
+WISHES: list[tuple[dict[str, str], list[str], list[str]]] = [
+    (
+        {
+            "colours": "a blue horse",
+            "colours_abroad": "ein rosa Elefant",
+            "colours_limit": "*limit: as the training data dye them*",
+        },
+        ["in another colour", "pictures", "thing (top-5)", "colour", "both"],
+        ["thing", "colour", "both"],
+    ),
+    (
+        {"frames": "A PHOTO OF A DOG, Butterfly!", "frames_abroad": "犬の写真, ¡Gato!"},
+        ["in a frame", "pictures", "the bare name (top-5)", "in the frame", "of the bare name's score"],
+        ["bare", "framed", "kept"],
+    ),
+    (
+        {
+            "backgrounds": "a rocket on a black background",
+            "couples": "a cat and a dog",
+            "couples_unseen": "a fox and a rose, never trained on together",
+            "corners": "a tiny bee in the top right corner",
+        },
+        ["in one's own words", "pictures", "concepts (top-5)", "place", "background", "all right"],
+        ["concepts", "placed", "background", "all"],
+    ),
+]
 SEEN = [("concept named", "concept"), ("style named", "style"), ("both", "both")]
 SEEN_SCENES = [
     ("all concepts named", "concepts"),
@@ -57,8 +91,7 @@ def tabulate_generator(report: dict[str, Any]) -> str:
     """Format what the judge saw of drawings of one concept."""
     drawn, limits = report["generator"], report["judge"]
     scores = {"trained pairs": drawn["trained"], "held-out pairs": drawn["heldout"]}
-    scores |= {"English names, no style": drawn["plain"]}
-    scores |= {f"{LANGUAGE_NAMES[k]} names, no style": score for k, score in drawn["languages"].items()}
+    scores |= {f"{LANGUAGE_NAMES[k]} names, no style": s["lexicon"] for k, s in report["names"].items()}
     for key, name in (("trained", "trained pairs"), ("heldout", "held-out pairs")):
         scores[f"*limit: {name}, the drawings themselves*"] = limits[key]["real"]
         scores[f"*limit: {name}, through the image tokenizer*"] = limits[key]["reconstructed"]
@@ -83,15 +116,26 @@ def tabulate_scenes(report: dict[str, Any]) -> str:
     return tabulate_scores(head, scores, ("concepts", "placed", "background", "all"))
 
 
-def tabulate_everyday(part: dict[str, Any]) -> str:
-    """Format what the judge saw of everyday words."""
+def tabulate_words(report: dict[str, Any]) -> str:
+    """Format what the judge saw of names and everyday words, by language, with and without the lexicon."""
+    lists = {"names": report["names"], "everyday words": report["everyday"] or {}}
     rows = [
-        [LANGUAGE_NAMES.get(language, "English"), ways["lexicon"]["n"]]
+        [f"{LANGUAGE_NAMES[language]} {kind}", ways["lexicon"]["n"]]
         + [format_percent(ways[way][key]) for way in ("literal", "lexicon") for key in ("top1", "top5")]
+        for kind, part in lists.items()
         for language, ways in part.items()
     ]
-    head = ["everyday words", "pictures", "as they are, top-1", "top-5", "by the lexicon, top-1", "top-5"]
+    head = ["words", "pictures", "as they are, top-1", "top-5", "by the lexicon, top-1", "top-5"]
     return format_table(head, rows)
+
+
+def tabulate_wishes(part: dict[str, Any]) -> str:
+    """Format what the judge saw of wishes in words of one's own."""
+    tables = []
+    for titles, head, keys in WISHES:
+        scores = {title: part[key] for key, title in titles.items() if key in part}
+        tables.append(tabulate_scores(head, scores, keys))
+    return "\n\n".join(tables)
 
 
 def tabulate_tokenizer(report: dict[str, Any]) -> str:
@@ -175,8 +219,9 @@ def tabulate_directions(part: dict[str, Any]) -> str:
 
 def render_table(report: dict[str, Any]) -> str:
     """Format the report of `evaluate` as Markdown tables."""
-    parts = [tabulate_generator(report), tabulate_scenes(report), tabulate_tokenizer(report)]
-    parts += [tabulate_everyday(report["everyday"])] if report["everyday"] else []
+    parts = [tabulate_generator(report), tabulate_words(report), tabulate_scenes(report)]
+    parts += [tabulate_wishes(report["wishes"])] if report["wishes"] else []
+    parts += [tabulate_tokenizer(report)]
     parts += [tabulate_refiner(report)] if report["refiner"] else []
     parts += [tabulate_codec(report["codec"])] if report["codec"] else []
     parts += [tabulate_directions(report["directions"])] if report["directions"] else []

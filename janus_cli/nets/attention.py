@@ -144,10 +144,21 @@ class RelativeBias(nn.Module):
         in_grid = (query.rows >= 0)[:, :, None] & (key.rows >= 0)[:, None] & (q_type == k_type)
         return torch.where(in_grid, cell + self.grid_base[q_type], index)
 
-    def forward(self, query: Places, key: Places) -> Tensor:
-        """Look up the bias of every head, [B, H, T, S]."""
-        bias: Tensor = self.table(self.find_rows(query, key))
-        return bias.permute(0, 3, 1, 2)
+    def forward(self, query: Places, key: Places, shared_from: int = 0) -> Tensor:
+        """Look up the bias of every head, [B, H, T, S].
+
+        `shared_from` > 0: no token before that one is on a grid, and from it on all rows of the batch stand
+        on the same places of one. That part is then looked up once, as the gradient of a look-up is slow to
+        sort; pairs that a causal mask hides are zero.
+        """
+        if not shared_from:
+            bias: Tensor = self.table(self.find_rows(query, key))
+            return bias.permute(0, 3, 1, 2)
+        words = Places(*(t[:, :shared_from] for t in (key.types, key.positions, key.rows, key.cols)))
+        near: Tensor = self.table(self.find_rows(query, words)).permute(0, 3, 1, 2)
+        one = Places(*(t[:1, shared_from:] for t in (query.types, query.positions, query.rows, query.cols)))
+        grid: Tensor = self.table(self.find_rows(one, one)[0]).permute(2, 0, 1)
+        return torch.cat([near, F.pad(grid, (0, 0, shared_from, 0)).expand(len(near), -1, -1, -1)], dim=3)
 
 
 class Attention(nn.Module):

@@ -138,7 +138,7 @@ class Decoder(nn.Module):
         on_grid = self.two_d[types.clamp(min=0)] & (types >= 0) & (ids != DELIMITER)
         return Places(types, positions, torch.where(on_grid, rows, -1), torch.where(on_grid, cols, -1))
 
-    def _make_context(self, x: Tensor, query: Places, key: Places) -> Context:
+    def _make_context(self, x: Tensor, query: Places, key: Places, shared_from: int = 0) -> Context:
         """Prepare mask, bias and rotations of this pass; keys include the cached ones."""
         length, total = query.types.shape[1], key.types.shape[1]
         order = torch.arange(total, device=x.device)
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
         visible = ((order <= mine) & (key.types >= 0)[:, None]) | (order == mine)
         mask = visible[:, None]
         if self.relative is not None:
-            mask = self.relative(query, key).masked_fill(~mask, -torch.inf)
+            mask = self.relative(query, key, shared_from).masked_fill(~mask, -torch.inf)
         rope = self.rope[query.positions][:, None].to(x.dtype)
         kinds = torch.arange(len(self.type_ids), device=x.device)
         onehot = (query.types[..., None] == kinds).to(x.dtype)
@@ -178,13 +178,14 @@ class Decoder(nn.Module):
         places = self._find_places(ids, types, rows, cols, cache)
         return self.run(self.embed(ids, types, features), places, cache)
 
-    def run(self, x: Tensor, query: Places, cache: KVCache | None = None) -> Tensor:
+    def run(self, x: Tensor, query: Places, cache: KVCache | None = None, shared_from: int = 0) -> Tensor:
         """Compute the hidden states [B, T, D] of embedded tokens [B, T, D] that stand at `query`.
 
-        With a cache the tokens continue what it holds. Raises ValueError when the cache has no room.
+        With a cache the tokens continue what it holds. `shared_from`: see `RelativeBias`; without a cache.
+        Raises ValueError when the cache has no room.
         """
         key = query if cache is None else cache.add_places(query)
-        context = self._make_context(x, query, key)
+        context = self._make_context(x, query, key, shared_from)
         if self.type_embedding is not None:
             x = x + self.type_embedding(context.onehot)
         for layer in self.layers:

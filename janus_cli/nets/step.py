@@ -205,9 +205,6 @@ def run_layer(x: Tensor, layer: Layer, keys: Tensor, values: Tensor, here: Here,
     return x + F.linear(F.silu(gate) * up, layer.down)
 
 
-Run = Callable[[Tensor, Layer, Tensor, Tensor, Here, Shape], Tensor]
-
-
 def _attend(q: Tensor, keys: Tensor, values: Tensor, here: Here, gate: Tensor | None) -> Tensor:
     """Compute the output of every head for one query a row, q [R, H, hd] -> [R, H, hd]."""
     rows, n_head, width = q.shape
@@ -238,7 +235,6 @@ class Step:
     def __init__(self, folded: Folded, rows: int, slots: int, length: int) -> None:
         cfg, device, dtype = folded.cfg, folded.norm.device, folded.norm.dtype
         self.folded, self.rows, self.slots, self.length = folded, rows, slots, length
-        self.run_layer: Run = run_layer  # or what computes the same
         shape = (rows, cfg.n_kv_head, slots, cfg.head_dim)
         self.keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in folded.layers]
         self.values = [torch.zeros(shape, device=device, dtype=dtype) for _ in folded.layers]
@@ -302,7 +298,7 @@ class Step:
         here, shape = self._look(), folded.shape
         x = folded.embed(ids)
         for layer, keys, values in zip(folded.layers, self.keys, self.values, strict=True):
-            x = self.run_layer(x, layer, keys, values, here, shape)
+            x = run_layer(x, layer, keys, values, here, shape)
         for counter in (self.place, self.slot, self.positions):
             counter += 1
         return folded.head(F.rms_norm(x, x.shape[-1:], folded.norm, shape.eps))
@@ -315,5 +311,4 @@ class Step:
         rows = self.lookup.index_select(0, self.place)[0, :, seen]
         bias = self.biases.index_select(1, rows.flatten()).view(-1, *rows.shape).transpose(0, 1)
         differs = self.differs[..., seen] if folded.layers[0].gate is not None else None
-        rope = rope.transpose(0, 1).contiguous()[:, :, None]
-        return Here(self.slot, rope, bias, differs, self.filled)
+        return Here(self.slot, rope.transpose(0, 1)[:, :, None], bias, differs, self.filled)

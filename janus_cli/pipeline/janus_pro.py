@@ -33,6 +33,7 @@ class JanusProNets:
 
     refines = False
     takes_questions = True
+    rates = False
 
     def __init__(
         self,
@@ -79,6 +80,13 @@ class JanusProNets:
         return Templates(self._text())
 
     # ---- what the model takes and makes
+
+    def rate(self, pictures: "Sequence[np.ndarray]", wordings: Sequence[str]) -> NoReturn:
+        """Raise UsageError: what such a model says of a picture are sentences of its own."""
+        raise UsageError(
+            f"--best-of: model {self._model.name} chooses no picture: how well one shows a prompt is told by "
+            f"{zoo.SENSES} alone, of drawings: leave it away, or draw with {zoo.DEFAULT}"
+        )
 
     def check_describes(self) -> None:
         """Pass: every such model describes pictures."""

@@ -26,6 +26,10 @@ class Nets(Protocol):
     refines: bool  # whether pictures are denoised and enlarged after their tokens are decoded
     takes_questions: bool  # whether it answers one question about several pictures
 
+    @property
+    def rates(self) -> bool:
+        """Whether it says how well a picture shows what words say."""
+
     def pick_dtype(self, device: str) -> str:
         """Give what the nets compute in on `device`, fp32 or bf16."""
 
@@ -46,6 +50,12 @@ class Nets(Protocol):
 
     def open_stage(self, options: "GenerateOptions") -> "GeneratingStage":
         """Make the stage that generates with these options; its nets are loaded as they are needed."""
+
+    def rate(self, pictures: "Sequence[np.ndarray]", wordings: Sequence[str]) -> list[float]:
+        """Rate pictures, uint8 [H, W, 3], by how likely one of the wordings is their description.
+
+        Gives natural logarithms. Raises UsageError where it `rates` none.
+        """
 
     def check_describes(self) -> None:
         """Raise UsageError where the model was not trained to put pictures into words."""

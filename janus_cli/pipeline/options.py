@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from janus_cli.errors import UsageError
-from janus_cli.stages.decoding.options import GenerateOptions
+from janus_cli.stages.decoding.options import GenerateOptions, number_seeds
 
 MAX_SIDE = 1024  # pixels of a page
 
@@ -39,6 +39,7 @@ class Sampling:
     beams: int | None = None  # tries at the likeliest words
     literal: bool = False  # a picture's prompt is taken word by word, whatever the model's lexicon says
     parallel: int | None = None  # tokens of a picture guessed ahead; 0: none; None: as many as pay
+    best_of: int = 1  # pictures that each picture is chosen among
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ class PictureOptions:
     def __post_init__(self) -> None:
         if self.size is not None and self.scale is not None:
             raise UsageError("give --size or --scale, not both")
+
+
+def space_seeds(seed: int, n: int, best_of: int = 1) -> dict[int, int]:
+    """Give each of a prompt's `n` outputs, by its number, its first seed; `best_of` seeds are its own.
+
+    Raises UsageError for more outputs and candidates than there may be.
+    """
+    return {k: seed + k * best_of for k in range(len(number_seeds(seed, n * best_of)) // best_of)}
 
 
 def complete(to: str, given: Sampling, beams: int, **ours: Any) -> GenerateOptions:

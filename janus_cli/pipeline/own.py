@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MAX_WORDS = 64  # of a text
 BEAMS = 4  # tries at it, where it is not drawn
 MAX_SECONDS = 10.0  # of speech
+LOOKS = 64  # pictures that are rated together
 
 
 class OwnNets:
@@ -76,6 +77,11 @@ class OwnNets:
     @property
     def _sees(self) -> bool:
         return self._has("sight") and self._model.config.vision is not None
+
+    @property
+    def rates(self) -> bool:
+        """Whether it says how well a picture shows what words say: where it sees, it describes."""
+        return self._sees
 
     @property
     def _hears(self) -> bool:
@@ -132,6 +138,23 @@ class OwnNets:
                 f"a sound of {seconds:.1f} s is too long: model {self._model.name} hears at most "
                 f"{most:.1f} s at once, beside {options.max_tokens} new tokens: cut it"
             )
+
+    def rate(self, pictures: "Sequence[np.ndarray]", wordings: Sequence[str]) -> list[float]:
+        """Rate pictures as `Nets.rate` says; a description names the style behind a comma."""
+        import torch
+
+        from janus_cli.stages.choose import rate_pictures
+        from janus_cli.stages.describe import see
+
+        self.check_describes()
+        vision, text = self._model.config.vision, self._text()
+        assert vision is not None, "check_describes has looked"
+        ids, scores = [text.encode_ids(f"{wording},") for wording in wordings], list[float]()
+        for start in range(0, len(pictures), LOOKS):
+            part = pictures[start : start + LOOKS]
+            features = torch.stack([see(picture, self.vision, vision) for picture in part])
+            scores += rate_pictures(features, ids, self.decoder)
+        return scores
 
     # ---- options, completed
 

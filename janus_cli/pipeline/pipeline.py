@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Union, cast
 
 from janus_cli import zoo
 from janus_cli.config import Progress, PublishedConfig
-from janus_cli.errors import RecordError, UsageError
+from janus_cli.errors import ModelError, RecordError, UsageError
 from janus_cli.pipeline.janus_pro import JanusProNets
 from janus_cli.pipeline.nets import Nets
-from janus_cli.pipeline.options import PictureOptions, Sampling, complete
+from janus_cli.pipeline.options import PictureOptions, Sampling, complete, space_seeds
 from janus_cli.pipeline.own import OwnNets
 from janus_cli.pipeline.plan import Plan
 from janus_cli.pipeline.refining import Refining
@@ -176,15 +176,65 @@ class Pipeline:
         lay_out = partial(self.refining.lay_out, page=page)
         open_stage = partial(self.nets.open_stage, options)
         plan = Plan(options, open_stage, picture, page, limits, lay_out)
+        if sampling.best_of != 1:
+            plan = self._plan_choice(plan, sampling)
         return plan if sampling.literal else replace(plan, interpret=self.interpret)
+
+    def _plan_choice(self, plan: Plan, sampling: Sampling) -> Plan:
+        """Plan to keep the best of several pictures. Raises UsageError where there is nothing to choose."""
+        if sampling.best_of < 1:
+            raise UsageError(f"best_of is {sampling.best_of}: give at least 1")
+        if not plan.options.temperature:
+            raise UsageError(
+                "--best-of: with temperature 0 all seeds give one picture: leave one of them away"
+            )
+        space_seeds(sampling.seed, sampling.n, sampling.best_of)
+        eyes = self.eyes
+
+        def choose(records: "Iterable[Record]") -> "Iterator[Record]":
+            from janus_cli.stages.choose import Choose
+
+            look = cast("Callable[[Record], np.ndarray]", self.decode)
+            return Choose(sampling.best_of, look, self.word, eyes.nets.rate, eyes.model.name)(records)
+
+        return replace(plan, best_of=sampling.best_of, choose=choose)
+
+    @cached_property
+    def eyes(self) -> "Pipeline":
+        """The model whose eyes choose among this one's pictures: itself where it sees, else zoo.SENSES.
+
+        Raises UsageError where neither does.
+        """
+        if self.nets.rates:
+            return self
+        if isinstance(self.model.config, PublishedConfig):
+            self.nets.rate([], [])  # says so
+        try:
+            lent = Pipeline(zoo.find(zoo.SENSES), lambda: self.device)
+        except ModelError:
+            raise UsageError(
+                f"--best-of: model {self.model.name} does not see, and {zoo.SENSES}, whose eyes it would "
+                "choose with, is not here: put it beside it, or leave it away"
+            ) from None
+        if not lent.nets.rates:
+            raise UsageError(f"--best-of: neither {self.model.name} nor {zoo.SENSES} sees: leave it away")
+        return lent
+
+    def word(self, record: "Record") -> list[str]:
+        """Word what a record's picture should show as descriptions do."""
+        from janus_cli.stages.choose import word_prompt
+
+        return word_prompt(record.step("interpret").get("text") or record.prompt, self.lexicon)
 
     def plan_text(self, sampling: Sampling = Sampling(), max_tokens: int | None = None) -> Plan:
         """Plan words. Raises UsageError for a model that writes none, or not as many."""
+        _refuse_choice(sampling)
         options = self.nets.complete_text(sampling, max_tokens)
         return Plan(options, lambda: self.nets.open_stage(options))
 
     def plan_sound(self, sampling: Sampling = Sampling(), seconds: float | None = None) -> Plan:
         """Plan sounds of at most `seconds`. Raises UsageError for a model that makes none, or not as long."""
+        _refuse_choice(sampling)
         options = self.nets.complete_sound(sampling, seconds)
         return Plan(options, lambda: self.nets.open_stage(options))
 
@@ -319,6 +369,12 @@ class Pipeline:
     def _answer(self, plan: Plan, record: "Record") -> "np.ndarray | str | Sound":
         """Decode the one record that `plan` makes of `record`."""
         return self.decode(next(plan.run([record])))
+
+
+def _refuse_choice(sampling: Sampling) -> None:
+    """Raise UsageError where a text or a sound is to be chosen among several."""
+    if sampling.best_of != 1:
+        raise UsageError("--best-of is for pictures: words and sounds are not chosen among")
 
 
 def _alone(sampling: Sampling) -> Sampling:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from janus_cli.errors import UsageError
+from janus_cli.pipeline.options import space_seeds
 from janus_cli.shell.console import Talk, put_json, shorten
 from janus_cli.shell.failures import Failures
 from janus_cli.shell.media_output import PICTURE_FORMATS, SOUND_SUFFIXES, as_output, open_stdout_for
@@ -17,7 +19,6 @@ from janus_cli.shell.names import Existing
 from janus_cli.shell.outputs import Outputs
 from janus_cli.shell.progress import Rate
 from janus_cli.shell.prompts import Wish, explain_reading, read_wishes
-from janus_cli.stages.decoding.options import number_seeds
 from janus_cli.stages.wording import clean_prompt
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from janus_cli.records import Record
 
     Key = tuple[str, int]  # id of a text, number of its result
+
+
+LEAST_CHANCE = 0.001  # percent that are told apart from nothing
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Order:
     quiet: bool
     seed: int
     n: int  # results of each text
+    best_of: int = 1  # candidates that each is chosen among
 
     def check(self) -> None:
         """Raise UsageError for what cannot be, before anything is loaded."""
@@ -75,7 +80,8 @@ class Maker:
     """An order under way. Items that fail are counted, and the rest is still made."""
 
     def __init__(self, order: Order) -> None:
-        """Raises UsageError for a wrong output name, MediaError for one that exists."""
+        """Raises what `Order.check` does, UsageError for a wrong name, MediaError for one that exists."""
+        order.check()
         self.order, self.talk, self.failures = order, Talk(order.quiet), Failures(order.quiet)
         self._outputs = Outputs(order.output, order.existing, order.craft.suffixes)
         self._outputs.check_count(max(len(order.texts), 1) * order.n)
@@ -129,7 +135,7 @@ class Maker:
         if wish.name:
             self.names[record.id] = wish.name
         seed = self.order.seed if wish.seed is None else wish.seed
-        seeds = number_seeds(seed, self.order.n if wish.n is None else wish.n)
+        seeds = space_seeds(seed, self.order.n if wish.n is None else wish.n, self.order.best_of)
         self._outputs.check_count(len(seeds))
         for k, seed in list(seeds.items()):
             named = record.with_step("generate", seed=seed, index=k)
@@ -155,7 +161,7 @@ class Maker:
         lines to say after; `explain` says what is wrong with what was made, or nothing. Raises PartialError
         where some failed.
         """
-        seeds: list[int] = []
+        seeds, count = list[int](), 0
         for record in made:
             with self.failures.item(shorten(record.prompt)):
                 media = pipeline.decode(record)
@@ -164,33 +170,36 @@ class Maker:
                 name = self._outputs.write(
                     record, as_output(media), self._places.pop((record.id, step["index"]))
                 )
-                seeds.append(step["seed"])
+                seeds += [seed for seed, _ in record.step("choose").get("candidates", [(step["seed"], 0)])]
+                count += 1
                 self._twins.add(record)
                 self._report(record, name, pipeline, rate)
                 for line in lines:
                     self.talk(line)
                 if fault := explain(record):
                     self.talk(f"{name}: {fault}")
-        self._conclude(seeds, f"{rate} on {pipeline.device}" if seeds else "")
+        self._conclude(count, seeds, f"{rate} on {pipeline.device}" if seeds else "")
 
-    def _conclude(self, seeds: list[int], cost: str) -> None:
+    def _conclude(self, count: int, seeds: list[int], cost: str) -> None:
         """Say what was made, of which seeds, and what was not; raises what `Failures.finish` does."""
         thing, noun = self.order.craft.thing, self.order.craft.noun
         if seeds:
-            self.talk(f"{count_things(len(seeds), thing)}, {format_seeds(seeds)}, {cost}")
+            self.talk(f"{count_things(count, thing)}, {format_seeds(seeds, self.order.best_of)}, {cost}")
         elif not self.failures.count and not self.passed_over:
             raise UsageError(f"no {noun}: standard input held nothing but empty lines and comments")
         if self.passed_over:
             self.talk(f"{count_things(self.passed_over, thing)} passed over: already there")
         if line := self._twins.explain(thing):
             self.talk(line)
-        self.failures.finish(len(seeds) + self.passed_over)
+        self.failures.finish(count + self.passed_over)
 
     def _report(self, record: "Record", name: str, pipeline: "Pipeline", rate: Rate) -> None:
         """Say where a picture or sound went: a line on stderr, or JSON on stdout."""
         if not self.order.as_json:
             if name != "-":
                 self.talk(f"wrote {name}")
+            if self.order.best_of > 1:
+                self.talk(explain_choice(record))
             return
         from janus_cli.records.provenance import collect_parameters
 
@@ -200,7 +209,33 @@ class Maker:
             word: known[word] for word in ("model", "seed", "index", "tokens") if word in known
         }
         cost = {"device": pipeline.device, "seconds": round(rate.seconds, 3), "passes": rate.passes}
-        put_json({"path": name, "prompt": record.prompt, **facts, **cost})
+        put_json({"path": name, "prompt": record.prompt, **facts, **list_candidates(record), **cost})
+
+
+def list_candidates(record: "Record") -> dict[str, Any]:
+    """List, for JSON, what a picture was chosen among, and by whom; nothing where it was not."""
+    if not (step := record.step("choose")):
+        return {}
+    candidates = [{"seed": seed, "score": score} for seed, score in step["candidates"]]
+    return {"score": step["score"], "candidates": candidates, "chosen_by": step["model"]}
+
+
+def explain_choice(record: "Record") -> str:
+    """Say which of several pictures was chosen, and what eyes think of it and of the others."""
+    step = record.step("choose")
+    seed, scores = record.step("generate")["seed"], sorted(score for _, score in step["candidates"])
+    low, high, best = map(_format_chance, (scores[0], scores[-2], scores[-1]))
+    seen = f"{step['model']} sees {shorten(step['wording'])} in it at {best}"
+    if step["different"] == 1:
+        return f"{len(scores)} seeds drew one picture, {seen}: --best-of needs a higher --temperature here"
+    others = f"the other{'s' * (len(scores) > 2)} {low}" + (f" to {high}" if low != high else "")
+    return f"seed {seed} is the best of {len(scores)}: {seen}, in {others}"
+
+
+def _format_chance(score: float) -> str:
+    """Format the natural logarithm of a probability."""
+    percent = 100 * math.exp(score)
+    return f"{percent:.2g} %" if percent >= LEAST_CHANCE else f"less than {LEAST_CHANCE} %"
 
 
 class Twins:
@@ -234,7 +269,8 @@ def count_things(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Say which seeds there were."""
+def format_seeds(seeds: Sequence[int], best_of: int = 1) -> str:
+    """Say which seeds there were, `best_of` of them for each result."""
     low, high = min(seeds), max(seeds)
-    return f"seed {low}" if low == high else f"seeds {low} to {high}"
+    best = "the best of " if best_of > 1 else ""
+    return f"seed {low}" if low == high else f"{best}seeds {low} to {high}"

@@ -88,6 +88,17 @@ Seed = Annotated[
     ),
 ]
 Number = Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many for each prompt.")]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        "--best-of",
+        min=1,
+        metavar="N",
+        help="Draw N seeds for each picture and keep the one that shows the prompt best, as the model's eyes "
+        "see it (pocket has pocket-any's): the k-th of -n is chosen among seed + k N to seed + k N + N - 1, "
+        "and {seed} in its name is the first of them.",
+    ),
+]
 BatchSize = Annotated[
     int,
     typer.Option(

@@ -17,7 +17,6 @@ from janus_cli.shell.failures import Failures
 from janus_cli.shell.inputs import read_lines
 from janus_cli.shell.options import MAX_SEED, parse_size
 from janus_cli.shell.sinks import Destination
-from janus_cli.stages.decoding.options import number_seeds
 
 if TYPE_CHECKING:
     from janus_cli.pipeline import Plan, Prompt
@@ -133,7 +132,7 @@ def prepare_all(
             yield None
             continue
         with failures.item(record.id if named else ""):
-            seeds = number_seeds(plan.options.seed, plan.options.n)
+            seeds = plan.list_seeds()
             if target is not None:
                 seeds = {k: seed for k, seed in seeds.items() if target.claim(record.id)}
             if not seeds:

@@ -81,6 +81,8 @@ def pluralise(noun: str) -> str:
     """Form the plural of a single English noun."""
     if noun in IRREGULAR:
         return IRREGULAR[noun]
+    if noun.endswith("s") and not noun.endswith(("ss", "us")):  # beans, grapes
+        return noun
     if noun.endswith(("s", "x", "ch", "sh", "to")):
         return noun + "es"
     if noun.endswith("y") and noun[-2] not in "aeiou":
@@ -225,8 +227,22 @@ class Lexicon:
         The language is the one that knows most letters of the prompt. Words side by side stand for a concept
         that owns all of them ("pine tree"); where one of them is something else, all stay as they are.
         """
-        if len(text) > LONGEST:
+        best = self._find_sentence(text)
+        if best is None or self._is_name(text):
             return Reading(text)
+        if best.matches or (best.words and not best.list_things()):
+            return best.rewrite()
+        return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
+
+    def _is_name(self, text: str) -> bool:
+        """Tell whether a whole prompt is a thing's name in any language, which is what was learned best."""
+        key = make_key(text)
+        return any(key in tongue.numbers for tongue in self.tongues.values())
+
+    def _find_sentence(self, text: str) -> "_Sentence | None":
+        """Find `text` in the language that knows most letters of it; None where nothing is to be read."""
+        if len(text) > LONGEST or not text.strip():
+            return None
         best, most = None, -1
         for tongue in self.tongues.values():
             sentence = _Sentence(tongue, text)
@@ -235,11 +251,18 @@ class Lexicon:
                 best, most = sentence, known
             if known == letters:
                 break
-        if best is None or not text.strip():
-            return Reading(text)
-        if best.matches or (best.words and not best.list_things()):
-            return best.rewrite()
-        return Reading(text, known=False, near=self.find_near(" ".join(best.list_things())))
+        return best
+
+    def name_things(self, text: str) -> tuple[str, list[str], list[str]]:
+        """Name in English the things that a prompt speaks of.
+
+        Gives its language, the names, and its words that are none of them; ("", [], []) for no text.
+        """
+        sentence, english = self._find_sentence(text), self.tongues.get("en")
+        if sentence is None or english is None:
+            return "", [], []
+        numbers = sentence.list_concepts()
+        return sentence.tongue.language, [english.names[n] for n in numbers], sentence.list_others()
 
     def find_near(self, key: str) -> tuple[str, ...]:
         """Find English names that are spelled like `key`."""
@@ -269,6 +292,16 @@ class _Sentence:
     def list_things(self) -> list[str]:
         """List the words that are not of the grammar."""
         return [word.key for word in self.words if word.key not in self.tongue.grammar]
+
+    def list_concepts(self) -> list[int]:
+        """List the concepts that its known phrases name or mean, by number, in order."""
+        phrases = (" ".join(w.key for w in self.words[m.first : m.last]) for m in self.matches)
+        return [hit[0] for phrase in phrases if (hit := self.tongue.find(phrase))]
+
+    def list_others(self) -> list[str]:
+        """List the words outside of known phrases."""
+        matched = {i for match in self.matches for i in range(match.first, match.last)}
+        return [word.key for i, word in enumerate(self.words) if i not in matched]
 
     def count_letters(self) -> tuple[int, int]:
         """Count the letters of words that this language knows, for things or between them, and of all."""
@@ -306,10 +339,14 @@ class _Sentence:
         for run in runs:
             match = whole.get(run)
             concept = match.concept if match else None
-            if match is None and run[1] - run[0] > 1:
+            if match is None and run[1] - run[0] > 1 and not self._is_within(run):
                 concept = self.tongue.combine([word.key for word in self.words[run[0] : run[1]]])
             if concept is not None and self._may_be_called(run, self.tongue.names[concept]):
                 yield (*run, self.tongue.names[concept])
+
+    def _is_within(self, run: tuple[int, int]) -> bool:
+        """Tell whether words are a part of a longer phrase that is known ("right anger bubble")."""
+        return any(match.first <= run[0] and run[1] <= match.last for match in self.matches)
 
     def _is_linked(self, end: int, start: int) -> bool:
         """Tell whether what is between two runs of words only says that both are there, and where."""

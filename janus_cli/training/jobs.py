@@ -54,6 +54,8 @@ class TrainOptions:
     bf16: bool = False
     compile: bool = False
     save_every: float = 120.0  # seconds between checkpoints
+    minutes: float = 0.0  # > 0: as many steps as fit into this time for each component, not the recipe's
+    workers: int = 0  # processes that make batches beside the device
 
 
 def _build_tokenizer(shop: Workshop, fit: FitRecipe) -> nn.Module:
@@ -112,6 +114,7 @@ BUILDERS = {
     "judge": _build_judge,
 }
 TOKENIZERS = ("dvae", "codec")
+GRAPHS = 64  # compiled graphs that the layers may share: one for each layer and shape of its rows
 HIDDEN: dict[type, Callable[[Any], nn.Module]] = {  # the part of an objective whose matrices Muon trains
     CodecObjective: lambda objective: objective.codec,
     VisionObjective: lambda objective: objective.vision.blocks,
@@ -151,8 +154,14 @@ def _make_optimizers(component: str, objective: nn.Module, recipe: FitRecipe) ->
     return muon(objective, HIDDEN[type(objective)](objective), recipe.muon_lr, recipe.lr, recipe.muon_decay)
 
 
+def describe_length(fit: FitRecipe, options: TrainOptions) -> str:
+    """Say how long a component is trained: steps, or minutes."""
+    return f"{options.minutes:g} minutes" if options.minutes else f"{fit.steps} steps"
+
+
 def _compile(objective: nn.Module) -> None:
     """Compile each decoder layer: fused elementwise work is a quarter of a CPU step."""
+    torch._dynamo.config.recompile_limit = GRAPHS
     dynamic = isinstance(objective, JointObjective)  # its rows have any length
     for layer in objective.decoder.layers:  # type: ignore[union-attr]
         layer.forward = torch.compile(layer.forward, dynamic=dynamic)
@@ -209,10 +218,19 @@ def train(
     recipe = read_recipe(recipe_path)
     shop = Workshop(recipe, options.data, options.out or recipe_path.parent, options.device, track, say)
     processes = _find_processes(options.device)
-    run = Run(options.runs / recipe.model.name, recipe.seed, options.device, options.bf16, options.save_every)
+    if processes and options.minutes:
+        raise UsageError("--minutes: several processes would end at different steps, leave it out")
+    run = Run(
+        options.runs / recipe.model.name,
+        recipe.seed,
+        options.device,
+        options.bf16,
+        options.save_every,
+        workers=options.workers,
+    )
     for component in plan_components(recipe, options.only):
         fit_recipe: FitRecipe = getattr(recipe, component)
-        say(f"{component}: {fit_recipe.steps} steps")
+        say(f"{component}: {describe_length(fit_recipe, options)}")
         torch.manual_seed(recipe.seed)
         with processes.main_process_first() if processes else nullcontext():  # the others find its files
             objective = BUILDERS[component](shop, fit_recipe)
@@ -220,9 +238,9 @@ def train(
                 _initialise(component, objective, shop, options.warm)
         if options.compile and component == "decoder":
             _compile(objective)
-        schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant)
+        schedule = Schedule(fit_recipe.steps, fit_recipe.warmup, fit_recipe.constant, options.minutes)
         optimizers = _make_optimizers(component, objective.to(options.device), fit_recipe)
-        tell = partial(_report_step, report, component, fit_recipe.steps)
+        tell = partial(report, component)
         with _no_denormals():
             fit(component, objective, optimizers, schedule, run, options.resume, tell)
         if processes is None or processes.is_main_process:
@@ -251,7 +269,3 @@ def _find_processes(device: str) -> "PartialState | None":
     from accelerate import PartialState
 
     return PartialState(cpu=device == "cpu")
-
-
-def _report_step(report: Report, component: str, steps: int, step: int, metrics: dict[str, float]) -> None:
-    report(component, step, steps, metrics)

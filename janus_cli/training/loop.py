@@ -5,6 +5,7 @@ every random choice of a step comes from (seed, step, rank), so a resumed run re
 unbroken one would have done.
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -12,14 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from janus_cli.errors import JanusError
 from janus_cli.media.files import KeptErrors, atomic_write, make_folder, write_errors, write_with
+from janus_cli.training.batches import Objective, make_batches
 from janus_cli.training.optim import Optimizers
 
 
@@ -29,23 +30,18 @@ class Schedule:
 
     steps: int
     warmup: int = 20
-    constant: float = 0.4  # share of the steps before the decay begins
+    constant: float = 0.4  # share of the training before the decay begins
+    minutes: float = 0.0  # > 0: as many steps as fit into this time, instead of `steps`
 
-    def factor(self, step: int) -> float:
-        """Multiplier of the peak rate at `step`."""
-        start = self.constant * self.steps
-        decay = 1.0 if step < start else (self.steps - step) / (self.steps - start)
+    def find_share(self, step: int, seconds: float) -> float:
+        """Find the share of the training that is over at `step`, `seconds` after its start; 1 at its end."""
+        return min(1.0, seconds / (60 * self.minutes)) if self.minutes else step / self.steps
+
+    def factor(self, step: int, seconds: float = 0.0) -> float:
+        """Multiplier of the peak rate at `step`, `seconds` after the start."""
+        share = self.find_share(step, seconds)
+        decay = 1.0 if share < self.constant else (1 - share) / (1 - self.constant)
         return min(1.0, (step + 1) / max(1, self.warmup)) * decay
-
-
-class Objective(Protocol):
-    """What the loop needs of a thing to train; an nn.Module."""
-
-    def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-        """The data of one step, on the CPU."""
-
-    def __call__(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss and metrics of a batch."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class Run:
     bf16: bool = False
     save_every: float = 120.0  # seconds
     log_every: int = 20
+    workers: int = 0  # processes that make batches beside this one
 
     def checkpoint(self, name: str) -> Path:
         """Where the training `name` keeps its state."""
@@ -75,13 +72,13 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     write_with(path, write, force=True)
 
 
-def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> int:
-    """Load a checkpoint; returns its number of steps. Raises JanusError when it is damaged or foreign."""
+def _restore(path: Path, objective: nn.Module, optimizers: Optimizers) -> tuple[int, float]:
+    """Load a checkpoint; returns its steps and seconds. Raises JanusError when it is damaged or foreign."""
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         objective.load_state_dict(state["objective"])
         optimizers.load_state_dict(state["optimizers"])
-        return int(state["step"])
+        return int(state["step"]), float(state.get("seconds", 0.0))
     except pickle.UnpicklingError:  # torch would explain how to load it nevertheless
         reason = "damaged, or more than tensors"
     except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -105,8 +102,9 @@ def _open_log(path: Path, first: int) -> TextIO:
     return path.open("a", encoding="utf-8")
 
 
-def _state(objective: nn.Module, optimizers: Optimizers, step: int) -> dict[str, Any]:
-    return {"objective": objective.state_dict(), "optimizers": optimizers.state_dict(), "step": step}
+def _state(objective: nn.Module, optimizers: Optimizers, step: int, seconds: float) -> dict[str, Any]:
+    states = {"objective": objective.state_dict(), "optimizers": optimizers.state_dict()}
+    return states | {"step": step, "seconds": seconds}
 
 
 def fit(
@@ -116,43 +114,56 @@ def fit(
     schedule: Schedule,
     run: Run,
     resume: bool = False,
-    report: Callable[[int, dict[str, float]], None] | None = None,
+    report: Callable[[int, int, dict[str, float]], None] | None = None,
 ) -> None:
-    """Train `objective` for `schedule.steps` steps; checkpoint and metrics go to `run.folder`.
+    """Train `objective` as `schedule` has it; checkpoint and metrics go to `run.folder`.
 
     With `resume`, continues from `<name>.pt` there when it exists, and then gives what an unbroken
-    run gives. Under `accelerate launch` the batch is drawn per process and gradients are averaged.
+    run gives; a schedule of minutes goes on with those that are left. Under `accelerate launch` the batch is
+    drawn per process and gradients are averaged.
     """
     make_folder(run.folder)
     checkpoint = run.checkpoint(name)
     model, rank, device = _prepare(objective, run)
-    first = _restore(checkpoint, objective, optimizers) if resume and checkpoint.exists() else 0
+    first, spent = 0, 0.0
+    if resume and checkpoint.exists():
+        first, spent = _restore(checkpoint, objective, optimizers)
     # only the first process keeps a log
     log = _open_log(run.folder / f"{name}.jsonl" if rank == 0 else Path(os.devnull), first)
     start = saved = time.monotonic()
-    with log:
-        for step in range(first, schedule.steps):
-            torch.manual_seed(run.seed * 1_000_003 + step * 97 + rank)
-            batch = objective.batch(np.random.default_rng([run.seed, step, rank]), step)  # type: ignore[operator]
-            batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
-            with torch.autocast(device.type, torch.bfloat16, enabled=run.bf16):
-                loss, metrics = model(batch)
-            loss.backward()
-            nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
-            optimizers.step(schedule.factor(step))
-            if rank == 0 and (step % run.log_every == 0 or step + 1 == schedule.steps):
+    step, seconds = first, spent
+    batches = make_batches(cast(Objective, objective), run.seed, rank, first, run.workers)
+    with log, contextlib.closing(batches):
+        while schedule.find_share(step, seconds) < 1:
+            loss, metrics = _take_step(model, objective, next(batches), device, run.bf16)
+            optimizers.step(schedule.factor(step, seconds))
+            step, seconds = step + 1, spent + time.monotonic() - start
+            share = schedule.find_share(step, seconds)
+            if rank == 0 and ((step - 1) % run.log_every == 0 or share == 1):
                 values = {k: round(float(v.detach()), 5) for k, v in {"loss": loss, **metrics}.items()}
-                row = {"step": step, "seconds": round(time.monotonic() - start, 1), **values}
+                row = {"step": step - 1, "seconds": round(seconds, 1), **values}
                 with write_errors(Path(log.name)):
                     log.write(json.dumps(row) + "\n")
                     log.flush()
                 if report:
-                    report(step, values)
+                    report(step - 1, round(step / share), values)
             if rank == 0 and time.monotonic() - saved > run.save_every:
-                _save(checkpoint, _state(objective, optimizers, step + 1))
+                _save(checkpoint, _state(objective, optimizers, step, seconds))
                 saved = time.monotonic()
     if rank == 0:
-        _save(checkpoint, _state(objective, optimizers, schedule.steps))
+        _save(checkpoint, _state(objective, optimizers, step, seconds))
+
+
+def _take_step(
+    model: nn.Module, objective: nn.Module, batch: dict[str, Tensor], device: torch.device, bf16: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Compute loss, metrics and clipped gradients of a batch; nothing here waits for the device."""
+    batch = {k: v.to(device, non_blocking=True) for k, v in batch.items()}
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        loss, metrics = model(batch)
+    loss.backward()
+    nn.utils.clip_grad_norm_(objective.parameters(), 1.0)
+    return loss, metrics
 
 
 def _prepare(objective: nn.Module, run: Run) -> tuple[nn.Module, int, torch.device]:

@@ -11,6 +11,7 @@ from torch import Tensor
 WINDOWS = (128, 256, 512, 1024, 2048)  # samples of the spectra that are compared
 N_MEL = 64
 FLOOR = 2e-3  # amplitude in a band under which nobody hears a difference, -54 dB
+CHUNK = {"cpu": 512, "cuda": 16384}  # rows of logits at a time: what a cache holds, what keeps a GPU busy
 LIGHT, CONTRAST = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # SSIM's constants for a range of 2
 
 
@@ -99,7 +100,8 @@ def head_loss(
     weight, bias = head
     if 0 < negatives < len(weight) // 2:
         weight, bias, targets = sample_head(weight, bias, targets, negatives)
-    return chunked_cross_entropy(hidden, weight, bias, targets, share)
+    chunk = CHUNK["cuda" if hidden.is_cuda else "cpu"]
+    return chunked_cross_entropy(hidden, weight, bias, targets, share, chunk)
 
 
 def gradient_loss(output: Tensor, target: Tensor) -> Tensor:

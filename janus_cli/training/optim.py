@@ -8,19 +8,25 @@ from torch import Tensor, nn
 
 
 def orthogonalise(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly, by Newton-Schulz iteration (Muon, Jordan 2024)."""
+    """The nearest semi-orthogonal matrix, roughly, by Newton-Schulz iteration (Muon, Jordan 2024).
+
+    A matrix [R, C], or several [N, R, C] of them.
+    """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, orthogonalised: for the matrices inside a network, and kernels flattened to such."""
+    """Momentum, orthogonalised: for the matrices inside a network, and kernels flattened to such.
+
+    Matrices of one shape are orthogonalised at once, on a GPU in bf16.
+    """
 
     def __init__(
         self,
@@ -35,15 +41,26 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One update of every parameter that has a gradient."""
         for group in self.param_groups:
+            alike: dict[torch.Size, list[Tensor]] = {}
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalise(p.grad.lerp(buffer, group["momentum"]).flatten(1))
-                tall = max(1, update.shape[0] / update.shape[1]) ** 0.5
-                p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update.view_as(p), alpha=-group["lr"] * tall)
+                if p.grad is not None:
+                    alike.setdefault(p.shape, []).append(p)
+            for parameters in alike.values():
+                self._step_alike(parameters, group["lr"], group["momentum"], group["weight_decay"])
+
+    def _step_alike(self, parameters: list[Tensor], lr: float, momentum: float, decay: float) -> None:
+        """Update parameters of one shape."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        ahead = torch.stack(list(torch._foreach_lerp(gradients, buffers, momentum))).flatten(2)
+        if ahead.is_cuda:  # in bf16 as in Jordan's own: five products of a matrix need no more digits
+            ahead = (ahead / (ahead.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()
+        update = orthogonalise(ahead).to(parameters[0].dtype)
+        tall = max(1, update.shape[1] / update.shape[2]) ** 0.5
+        torch._foreach_mul_(parameters, 1 - lr * decay)
+        updates = list(update.view(len(parameters), *parameters[0].shape).unbind(0))
+        torch._foreach_add_(parameters, updates, alpha=-lr * tall)
 
 
 class Optimizers:

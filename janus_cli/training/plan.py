@@ -4,7 +4,7 @@ from pathlib import Path
 
 from janus_cli.dataset.pack import PACK, read_pack
 from janus_cli.dataset.pictures import list_drawings
-from janus_cli.training.jobs import TrainOptions, choose_file, plan_components
+from janus_cli.training.jobs import TrainOptions, choose_file, describe_length, plan_components
 from janus_cli.training.loop import Run, read_step
 from janus_cli.training.recipe import FitRecipe, Recipe, read_recipe
 
@@ -28,7 +28,8 @@ def plan_training(recipe_path: Path, options: TrainOptions) -> list[str]:
         fit: FitRecipe = getattr(recipe, component)
         file = choose_file(component, folder)
         start, fate = _describe_start(component, file, run, options), " (replaced)" if file.exists() else ""
-        lines.append(f"{component}: {fit.steps} steps of {fit.batch_size}, {start}; weights to {file}{fate}")
+        length = f"{describe_length(fit, options)} of {fit.batch_size}"
+        lines.append(f"{component}: {length}, {start}; weights to {file}{fate}")
         missing = [n for n in _list_needs(component, fit) if not choose_file(n, folder).exists()]
         lines += [f"{component} needs {n}: train it first" for n in missing if n not in components[:i]]
     lines.append(f"checkpoints and metrics in {run.folder}")

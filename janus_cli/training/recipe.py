@@ -15,9 +15,24 @@ class DataRecipe:
     """What the pictures and captions are made of."""
 
     scenes: int = 12000  # composed scenes with precomputed codes
-    weights: dict[str, float] = field(
+    weights: dict[str, float] = field(  # shares of the kinds of samples
         default_factory=lambda: {"plain": 0.74, "background": 0.08, "hue": 0.05, "scene": 0.13}
     )
+    others: dict[str, float] = field(default_factory=dict)  # then `weights` are of the default style alone
+
+
+@dataclass(frozen=True)
+class ShortRecipe:
+    """Rows beside each batch: a caption and some places of its picture, which the caption alone must tell."""
+
+    batch_size: int
+    weight: float = 0.3  # of their loss
+    places: int = 38  # of a picture, the same for the whole batch
+    foreign: float = 0.7  # as the decoder's own
+    drop: float = 0.02
+    restyle: float = 0.03
+    weights: dict[str, float] = field(default_factory=dict)  # as the data's own, where there are any
+    others: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,9 @@ class FitRecipe:
     text_slots: int = 12  # decoder: caption tokens kept
     corrupt: float = 0.25  # decoder: highest rate of replaced image inputs
     blind: float = 0.0  # decoder: share of pictures whose inputs may be replaced altogether
+    swap: float = 0.0  # decoder: as blind, but what is put in is the same thing in another style
+    foreign: float = 0.25  # decoder: captions in other languages; in styles that are named 0.6 of it
+    short: ShortRecipe | None = None  # decoder
     restyle: float = 0.0  # decoder: single drawings whose caption names another style
     drop: float = 0.1  # decoder: captions dropped for guidance
     text_weight: float = 0.2  # decoder: text loss against the image's 1
@@ -69,8 +87,12 @@ def read_recipe(path: Path) -> Recipe:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise JanusError(f"{path}: not a readable recipe ({error})") from None
     recipe = from_dict(Recipe, data, str(path))
-    if unknown := sorted(set(recipe.data.weights) - set(KINDS)):
-        raise JanusError(f"{path}: data.weights: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+    short = recipe.decoder.short if recipe.decoder else None
+    tables = {"data.weights": recipe.data.weights, "data.others": recipe.data.others}
+    tables |= {"decoder.short.weights": short.weights, "decoder.short.others": short.others} if short else {}
+    for key, shares in tables.items():
+        if unknown := sorted(set(shares) - set(KINDS)):
+            raise JanusError(f"{path}: {key}: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
     mix = recipe.decoder.mix if recipe.decoder else {}
     if unknown := sorted(set(mix) - set(DIRECTIONS)):
         known = ", ".join(DIRECTIONS)

@@ -15,8 +15,8 @@ import torch
 
 from janus_cli import weights
 from janus_cli.dataset import heldout, utterances
-from janus_cli.dataset.captions import DEFAULT_STYLE, write_caption
-from janus_cli.dataset.pack import PACK, Concept, build_pack, read_pack
+from janus_cli.dataset.captions import write_caption
+from janus_cli.dataset.pack import DEFAULT_STYLE, PACK, Concept, build_pack, read_pack
 from janus_cli.dataset.pictures import Renderings, Sprites, Track, compose, list_drawings, list_svgs
 from janus_cli.dataset.samples import Corpus, Sample, build_scene, make_training_samples, number_drawings
 from janus_cli.dataset.utterances import Utterances
@@ -31,6 +31,11 @@ from janus_cli.nets.siglip import VisionTower
 from janus_cli.training.recipe import Recipe
 
 Say = Callable[[str], None]
+
+
+def _hash_tensor(tensor: torch.Tensor) -> str:
+    """Hash a tensor's numbers: the same on every device, as no sum of them is."""
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 class Workshop:
@@ -78,7 +83,15 @@ class Workshop:
     @cached_property
     def samples(self) -> list[Sample]:
         """What the generator learns to draw."""
-        return make_training_samples(self.concepts, DEFAULT_STYLE, self.recipe.data.scenes, self.recipe.seed)
+        data = self.recipe.data
+        return make_training_samples(
+            self.concepts,
+            DEFAULT_STYLE,
+            data.scenes,
+            self.recipe.seed,
+            vary_all=not {"background", "hue"}.isdisjoint(data.others),
+            with_looks="look" in (data.others or data.weights),
+        )
 
     @cached_property
     def tokenizer(self) -> object:
@@ -129,7 +142,7 @@ class Workshop:
     @cached_property
     def corpus(self) -> Corpus:
         """The samples with their codes, drawn as often as the recipe says."""
-        return Corpus(self.samples, self.codes, self.recipe.data.weights)
+        return Corpus(self.samples, self.codes, self.recipe.data.weights, self.recipe.data.others)
 
     def utterances(self, own: bool, count: int) -> Utterances:
         """Speak and encode `count` captions of the corpus, in the model's own voice or in any, if need be."""
@@ -138,7 +151,7 @@ class Workshop:
         chosen = [int(i) for i in self.corpus.draw(rng, count)]
         speak = utterances.say_in_own_voice if own else utterances.say_in_any_voice
         spoken = speak(self.samples, chosen, self.concepts, rng)
-        book = float(self.codec.codebooks.double().abs().sum())
+        book = _hash_tensor(self.codec.codebooks)
         key = f"phones {hashlib.sha256(f'{spoken}{chosen}'.encode()).hexdigest()} {book}"
         if (found := utterances.read_utterances(path, key)) is not None:
             return found
@@ -155,7 +168,7 @@ class Workshop:
         key = {
             "samples": hashlib.sha256(content.encode()).hexdigest(),
             "grid": list(self.recipe.model.generation.grid),
-            "codebook": float(codebook.double().abs().sum()),
+            "codebook": _hash_tensor(codebook),
         }
         if path.exists() and key_path.exists() and json.loads(key_path.read_text()) == key:
             return np.asarray(np.load(path))

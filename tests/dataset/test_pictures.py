@@ -276,3 +276,14 @@ def test_tint_turns_colours_and_leaves_greys(hue: str) -> None:
     assert abs((h - HUES[hue] / 256 + 0.5) % 1 - 0.5) < 0.02
     assert s == pytest.approx(210 / 230, abs=0.02) and v == pytest.approx(230 / 255, abs=0.01)
     assert np.abs(turned[0, 3, :3].astype(int) * 2 - turned[0, 0, :3]).max() <= 4  # premultiplied
+
+
+def test_greys_are_dyed_where_little_else_is_there() -> None:
+    grey, half = np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)
+    grey[..., :3], grey[..., 3] = 128, 255
+    grey[0, 0, :3] = 10  # an eye
+    half[..., 3], half[:2, :, 0], half[2:, :, :3] = 255, 200, 128
+    pink = tint(grey, "pink").astype(int)
+    assert (pink[1:, :, 0] > pink[1:, :, 1] + 60).all() and (pink[0, 0, :3] < 20).all()
+    assert pink[1:, :, :3].max() > 170, "a grey takes the colour on brightly"
+    assert (tint(half, "pink")[2:, :, :3] == 128).all(), "where half is coloured, greys stay"

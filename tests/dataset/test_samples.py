@@ -1,5 +1,8 @@
 """Samples, the held-out lists, and the captions that say what a sample shows."""
 
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers.packs import concept, four_concepts, many_concepts
@@ -21,10 +24,12 @@ from janus_cli.dataset.pictures import BACKGROUNDS, HUES, Item, Scene, list_draw
 from janus_cli.dataset.samples import (
     LAYOUTS,
     RELATIONS,
+    Corpus,
     Sample,
     build_scene,
     draw_scene_sample,
     find_scene_nouns,
+    list_dyed,
     make_training_samples,
     number_drawings,
     restyle,
@@ -208,3 +213,50 @@ def test_scene_phrases() -> None:
     assert said["2"] == "two apples" and said["4"] == "four apples"
     assert said["left of"] == "an apple left of a bear" and said["above"] == "an apple above a bear"
     assert said["top left"] == "a small apple in the top left" and len(set(said.values())) == len(LAYOUTS)
+
+
+# ---- what the rounds of names add
+
+
+def test_nothing_is_dyed_into_another_things_name() -> None:
+    concepts = [concept("red apple"), concept("green apple"), concept("bear")]
+    dyed = list_dyed([(i, "fluent") for i in range(3)], concepts)
+    called = [change_colour(concepts[s.concepts[0]].name, s.hue) for s in dyed]
+    assert "red apple" not in called and "green apple" not in called
+    assert len(set(called)) == len(called) == 2 * len(HUES) - 2 and "blue apple" in called
+
+
+def test_all_styles_vary_and_looks_are_drawn_where_asked() -> None:
+    concepts = [
+        replace(concept("apple"), looks={"fxemoji": "<svg/>", "fluent-black": "<svg />"}),
+        concept("bear"),
+    ]
+    plain = make_training_samples(concepts, "fluent", 0)
+    more = make_training_samples(concepts, "fluent", 0, vary_all=True, with_looks=True)
+    assert {s.style for s in plain if s.kind in ("hue", "background")} == {"fluent"}
+    assert {s.style for s in more if s.kind in ("hue", "background")} == set(STYLES)
+    looks = [s for s in more if s.kind == "look"]
+    assert looks == [Sample((0,), "fxemoji")], "black drawings are not learned"
+    numbers = number_drawings(concepts)
+    assert (
+        build_scene(looks[0], numbers).items[0].drawing
+        == numbers[0, "fxemoji"]
+        >= len(list_drawings(concepts))
+    )
+    held = heldout.find_pairs(concepts)
+    assert all((concepts[c].name, s.style) not in held for s in more for c in s.concepts)
+
+
+def test_shares_are_of_kinds_in_the_default_style_and_in_others() -> None:
+    concepts = [concept("apple"), concept("owl")]
+    samples = make_training_samples(concepts, "fluent", 0, vary_all=True)
+    corpus = Corpus(
+        samples, np.zeros((len(samples), 1, 1)), {"plain": 3, "hue": 1}, {"plain": 2, "background": 2}
+    )
+    rng = np.random.default_rng(0)
+    drawn = Counter((samples[i].kind, samples[i].style == "fluent") for i in corpus.draw(rng, 8000))
+    expected = {("plain", True): 3, ("hue", True): 1, ("plain", False): 2, ("background", False): 2}
+    assert drawn.keys() == expected.keys()
+    assert all(abs(drawn[k] / 1000 - v) < 0.2 for k, v in expected.items())
+    only = corpus.draw(rng, 50, corpus.share_out({"hue": 1.0}, {}))
+    assert {samples[i].kind for i in only} == {"hue"}

@@ -11,21 +11,11 @@ from helpers.packs import three_concepts, write_pack
 from helpers.runs import ROOT
 from PIL import Image
 
-from janus_cli import weights, zoo
-from janus_cli.config import (
-    DecoderConfig,
-    DVAEConfig,
-    GenerationConfig,
-    ModalityConfig,
-    ModelConfig,
-    RefinerConfig,
-    format_config,
-)
+from janus_cli import zoo
 from janus_cli.dataset import heldout
 from janus_cli.dataset.labels import Labels, make_judge_config, write_labels
 from janus_cli.dataset.pack import Concept
 from janus_cli.dataset.pictures import Sprites
-from janus_cli.dataset.vocabulary import train_tokenizer
 from janus_cli.errors import JanusError, ModelError, UsageError
 from janus_cli.evaluation.exam import evaluate, render_table
 from janus_cli.evaluation.judge import Examiner
@@ -41,50 +31,10 @@ from janus_cli.evaluation.scenes import (
 )
 from janus_cli.evaluation.sheets import COLUMNS, lay_out_sheet, list_strips
 from janus_cli.evaluation.tables import END, START, update_card
-from janus_cli.nets.build import build
+from janus_cli.evaluation.wishes import read_wishes
 from janus_cli.nets.judge import Judge
 
 POCKET = ROOT / "models" / "pocket"
-
-
-@pytest.fixture(scope="module")
-def zoo_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a tiny random `pocket` and a random `judge`, and the data pack in `data`."""
-    folder = tmp_path_factory.mktemp("examined")
-    write_pack(folder / "data" / "pack.json.xz", three_concepts())
-    model = folder / "pocket"
-    model.mkdir()
-    tokenizer = train_tokenizer(["apple, twemoji", "a bear above a duck"] * 8, 300, model / "tokenizer.json")
-    modalities = {
-        "text": ModalityConfig(tokenizer.get_vocab_size()),
-        "image": ModalityConfig(32, two_d=True),
-    }
-    config = ModelConfig(
-        name="pocket",
-        dvae=DVAEConfig(codebook_size=32, codebook_dim=8, dim=16, n_block=2),
-        decoder=DecoderConfig(
-            dim=32,
-            n_layer=1,
-            n_head=2,
-            n_kv_head=1,
-            head_dim=16,
-            ff_dim=48,
-            max_seq_len=192,
-            modalities=modalities,
-        ),
-        refiner=RefinerConfig(dim=8, n_block=1, codebook_size=32, code_dim=4),
-        generation=GenerationConfig(grid=(8, 8)),
-    )
-    torch.manual_seed(0)
-    for name in ("dvae", "decoder", "refiner"):
-        weights.save(build(name, getattr(config, name)), model / f"{name}.safetensors")
-    (model / "config.json").write_text(format_config(config))
-    (folder / "judge").mkdir()
-    write_labels(folder / "judge", three_concepts())
-    weights.save(
-        Judge(make_judge_config(three_concepts())), folder / "judge" / "judge.safetensors", torch.float16
-    )
-    return folder
 
 
 # ---- lists
@@ -229,6 +179,10 @@ def test_the_sheet_shows_every_kind_without_foreign_letters() -> None:
     assert "held out: never seen in this style" in titles
     assert titles[-1] == "other languages"
     assert table[-1][1][0] == (f"de:{table[-1][1][0][1][4:]}", table[-1][1][0][1])
+    more = list_strips(make_lists(three_concepts()), three_concepts(), read_wishes(POCKET / "wishes.json"))
+    added = [strip for strip in more if strip not in table]
+    assert [len(shown) for _, shown in added] == [COLUMNS] * 4
+    assert added[1][1][0] == ("a photo of a dog",) * 2
     count = sum(len(shown) for _, shown in table)
     picture = lay_out_sheet(table, np.zeros((count, 64, 64, 3), np.uint8))
     assert picture.shape[1] == 10 + COLUMNS * 138
@@ -253,19 +207,19 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
         "tokenizer",
         "trained",
         "heldout",
-        "plain",
+        "match",
+        "en",
         "de",
         "es",
         "fr",
         "ja",
         "ko",
-        "match",
         "scenes",
         "refiner",
         "gallery",
     ]
     assert report["generator"]["heldout"]["n"] == 1
-    assert report["generator"]["plain"]["top5"] == 1, "of three concepts"
+    assert report["names"]["en"]["literal"]["top5"] == 1, "of three concepts"
     assert 0 <= report["generator"]["match"]["tokens"] <= 1
     assert report["scenes"]["real"]["placed"] == 1
     assert report["refiner"]["64"]["psnr_x4"] > 0 and report["refiner"]["128"]["ssim_x4"] > 0
@@ -279,7 +233,7 @@ def test_an_evaluation_reports_draws_and_writes(zoo_of_two: Path, tmp_path: Path
 def test_a_model_without_a_refiner_is_judged_on_what_it_decodes(zoo_of_two: Path, tmp_path: Path) -> None:
     model = _copy(zoo_of_two, tmp_path, refiner=None)
     report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
-    assert report["refiner"] is None and report["everyday"] is None
+    assert report["refiner"] is None and report["everyday"] is None and report["wishes"] is None
     assert "refiner" not in render_table(report)
 
 
@@ -295,7 +249,36 @@ def test_everyday_words_are_drawn_as_they_are_and_by_the_lexicon(zoo_of_two: Pat
     report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
     assert [(key, part["lexicon"]["n"]) for key, part in report["everyday"].items()] == [("en", 1), ("de", 1)]
     assert report["everyday"]["en"]["literal"]["top5"] == 1, "of three concepts"
-    assert "| English | 1 |" in render_table(report) and "| German | 1 |" in render_table(report)
+    table = render_table(report)
+    assert "| English everyday words | 1 |" in table and "| German everyday words | 1 |" in table
+    assert "| Korean names | 1 |" in table
+
+
+@pytest.mark.slow
+def test_wishes_have_their_tables(zoo_of_two: Path, tmp_path: Path) -> None:
+    model = _copy(zoo_of_two, tmp_path, refiner=None)
+    dyed, framed = ["a blue apple", ["apple"], "blue"], ["duck", ["duck"], ["DUCK", "duck!"]]
+    asked = {
+        "colours": [dyed, ["a green duck", ["duck"], "green"]],
+        "colours_abroad": [dyed],
+        "frames": [framed],
+        "frames_abroad": [framed],
+        "backgrounds": [["a duck on black", "duck", "black"]],
+        "couples": [["a bear and a duck", ["bear", "duck"]]],
+        "corners": [["a tiny duck in the middle", "duck", "center"]],
+    }
+    (model / "wishes.json").write_text(json.dumps(asked), "utf-8")
+    report = evaluate(str(model), data=zoo_of_two / "data", limit=1)
+    wishes = report["wishes"]
+    assert wishes["colours"]["n"] == wishes["colours_limit"]["both"] == 1, "the true apple, dyed"
+    assert wishes["frames"]["kept"] == 1, "of three concepts"
+    assert "couples" not in wishes and wishes["couples_unseen"]["n"] == 1, "it is held out"
+    table = render_table(report)
+    assert "| a blue horse | 1 | 100.0 % |" in table
+    assert "| *limit: as the training data dye them* | 1 | 100.0 % | 100.0 % | 100.0 % |" in table
+    assert "| A PHOTO OF A DOG, Butterfly! | 2 | 100.0 % | 100.0 % | 100.0 % |" in table
+    assert "| a fox and a rose, never trained on together | 1 | 100.0 % |" in table
+    assert "| a cat and a dog |" not in table
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"words": []}', '{"words": [["a"]], "languages": {}}'])
@@ -349,6 +332,10 @@ def test_what_cannot_be_examined_is_said_in_one_line(zoo_of_two: Path, tmp_path:
     foreign |= {"languages": ["apple"], "scenes": [{**vars(ENTRIES[2])}]}
     (model / "heldout.json").write_text(json.dumps(foreign))
     with pytest.raises(JanusError, match="asks for fox in style noto"):
+        evaluate(str(model), data=data)
+    (model / "heldout.json").unlink()
+    (model / "wishes.json").symlink_to(POCKET / "wishes.json")
+    with pytest.raises(JanusError, match=r"wishes\.json: asks for elephant in style fluent"):
         evaluate(str(model), data=data)
     (tmp_path / "judge").unlink()
     (tmp_path / "judge").mkdir()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from janus_cli.evaluation.sheets import THUMB, paint_spectrogram
-from janus_cli.evaluation.tables import tabulate_codec, tabulate_directions
+from janus_cli.evaluation.tables import tabulate_codec, tabulate_directions, tabulate_words
 
 SCORE = {"n": 2, "top1": 0.25, "top5": 0.5, "style": 1.0, "both": 0.5}
 DIRECTIONS = {
@@ -44,6 +44,15 @@ def test_the_codec_has_a_row_for_every_number_of_codebooks():
     report = {"n": 5, "seconds": 12.0, "levels": [{"n_q": n, **level} for n in (1, 2)]}
     _, _, *rows = cells(tabulate_codec(report))
     assert [row[0] for row in rows] == ["1", "2"] and rows[0][1] == "0.5 kbit/s"
+
+
+def test_every_language_has_its_words_with_and_without_the_lexicon():
+    ways = {"literal": {**SCORE, "top5": 0.75}, "lexicon": SCORE | {"top5": 1.0}}
+    names = dict.fromkeys(("en", "de", "es", "fr", "ja", "ko"), ways)
+    _, _, *rows = cells(tabulate_words({"names": names, "everyday": names}))
+    assert [row[0] for row in rows[:2]] == ["English names", "German names"]
+    assert rows[-1] == ["Korean everyday words", "2", "25.0 %", "75.0 %", "25.0 %", "100.0 %"]
+    assert len(rows) == 12 and len(cells(tabulate_words({"names": names, "everyday": None}))) == 8
 
 
 @pytest.mark.parametrize("hertz", [300, 1000, 4000])

@@ -141,6 +141,7 @@ def test_every_token_passes_through_the_decoder_once(
     segments: list[Segment], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder, passed = lively(), []
+    monkeypatch.setattr(loop, "choose_width", lambda *_: 0)  # a token at a time
     real, draw = decoder.run, Stepper.draw
     monkeypatch.setattr(decoder, "run", lambda x, *rest: passed.append(x.shape[1]) or real(x, *rest))
     monkeypatch.setattr(Stepper, "draw", lambda *given: passed.append(1) or draw(*given))
@@ -157,7 +158,8 @@ def test_what_passes_is_what_training_lays_out(
     segments: list[Segment], to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Row for row the columns of a training sequence of the same segments: no END, no delimiter too many."""
-    monkeypatch.setattr(loop, "can_step", lambda *_: False)  # steps lay nothing out
+    monkeypatch.setattr(loop, "can_step", lambda *_: False)  # steps lay nothing out, nor do windows
+    monkeypatch.setattr(loop, "choose_width", lambda *_: 0)
     decoder, columns = lively(), []
     real = decoder.forward
     monkeypatch.setattr(

@@ -10,7 +10,17 @@ from janus_cli.errors import ModelError
 from janus_cli.stages.lexicon import LONGEST, Lexicon, Reading, Tongue, make_key, pluralise
 
 ENGLISH = Tongue(
-    ["automobile", "dog", "evergreen tree", "palm tree", "umbrella", "T-Rex", "glass of milk", "poultry leg"],
+    [
+        "automobile",
+        "dog",
+        "evergreen tree",
+        "palm tree",
+        "umbrella",
+        "T-Rex",
+        "glass of milk",
+        "poultry leg",
+        "right chicken leg",
+    ],
     {
         "car": {"0": 4.0},
         "cars": {"4": 1.0},
@@ -65,6 +75,7 @@ def test_everyday_words_become_names(prompt: str, read: str) -> None:
         "ein Hund auf blauem Hintergrund",
         "개",
         "a blue umbrella",
+        "the right chicken leg",  # a word of the grammar is a part of the name
         "",
     ],
 )
@@ -172,7 +183,8 @@ def test_the_shipped_lexicon_reads_our_list() -> None:
         for prompt, meant in entries:
             read = lexicon.interpret(prompt).text.casefold()
             numbers = {lexicon.tongues["en"].numbers[make_key(name)] for name in meant}
-            right += any(lexicon.tongues[language].names[n].casefold() in read for n in numbers)
+            names = {tongue.names[n].casefold() for tongue in lexicon.tongues.values() for n in numbers}
+            right += any(name in read for name in names - {""})  # "piano" is the German name already
         assert right / len(entries) >= (0.7 if language == "en" else 0.9), language
 
 
@@ -181,3 +193,9 @@ def test_the_shipped_lexicon_reads_our_list() -> None:
 )
 def test_plurals(one: str, more: str) -> None:
     assert pluralise(one) == more
+
+
+@pytest.mark.parametrize("name", ["Auto", "auto!", "Hund", "자동차", "T-Rex", "  dog "])
+def test_a_whole_prompt_that_is_a_name_stays_as_it_is(name: str) -> None:
+    tongue = Tongue(["Wagen und Wagen"], {"auto": {"0": 5.0}, "hund": {"0": 5.0}}, "fr")
+    assert Lexicon({**LEXICON.tongues, "fr": tongue}).interpret(name) == Reading(name)

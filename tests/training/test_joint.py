@@ -79,7 +79,7 @@ def numbers(shared: Materials, own: bool, words: str) -> list[int]:
 
 def test_draw_is_a_caption_and_its_picture(make: Make, shared: Materials) -> None:
     codes = by_codes(shared)
-    for words, picture in segments(batch_of(make({"draw": 8}, text_slots=40))):
+    for words, picture in segments(batch_of(make({"draw": 8}, text_slots=80))):
         assert (words[0], picture[0]) == ("text", "image") and (words[3], picture[3]) == ({READ}, {WRITTEN})
         assert words[2] == [*words[1], END] and len(picture[2]) == 6
         assert picture[1] == picture[2][:-1], "the last code is no input"

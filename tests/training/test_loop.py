@@ -11,85 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.packs import four_concepts
+from helpers.trainings import CODES, STEPS, CutError, Training
 from torch import Tensor
 
-from janus_cli.config import DecoderConfig, MixinConfig, ModalityConfig, RelativeConfig
-from janus_cli.dataset.samples import Corpus, Sample, make_training_samples
-from janus_cli.dataset.vocabulary import train_tokenizer
+from janus_cli.dataset.samples import Corpus, Sample
 from janus_cli.errors import JanusError, MediaError
 from janus_cli.nets.decoder import PADDING
 from janus_cli.training import loop
-from janus_cli.training.loop import Run, Schedule, fit
-from janus_cli.training.objectives.drawing import END, DrawingObjective
-from janus_cli.training.optim import Optimizers, muon
-from janus_cli.training.recipe import FitRecipe
-
-CODES, STEPS = 40, 6
-WEIGHTS = {"plain": 0.6, "background": 0.2, "scene": 0.2}
-
-
-class CutError(Exception):
-    """The machine went away."""
-
-
-class Training:
-    """A tiny generator in training: dim 32, 2 layers, 3 x 4 codes a picture."""
-
-    def __init__(self, folder: Path, dim: int = 32, negatives: int = 0):
-        self.folder, self.reports = folder, []
-        concepts = four_concepts()
-        samples = make_training_samples(concepts, "fluent", scenes=8)
-        codes = np.random.default_rng(0).integers(CODES, size=(len(samples), 3, 4)).astype(np.uint16)
-        names = [label for c in concepts for label in c.labels.values()]
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer = train_tokenizer(names, 300, folder / "tokenizer.json")
-        config = DecoderConfig(
-            dim=dim,
-            n_layer=2,
-            n_head=2,
-            n_kv_head=1,
-            head_dim=16,
-            ff_dim=48,
-            max_seq_len=64,
-            modalities={"text": ModalityConfig(300), "image": ModalityConfig(CODES, two_d=True)},
-            mixin=MixinConfig(),
-            relative=RelativeConfig(),
-        )
-        torch.manual_seed(0)
-        self.objective = DrawingObjective(
-            config,
-            Corpus(samples, codes, WEIGHTS),
-            concepts,
-            tokenizer,
-            FitRecipe(STEPS, 3, 0.0, text_slots=6, negatives=negatives),
-        )
-        self.objective.initialise(torch.randn(CODES, 5))
-        self.optimizers: Optimizers = muon(self.objective, self.objective.decoder.layers, 0.02, 3e-3)
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.folder / "decoder.pt"
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The metrics file, without the clock."""
-        lines = (self.folder / "decoder.jsonl").read_text("utf-8").splitlines()
-        return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
-
-    def run(self, resume: bool = False, cut_at: int | None = None) -> "Training":
-        """Train to the last step, or until step `cut_at` asks for its batch."""
-        batch = self.objective.batch
-
-        def cut(rng: np.random.Generator, step: int) -> dict[str, Tensor]:
-            if step == cut_at:
-                raise CutError
-            return batch(rng, step)
-
-        self.objective.batch = cut  # type: ignore[method-assign]
-        run = Run(self.folder, save_every=0, log_every=1)
-        say = lambda step, values: self.reports.append((step, values))  # noqa: E731
-        fit("decoder", self.objective, self.optimizers, Schedule(STEPS, warmup=2), run, resume, say)
-        return self
+from janus_cli.training.objectives.drawing import END
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +58,9 @@ def test_a_resumed_run_equals_an_unbroken_one(unbroken: Training, tmp_path: Path
     assert resumed.reports[0][0] == cut_at
     assert same(resumed.objective.state_dict(), unbroken.objective.state_dict())
     assert resumed.rows() == unbroken.rows()
-    assert same(
-        torch.load(resumed.checkpoint, weights_only=True), torch.load(unbroken.checkpoint, weights_only=True)
-    )
+    states = [torch.load(run.checkpoint, weights_only=True) for run in (resumed, unbroken)]
+    assert all(state.pop("seconds") > 0 for state in states)
+    assert same(*states)
 
 
 def test_a_finished_run_is_resumed_without_a_step(unbroken: Training) -> None:
@@ -229,9 +158,9 @@ def test_a_foreign_checkpoint_is_one_line_and_runs_nothing(
 
 def test_a_batch_is_one_sequence_of_caption_and_codes(tmp_path: Path) -> None:
     objective = Training(tmp_path).objective
-    objective.fit = replace(objective.fit, drop=0.0, corrupt=0.0)
+    objective.rows.fit = objective.fit = replace(objective.fit, drop=0.0, corrupt=0.0)
     batch = objective.batch(np.random.default_rng(5), 0)
-    text, image = objective.types["text"], objective.types["image"]
+    text, image = objective.rows.text, objective.rows.image
     for row in range(3):
         words = batch["text"][row][batch["text"][row] != PADDING]
         types = [text] + [text] * len(words) + [PADDING] * (6 - len(words)) + [image] * 12
@@ -244,12 +173,12 @@ def test_a_batch_is_one_sequence_of_caption_and_codes(tmp_path: Path) -> None:
 
 def test_captions_are_dropped_and_codes_replaced_as_often_as_asked(tmp_path: Path) -> None:
     objective = Training(tmp_path).objective
-    objective.fit = replace(objective.fit, batch_size=400, drop=0.3, corrupt=0.5)
+    objective.rows.fit = objective.fit = replace(objective.fit, batch_size=400, drop=0.3, corrupt=0.5)
     batch = objective.batch(np.random.default_rng(1), 0)
     dropped = (batch["text"] == PADDING).all(1).float().mean()
     wrong = (batch["ids"][:, 8:] != batch["codes"][:, :-1]).float().mean()
     assert 0.2 < dropped < 0.4 and 0.2 < wrong < 0.3  # half of 0.5, some replaced by themselves
-    objective.fit = replace(objective.fit, drop=1.0)
+    objective.rows.fit = objective.fit = replace(objective.fit, drop=1.0)
     loss, metrics = objective(objective.batch(np.random.default_rng(1), 0))
     assert metrics["text"] == 0 and loss == metrics["image"]
 
@@ -257,7 +186,7 @@ def test_captions_are_dropped_and_codes_replaced_as_often_as_asked(tmp_path: Pat
 def test_the_text_loss_is_that_of_words_and_end(tmp_path: Path) -> None:
     """Against a loss worked out token by token."""
     objective = Training(tmp_path).objective
-    objective.fit = replace(objective.fit, drop=0.0)
+    objective.rows.fit = objective.fit = replace(objective.fit, drop=0.0)
     batch = objective.batch(np.random.default_rng(2), 0)
     with torch.no_grad():
         _, metrics = objective(batch)

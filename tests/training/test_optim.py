@@ -52,6 +52,23 @@ def test_muon_takes_a_kernel_for_a_matrix() -> None:
     assert values.min() > 0.6 * 0.2 and values.max() < 1.3 * 0.2  # two steps, the same way
 
 
+def test_matrices_of_one_shape_step_as_each_would_alone() -> None:
+    torch.manual_seed(1)
+    starts, gradients = torch.randn(5, 20, 12), torch.randn(2, 5, 20, 12)
+    together = [nn.Parameter(start.clone()) for start in starts]
+    alone = [nn.Parameter(start.clone()) for start in starts]
+    optimizers = [
+        Muon([*together, nn.Parameter(torch.zeros(3, 3))], lr=0.1),
+        *(Muon([p], lr=0.1) for p in alone),
+    ]
+    for gradient in gradients:
+        for i, row in enumerate(gradient):
+            together[i].grad, alone[i].grad = row.clone(), row.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(list(together), list(alone))
+
+
 def test_muons_weight_decay_is_a_share_of_its_rate() -> None:
     torch.manual_seed(0)
     gradient, start = torch.randn(12, 8), torch.randn(12, 8)

@@ -69,6 +69,12 @@ def test_a_recipe_reads_with_defaults(tmp_path: Path) -> None:
             "[decoder]\nsteps = 1\nbatch_size = 1\nlr = 1e-3\nmix = {draw = 0.5}\n[model]\n",
             r"decoder\.mix\.draw: expected int, found 0\.5",
         ),
+        (
+            "[model]\n",
+            "[decoder]\nsteps = 1\nbatch_size = 1\nlr = 1e-3\n"
+            "short = {batch_size = 1, others = {fly = 2}}\n[model]\n",
+            r"decoder\.short\.others: unknown kind 'fly' \(known: plain, background, hue, scene, look\)",
+        ),
         ("[dvae]", "[ears]\nsteps = 1\n[dvae]", r"recipe\.toml: unknown key 'ears'"),
         ("seed = 3", "seed = ", r"recipe\.toml: not a readable recipe \(Invalid value"),
     ],
@@ -139,3 +145,6 @@ def test_the_recipes_of_the_zoo_fit_together(path: Path) -> None:
         assert model.refiner.codebook_size == model.dvae.codebook_size
         assert model.refiner.patch == model.dvae.patch
     assert set(recipe.data.weights) == {"plain", "background", "hue", "scene"}
+    short = recipe.decoder.short
+    for weights in (recipe.data, short) if short else ():
+        assert sum(weights.weights.values()) + sum(weights.others.values()) == pytest.approx(1)

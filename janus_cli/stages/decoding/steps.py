@@ -3,14 +3,12 @@
 Knows a net, options and noise. It gives, token for token, what the general forward would.
 """
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
 from janus_cli.nets.attention import KVCache
 from janus_cli.nets.finite import are_finite
-from janus_cli.nets.step import ALIGNED, Folded, Run, Step, can_fold, fold, run_layer
+from janus_cli.nets.step import ALIGNED, Folded, Step, can_fold, fold
 from janus_cli.stages.decoding.features import Net
 from janus_cli.stages.decoding.noise import Noise
 from janus_cli.stages.decoding.options import GenerateOptions
@@ -26,6 +24,11 @@ def can_step(net: Net, options: GenerateOptions) -> bool:
     return not searches and options.length > 1 and can_fold(net, options.to)
 
 
+def can_capture(net: Net) -> bool:
+    """Tell whether the device of `net` runs a program of many kernels as one graph."""
+    return net.device.type == "cuda"
+
+
 def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) -> "Stepper":
     """Make the steps that go on after the prompts in `cache`; `copies` 2: half of them are for guidance.
 
@@ -33,10 +36,10 @@ def open_steps(net: Net, options: GenerateOptions, cache: KVCache, copies: int) 
     """
     rows, columns = cache.keys.shape[1], options.grid[1]
     folded, slots = fold_once(net, options.to), cache.length + options.length
-    if net.device.type == "cpu":
-        steps = Stepper(Step(folded, rows, slots, options.length), options, copies)
-    else:
+    if can_capture(net):
         steps = _capture_once(net, folded, rows, -(-slots // ALIGNED) * ALIGNED, options, copies)
+    else:
+        steps = Stepper(Step(folded, rows, slots, options.length), options, copies)
     steps.begin(cache, columns)
     return steps
 
@@ -72,15 +75,6 @@ def _capture_once(
     return steps
 
 
-def choose_layers(step: Step) -> Run:
-    """Choose what computes the layers of `step` on a GPU: kernels of our own where they can."""
-    if importlib.util.find_spec("triton") is None or step.folded.norm.dtype != torch.bfloat16:
-        return run_layer
-    from janus_cli.nets import kernels
-
-    return kernels.run_layer if kernels.can_run(step.folded, step.rows) else run_layer
-
-
 class Stepper:
     """A step and the draw after it: `begin` after the prompts, then `draw` the output's tokens one by one.
 
@@ -99,20 +93,9 @@ class Stepper:
         self.graph: torch.cuda.CUDAGraph | None = None
         self.block: tuple[object, Tensor] | None = None  # noise that was drawn ahead, and which
 
-    def capture(self) -> None:
-        """Capture the program as a CUDA graph, with the fastest layers that this machine can run."""
-        self.step.run_layer = choose_layers(self.step)
-        try:
-            self._record()
-        except Exception:  # a kernel is built when it first runs, and not everywhere is a compiler for it
-            if self.step.run_layer is run_layer:
-                raise
-            self.step.run_layer = run_layer
-            self._record()
-
     @torch.inference_mode()
-    def _record(self) -> None:
-        """Run the program until libraries are ready, then record it. The buffers hold no prompt yet."""
+    def capture(self) -> None:
+        """Capture the program as a CUDA graph, when libraries are ready. The buffers hold no prompt yet."""
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):

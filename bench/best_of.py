@@ -9,7 +9,7 @@ judge of the exam never chooses. Pictures are looked at as the image tokenizer d
 `--keep` writes the tokens there, and reads them from there where they are of the same prompts: so another way
 of choosing is measured on the same pictures in a minute. Delete the file after a training.
 
-Tried on 72 pairs of the decoder of 26 November 2026, best of 8: top-1, top-5, style, top-5 and style in %.
+Tried on 72 pairs of the decoder before the third round, best of 8: top-1, top-5, style, top-5 and style in %.
 One at random has 44 66 72 42; one or another of the eight is right for 67 86 90 71.
 
     60 79 69 50   the probability of the words and a comma: what --best-of does

@@ -40,13 +40,17 @@ Minutes = Annotated[
     typer.Option(
         "--minutes",
         min=0,
+        max=100_000,
         metavar="N",
         show_default="the recipe's steps",
         help="Train each component for so long, its schedule fitted to the time.",
     ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=0, metavar="N", help="Processes that make batches beside the device.")
+    int,
+    typer.Option(
+        "--workers", min=0, max=256, metavar="N", help="Processes that make batches beside the device."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 

@@ -34,7 +34,7 @@ ARTICLES = {
     "fr": ("un", "une", "le", "la"),
 }
 ADJECTIVES = ("cute", "nice", "beautiful", "simple", "little", "funny", "pretty", "big", "small")
-MARKS = (".", "!", "!", " ", "?", "!!")  # what may end a prompt
+MARKS = (".", "!", "!", "?", "!!")  # what may end a prompt
 RELATIONS = {
     "left of": (
         *("{a} left of {b}", "{a} left of {b}", "{a} to the left of {b}", "{b} right of {a}"),

@@ -165,14 +165,17 @@ class Prompter:
         return phrase
 
     def _say_thing_abroad(self, number: int, language: str, rng: np.random.Generator) -> str:
-        """Name a thing: by name 68 %, an everyday word 20, name and keywords 6, keywords alone 6."""
+        """Name a thing: by name 68 %, an everyday word 20, name and keywords 6, keywords alone 6.
+
+        By name where it has no such word, no keywords.
+        """
         concept, draw = self.concepts[number], rng.random()
         tags, phrase = concept.tags.get(language, []), concept.labels[language]
-        if draw < 0.2 and (word := self._find_word(number, language, rng)):
-            phrase = word
+        if draw < 0.2:
+            phrase = self._find_word(number, language, rng) or phrase
         elif draw < 0.32 and len(tags) >= 2:
-            few = [str(tag) for tag in rng.permutation(tags)[: rng.integers(1, 3)]]
-            phrase = ", ".join(few if draw < 0.26 and len(few) > 1 else [phrase, *few])
+            few = [str(tag) for tag in rng.permutation(tags)[: rng.integers(1, 3) + (draw < 0.26)]]
+            phrase = ", ".join(few if draw < 0.26 else [phrase, *few])
         elif language == "ja" and (colour := JAPANESE_COLOURS.get(phrase[:1])) and rng.random() < 0.3:
             bare = phrase[1:].removeprefix("い").removeprefix("色").removeprefix("の")
             phrase = colour + bare if COLOURS & split_name(concept) and bare else phrase

@@ -233,12 +233,17 @@ class Corpus:
         """Compute each group's share of what is drawn, by the shares of their kinds; only ratios count.
 
         `weights` are of the default style and `others` of the others; without these `weights` are of all.
+        Raises JanusError where nothing is left to draw.
         """
         share = []
         for (kind, is_default), numbers in self.groups.items():
             both = sum(len(more) for (other, _), more in self.groups.items() if other == kind)
             part = 1.0 if others else len(numbers) / both
             share.append((weights if is_default or not others else others).get(kind, 0.0) * part)
+        if not sum(share):
+            raise JanusError(
+                f"the pack has no pictures of the kinds with a share: {sorted({**weights, **others})}"
+            )
         return np.array(share) / sum(share)
 
     def draw(self, rng: np.random.Generator, count: int, share: np.ndarray | None = None) -> np.ndarray:

@@ -39,19 +39,21 @@ class _Shelf(Generic[Item, Result]):
         self, items: Iterable[Item], read: Callable[[Item], Result], weigh: Callable[[Result], int]
     ) -> None:
         """Read one item after the other, as long as there is room."""
-        for item in items:
+        try:
+            for item in items:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._weight < self._limit or self._is_closed)
+                    if self._is_closed:
+                        return
+                take, weight = _try(read, item, weigh)
+                with self._changed:
+                    self._waiting.append((item, take, weight))
+                    self._weight += weight
+                    self._changed.notify_all()
+        finally:  # whatever happens here, nobody must wait for ever
             with self._changed:
-                self._changed.wait_for(lambda: self._weight < self._limit or self._is_closed)
-                if self._is_closed:
-                    return
-            take, weight = _try(read, item, weigh)
-            with self._changed:
-                self._waiting.append((item, take, weight))
-                self._weight += weight
+                self._is_full = True
                 self._changed.notify_all()
-        with self._changed:
-            self._is_full = True
-            self._changed.notify_all()
 
     def empty(self) -> Iterator[tuple[Item, Callable[[], Result]]]:
         """Take what is there, in order; wait for what is not."""

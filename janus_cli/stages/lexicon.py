@@ -177,7 +177,8 @@ class Tongue:
         first, weight = self.find(key) or (0, SURE)
         if weight == SURE:
             return [first]
-        owners = next(self.words[form] for form in self.list_singulars(key) if form in self.words)
+        forms = (self.words[form] for form in self.list_singulars(key) if form in self.words)
+        owners = max(forms, key=lambda found: next(iter(found.values())))  # as `find` chose it
         return [first, *(int(n) for n, w in owners.items() if w >= AS_WELL * weight and int(n) != first)]
 
     @cached_property

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from janus_cli.errors import UsageError
+from janus_cli.errors import JanusError, UsageError
 
 AHEAD = 6  # batches that each process may be ahead
 FOREVER = 1 << 40  # steps
@@ -52,11 +52,12 @@ def make_batches(
 ) -> Generator[dict[str, Tensor], None, None]:
     """Make the batches from step `first` on, on the CPU, without end.
 
-    `workers` processes make them ahead, or this one in turn where there are none. Raises UsageError where
-    processes cannot share the materials.
+    `workers` processes make them ahead, or this one in turn where there are none, or where the objective
+    `changes_itself` with a batch. Raises UsageError where processes cannot share the materials, JanusError
+    where one is killed.
     """
     steps = Steps(objective, seed, rank)
-    if not workers:
+    if not workers or getattr(objective, "changes_itself", False):
         for step in range(first, FOREVER):
             yield steps[step]
         return
@@ -72,6 +73,17 @@ def make_batches(
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="fork",
     )
-    for step, batch in enumerate(loader, first):
+    step, batches = first, iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except RuntimeError as error:  # torch's word for a process that is gone
+            if "DataLoader worker" not in str(error):
+                raise
+            reason = "out of memory? use fewer --workers"
+            raise JanusError(
+                f"a process that makes batches was killed ({reason}, go on with --resume)"
+            ) from None
         seed_step(seed, step, rank)
         yield batch
+        step += 1

@@ -51,7 +51,10 @@ class Muon(torch.optim.Optimizer):
     def _step_alike(self, parameters: list[Tensor], lr: float, momentum: float, decay: float) -> None:
         """Update parameters of one shape."""
         gradients = [p.grad for p in parameters if p.grad is not None]
-        buffers = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        for p in parameters:
+            if "momentum" not in self.state[p]:
+                self.state[p]["momentum"] = torch.zeros_like(p)
+        buffers = [self.state[p]["momentum"] for p in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         ahead = torch.stack(list(torch._foreach_lerp(gradients, buffers, momentum))).flatten(2)
         if ahead.is_cuda:  # in bf16 as in Jordan's own: five products of a matrix need no more digits

@@ -28,7 +28,7 @@ def plan_training(recipe_path: Path, options: TrainOptions) -> list[str]:
         fit: FitRecipe = getattr(recipe, component)
         file = choose_file(component, folder)
         start, fate = _describe_start(component, file, run, options), " (replaced)" if file.exists() else ""
-        length = f"{describe_length(fit, options)} of {fit.batch_size}"
+        length = f"{describe_length(fit, options)}{', steps' if options.minutes else ''} of {fit.batch_size}"
         lines.append(f"{component}: {length}, {start}; weights to {file}{fate}")
         missing = [n for n in _list_needs(component, fit) if not choose_file(n, folder).exists()]
         lines += [f"{component} needs {n}: train it first" for n in missing if n not in components[:i]]

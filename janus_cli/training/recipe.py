@@ -93,10 +93,32 @@ def read_recipe(path: Path) -> Recipe:
     for key, shares in tables.items():
         if unknown := sorted(set(shares) - set(KINDS)):
             raise JanusError(f"{path}: {key}: unknown kind {unknown[0]!r} (known: {', '.join(KINDS)})")
+        if any(not 0 <= share < float("inf") for share in shares.values()):
+            raise JanusError(f"{path}: {key}: a share is a number from 0 on")
     mix = recipe.decoder.mix if recipe.decoder else {}
     if unknown := sorted(set(mix) - set(DIRECTIONS)):
         known = ", ".join(DIRECTIONS)
         raise JanusError(f"{path}: decoder.mix: unknown direction {unknown[0]!r} (known: {known})")
+    _check_numbers(recipe, path)
     if recipe.model.dvae is None or recipe.model.decoder is None:
         raise JanusError(f"{path}: a recipe needs [model.dvae] and [model.decoder]")
     return recipe
+
+
+def _check_numbers(recipe: Recipe, path: Path) -> None:
+    """Raise JanusError for counts that no training can have."""
+    counts: dict[str, int] = {}
+    for name in ("dvae", "codec", "vision", "decoder", "refiner", "judge"):
+        fit: FitRecipe | None = getattr(recipe, name)
+        if fit is not None:
+            counts |= {f"{name}.steps": fit.steps, f"{name}.batch_size": fit.batch_size}
+    rows, cols = recipe.model.generation.grid
+    if recipe.decoder and (short := recipe.decoder.short):
+        counts |= {"decoder.short.batch_size": short.batch_size, "decoder.short.places": short.places}
+        if short.places >= rows * cols:
+            raise JanusError(
+                f"{path}: decoder.short.places: at most {rows * cols - 1} of {rows} x {cols} tokens"
+            )
+    for key, count in counts.items():
+        if count < 1:
+            raise JanusError(f"{path}: {key}: at least 1")

@@ -40,7 +40,7 @@ def test_other_errors_stay_bugs(capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("megabytes", [300, 540, 640])
+@pytest.mark.parametrize("megabytes", [300, 540, 620])
 def test_little_memory(environment, megabytes):
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))

@@ -108,9 +108,12 @@ def test_a_model_without_senses_says_so(janus, environment):
     Path("say.wav").write_bytes(file_bytes(tone(0.2, 16000), 16000))
     text = janus("tokenize", "text", "a").out
     for args, message in (
-        (["describe", "cat.png"], "model pocket-any writes no text: its decoder neither sees nor hears"),
-        (["transcribe", "say.wav"], "model pocket-any neither speaks nor hears"),
-        (["speak", "a"], "model pocket-any neither speaks nor hears"),
+        (
+            ["describe", "cat.png", "-m", "pocket"],
+            "model pocket writes no text: its decoder neither",
+        ),
+        (["transcribe", "say.wav", "-m", "pocket"], "model pocket neither speaks nor hears"),
+        (["speak", "a", "-m", "pocket"], "model pocket neither speaks nor hears"),
         (["generate", "--to", "text"], "model pocket writes no text"),
         (["generate", "--to", "audio"], "model pocket neither speaks nor hears"),
     ):

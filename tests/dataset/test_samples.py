@@ -260,3 +260,9 @@ def test_shares_are_of_kinds_in_the_default_style_and_in_others() -> None:
     assert all(abs(drawn[k] / 1000 - v) < 0.2 for k, v in expected.items())
     only = corpus.draw(rng, 50, corpus.share_out({"hue": 1.0}, {}))
     assert {samples[i].kind for i in only} == {"hue"}
+
+
+def test_shares_of_what_is_not_there_are_refused() -> None:
+    samples = make_training_samples([concept("apple")], "fluent", 0)
+    with pytest.raises(JanusError, match="no pictures of the kinds with a share"):
+        Corpus(samples, np.zeros((len(samples), 1, 1)), {"look": 1.0})

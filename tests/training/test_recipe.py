@@ -75,6 +75,22 @@ def test_a_recipe_reads_with_defaults(tmp_path: Path) -> None:
             "short = {batch_size = 1, others = {fly = 2}}\n[model]\n",
             r"decoder\.short\.others: unknown kind 'fly' \(known: plain, background, hue, scene, look\)",
         ),
+        (
+            "[model]\n",
+            "[decoder]\nsteps = 1\nbatch_size = 1\nlr = 1e-3\n"
+            "short = {batch_size = 1, places = 64}\n[model]\n",
+            r"decoder\.short\.places: at most 63 of 8 x 8 tokens",
+        ),
+        (
+            "[model]\n",
+            "[decoder]\nsteps = 0\nbatch_size = 1\nlr = 1e-3\n[model]\n",
+            r"decoder\.steps: at least 1",
+        ),
+        (
+            "[data]\n",
+            "[data]\nothers = {plain = -1.0}\n",
+            r"data\.others: a share is a number from 0 on",
+        ),
         ("[dvae]", "[ears]\nsteps = 1\n[dvae]", r"recipe\.toml: unknown key 'ears'"),
         ("seed = 3", "seed = ", r"recipe\.toml: not a readable recipe \(Invalid value"),
     ],

@@ -1,21 +1,25 @@
 """Trainings that last so long, and whose batches other processes make."""
 
+import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.trainings import Training
 
-from janus_cli.errors import UsageError
+from janus_cli.errors import JanusError, UsageError
 from janus_cli.training.loop import Run, Schedule, fit
+from janus_cli.training.objectives.codec import CodecObjective
 
 
 def test_a_schedule_of_minutes_follows_the_share_of_the_time() -> None:
     by_time, by_steps = Schedule(7, warmup=1, minutes=2), Schedule(120, warmup=1)
     for second in range(120):
-        assert by_time.factor(9, second) == pytest.approx(by_steps.factor(second + 1 - 1))
+        assert by_time.factor(9, second) == pytest.approx(by_steps.factor(second))
     assert by_time.factor(0, 0) == 1 and Schedule(7, warmup=4, minutes=2).factor(0, 0) == 0.25
     assert by_time.find_share(10**6, 119.9) < 1 == by_time.find_share(0, 121)
     assert by_time.factor(3, 500) == 0
@@ -56,3 +60,27 @@ def test_processes_that_cannot_share_are_refused(tmp_path: Path, monkeypatch: py
     training, run = Training(tmp_path), Run(tmp_path, workers=2)
     with pytest.raises(UsageError, match="--workers: this system cannot share"):
         fit("decoder", training.objective, training.optimizers, Schedule(2), run)
+
+
+def test_an_objective_that_changes_with_a_batch_makes_it_itself(tmp_path: Path) -> None:
+    training, seen = Training(tmp_path), []
+    batch = training.objective.batch
+    training.objective.changes_itself = True
+    training.objective.batch = lambda rng, step: seen.append(step) or batch(rng, step)  # type: ignore
+    fit("decoder", training.objective, training.optimizers, Schedule(2), Run(tmp_path, workers=2))
+    assert seen == [0, 1]
+    assert CodecObjective.changes_itself
+
+
+def test_a_process_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    training = Training(tmp_path)
+    batch, parent = training.objective.batch, os.getpid()
+
+    def die(rng: np.random.Generator, step: int) -> dict[str, torch.Tensor]:
+        if step == 2 and os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch(rng, step)
+
+    training.objective.batch = die  # type: ignore[method-assign]
+    with pytest.raises(JanusError, match="a process that makes batches was killed"):
+        fit("decoder", training.objective, training.optimizers, Schedule(4), Run(tmp_path, workers=1))

@@ -81,6 +81,8 @@ class CodecObjective(nn.Module):
         piece = waveform[start : start + self.length] * (rng.uniform(0.3, 0.95) / np.abs(waveform).max())
         return np.pad(piece, (0, self.length - len(piece)))
 
+    changes_itself = True  # its batch fits the codebooks, once: in another process that would be lost
+
     def batch(self, rng: np.random.Generator, step: int) -> dict[str, Tensor]:
         """Make waveform [B, length] and `used`, the number of codebooks in use: 0 before there are any."""
         used = self.codec.cfg.n_q if rng.random() < 0.67 else int(rng.integers(1, self.codec.cfg.n_q + 1))

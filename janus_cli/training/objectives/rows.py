@@ -52,8 +52,8 @@ class Rows:
         codes = self.codes[np.concatenate(plain) if plain else slice(None)]
         drawn_on = (codes != codes[:, :1]).mean(0)[1:]
         self.spots = (drawn_on + RARE) / (drawn_on + RARE).sum()
-        shares = self.corpus.share_out(short.weights, short.others) if short.weights else self.corpus.share
-        self.short_share = shares
+        own = short.weights or short.others
+        self.short_share = self.corpus.share_out(short.weights, short.others) if own else self.corpus.share
 
     # ---- whole pictures
 

@@ -128,7 +128,7 @@ Parallel = Annotated[
         show_default="auto",
         parser=parse_parallel,
         help="Guess N tokens of a picture ahead and check them in one pass: in fp32 the same picture in "
-        "fewer passes. auto: as many as suit the batch, where the model is nearly sure of its tokens.",
+        "fewer passes. auto: on a CPU as many as suit the batch, where the model is nearly sure.",
     ),
 ]
 CfgScale = Annotated[

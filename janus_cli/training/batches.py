@@ -3,7 +3,8 @@
 The batch of a step depends on (seed, step, rank) alone, so it is the same either way.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,14 +48,28 @@ def _settle(worker: int) -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def explain_killed_workers() -> Iterator[None]:
+    """Raise JanusError where a process that makes batches is killed.
+
+    torch says so from a signal handler: its error comes wherever the training is at that moment.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = "out of memory? use fewer --workers"
+        raise JanusError(f"a process that makes batches was killed ({reason}, go on with --resume)") from None
+
+
 def make_batches(
     objective: Objective, seed: int, rank: int, first: int, workers: int = 0
 ) -> Generator[dict[str, Tensor], None, None]:
     """Make the batches from step `first` on, on the CPU, without end.
 
     `workers` processes make them ahead, or this one in turn where there are none, or where the objective
-    `changes_itself` with a batch. Raises UsageError where processes cannot share the materials, JanusError
-    where one is killed.
+    `changes_itself` with a batch. Raises UsageError where processes cannot share the materials.
     """
     steps = Steps(objective, seed, rank)
     if not workers or getattr(objective, "changes_itself", False):
@@ -73,17 +88,6 @@ def make_batches(
         pin_memory=torch.cuda.is_available(),
         multiprocessing_context="fork",
     )
-    step, batches = first, iter(loader)
-    while True:
-        try:
-            batch = next(batches)
-        except RuntimeError as error:  # torch's word for a process that is gone
-            if "DataLoader worker" not in str(error):
-                raise
-            reason = "out of memory? use fewer --workers"
-            raise JanusError(
-                f"a process that makes batches was killed ({reason}, go on with --resume)"
-            ) from None
+    for step, batch in enumerate(loader, first):
         seed_step(seed, step, rank)
         yield batch
-        step += 1

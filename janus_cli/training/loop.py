@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from janus_cli.errors import JanusError
 from janus_cli.media.files import KeptErrors, atomic_write, make_folder, write_errors, write_with
-from janus_cli.training.batches import Objective, make_batches
+from janus_cli.training.batches import Objective, explain_killed_workers, make_batches
 from janus_cli.training.optim import Optimizers
 
 
@@ -133,7 +133,7 @@ def fit(
     start = saved = time.monotonic()
     step, seconds = first, spent
     batches = make_batches(cast(Objective, objective), run.seed, rank, first, run.workers)
-    with log, contextlib.closing(batches):
+    with explain_killed_workers(), log, contextlib.closing(batches):
         while schedule.find_share(step, seconds) < 1:
             loss, metrics = _take_step(model, objective, next(batches), device, run.bf16)
             optimizers.step(schedule.factor(step, seconds))

@@ -1,17 +1,15 @@
 """Trainings that last so long, and whose batches other processes make."""
 
-import os
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from helpers.trainings import Training
 
 from janus_cli.errors import JanusError, UsageError
+from janus_cli.training.batches import explain_killed_workers
 from janus_cli.training.loop import Run, Schedule, fit
 from janus_cli.training.objectives.codec import CodecObjective
 
@@ -72,15 +70,9 @@ def test_an_objective_that_changes_with_a_batch_makes_it_itself(tmp_path: Path) 
     assert CodecObjective.changes_itself
 
 
-def test_a_process_that_is_killed_is_told_of(tmp_path: Path) -> None:
-    training = Training(tmp_path)
-    batch, parent = training.objective.batch, os.getpid()
-
-    def die(rng: np.random.Generator, step: int) -> dict[str, torch.Tensor]:
-        if step == 2 and os.getpid() != parent:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return batch(rng, step)
-
-    training.objective.batch = die  # type: ignore[method-assign]
-    with pytest.raises(JanusError, match="a process that makes batches was killed"):
-        fit("decoder", training.objective, training.optimizers, Schedule(4), Run(tmp_path, workers=1))
+def test_a_process_that_is_killed_is_told_of() -> None:
+    """In torch's words: a real kill would raise from a signal handler, maybe in another test."""
+    with pytest.raises(JanusError, match="a process that makes batches was killed"), explain_killed_workers():
+        raise RuntimeError("DataLoader worker (pid 14613) is killed by signal: Killed. ")
+    with pytest.raises(RuntimeError, match="another"), explain_killed_workers():
+        raise RuntimeError("another")
